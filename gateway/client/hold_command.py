@@ -44,7 +44,7 @@ class NothingDecided(GatewayError):
     code = "nothing_decided"
 
     def __init__(self, text: str, *, misused: bool = False) -> None:
-        super().__init__(f"{text}; nothing was decided")
+        super().__init__(text)
         self.misused = misused
 
 

@@ -22,13 +22,17 @@ class _Case(NamedTuple):
 
 
 def sentence(rule: FiredRule, unit: str, areas: Areas) -> str:
-    """Return why a rule fired for a report of a unit."""
+    """Return why a rule fired for a report of a unit, beginning with the unit."""
+    return f"{place_name(unit, areas)}: {reason(rule, unit, areas)}"
+
+
+def reason(rule: FiredRule, unit: str, areas: Areas) -> str:
+    """Return why a rule fired for a report of a unit, where it is known which unit that is."""
     text = _TEXTS.get(rule.code)
     try:
-        said = text(_Case(rule.evidence, unit, areas)) if text is not None else _members(rule)
+        return text(_Case(rule.evidence, unit, areas)) if text is not None else _members(rule)
     except (KeyError, TypeError, ValueError):  # evidence of another version
-        said = _members(rule)
-    return f"{place_name(unit, areas)}: {said}"
+        return _members(rule)
 
 
 def area_name(area: str, areas: Areas) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from gateway.client.hold_sentences import Areas, category_name, place_name, sentence
+from gateway.client.hold_sentences import Areas, category_name, place_name, reason
 from gateway.client.transfers_report import clock_time
 from gateway.election.report import COUNT_NAMES
 from gateway.humanize import counted, duration, spaced
@@ -77,20 +77,20 @@ def hold_lines(each: Hold, areas: Areas, now: datetime) -> list[str]:
         f"since {each.since:%Y-%m-%d %H:%M:%S} UTC, sent by {sender_name(each.sender)}",
         f"digest {each.digest}",
     ]
-    lines += [f"{rule.do}: {sentence(rule, each.unit, areas)}" for rule in each.rules]
+    lines += [f"{rule.do}: {reason(rule, each.unit, areas)}" for rule in each.rules]
     if each.state == "open" and each.now is not None:
         rules = ", ".join(each.now)
         lines.append(f"now it would be held by: {rules}" if rules else "now no rule would hold it")
     if each.ended_at is not None:
         by = f" by {sender_name(each.decided_by)}" if each.decided_by is not None else ""
-        reason = f", {each.reason}" if each.reason else ""
+        because = f", {each.reason}" if each.reason else ""
         note = f": {each.note}" if each.note else ""
-        lines.append(f"{each.state} at {each.ended_at:%Y-%m-%d %H:%M:%S} UTC{by}{reason}{note}")
+        lines.append(f"{each.state} at {each.ended_at:%Y-%m-%d %H:%M:%S} UTC{by}{because}{note}")
     return lines
 
 
 def figures_table(each: Hold) -> Table:
-    """Return the held report beside the current one; figures that differ are in bold."""
+    """Return the held report beside the current one; figures that differ are in bold, those that are 0 are left out."""
     table = Table(box=None, header_style="dim")
     table.add_column("")
     for name in ("current report", "held report", "difference"):
@@ -101,7 +101,8 @@ def figures_table(each: Hold) -> Table:
         if (before, after) != ("–", "–"):
             table.add_row(name.replace("_", " "), before, after)
     before_figures, after_figures = dict(_figures(current)), dict(_figures(held))
-    names = [*dict.fromkeys([*after_figures, *before_figures])]
+    places = dict.fromkeys([*after_figures, *before_figures])
+    names = [each for each in places if before_figures.get(each) or after_figures.get(each)]
     for place in names[:ROWS_MAX]:
         before_count, after_count = before_figures.get(place), after_figures.get(place)
         change = (after_count or 0) - (before_count or 0)
@@ -125,24 +126,28 @@ def next_steps(each: Hold, decisions: Iterable[str] = REASONS) -> list[str]:
     ]
 
 
-def plan(decide: str, holds: Sequence[Hold], areas: Areas, reason: str, note: str) -> list[str]:
+def plan(decide: str, holds: Sequence[Hold], areas: Areas, because: str, note: str) -> list[str]:
     """Return what a decision does, a line for each report and each rule."""
     verb = "Release" if decide == "release" else "Reject"
     together = ", together, in this order" if len(holds) > 1 else ""
     noted = f", with the note {note!r}" if note else ""
-    lines = [f"{verb} {counted(len(holds), 'report')} for the reason {reason}{noted}{together}:"]
+    lines = [f"{verb} {counted(len(holds), 'report')} for the reason {because}{noted}{together}:"]
     for each in holds:
         lines.append(f"  {place_name(each.unit, areas)}, revision {each.revision}: {_effect(decide, each)}")
-        lines += [f"    {sentence(rule, each.unit, areas)}" for rule in each.rules if rule.do == "hold"]
+        lines += [f"    {reason(rule, each.unit, areas)}" for rule in each.rules if rule.do == "hold"]
     return lines
 
 
 def _effect(decide: str, each: Hold) -> str:
     current = _object(each.stands)
-    before = f"{spaced(_ballots(current))} ballots" if current else "no report"
+    before, after = counted(_ballots(current), "ballot"), counted(each.ballots, "ballot")
     if decide == "release":
-        return f"{before} → {spaced(each.ballots)} ballots"
-    return f"stays at {before}, not {spaced(each.ballots)}"
+        return f"{before if current else 'no report'} → {after}"
+    return (
+        f"stays at {before}, not {spaced(each.ballots)}"
+        if current
+        else f"stays without a report, not {after}"
+    )
 
 
 def decided_line(decided: Decided, areas: Areas) -> str:
@@ -158,14 +163,13 @@ def conflict_line(conflict: DecisionConflict, areas: Areas) -> str:
     """Return why a report could not be decided, and what to do."""
     revision = f"revision {conflict.revision}"
     newest = f"revision {conflict.newest_revision}" if conflict.newest_revision is not None else "a newer one"
-    known = f", {conflict.state}" if conflict.state else ""
     when = f" at {conflict.decided_at:%H:%M:%S} UTC" if conflict.decided_at is not None else ""
     why = f" ({conflict.reason})" if conflict.reason else ""
     texts: Mapping[str, str] = {
         "superseded": f"the sender replaced {revision} by {newest}, with other counts",
         "decided_otherwise": f"{revision} was {conflict.state or 'decided otherwise'} already{when}{why}",
         "not_held": f"{revision} is not held",
-        "revision_conflict": f"{revision} has other figures than those shown here{known}",
+        "revision_conflict": f"{revision} has other figures than those shown here",
     }
     return f"{place_name(conflict.unit, areas)}: {texts.get(conflict.code, conflict.code)}"
 

@@ -118,7 +118,7 @@ def _decide(
     try:
         run(decide(options, what, named, reason, note, yes=yes))
     except NothingDecided as error:
-        fail(str(error), 2 if error.misused else 1)
+        fail(f"{error}; nothing was decided", 2 if error.misused else 1)
 
 
 def operator_options(

@@ -60,7 +60,7 @@ def set_(
     try:
         run(set_rules(options, document, yes=yes))
     except NothingDecided as error:
-        fail(str(error), 2 if error.misused else 1)
+        fail(f"{error}; nothing was changed", 2 if error.misused else 1)
 
 
 def try_(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from rich.table import Table
 
-from gateway.client.hold_sentences import place_name, sentence
+from gateway.client.hold_sentences import place_name, reason
 from gateway.election.local_time import local_time
 from gateway.election.registry import Registry
 from gateway.humanize import counted, duration, spaced
@@ -72,8 +72,8 @@ def finding_lines(trial: Trial, findings: Sequence[Finding]) -> list[str]:
         )
         for fired in each.fired:
             evidence = {name: value for name, value in fired.evidence.document().items() if name != "code"}
-            said = sentence(FiredRule(fired.code, fired.do, evidence), each.unit, names)
-            lines.append(f"    {fired.do}: {fired.code}: {said.partition(': ')[2]}")
+            said = reason(FiredRule(fired.code, fired.do, evidence), each.unit, names)
+            lines.append(f"    {fired.do}: {fired.code}: {said}")
     if len(findings) > SHOWN_MAX:
         lines.append(f"… and {counted(len(findings) - SHOWN_MAX, 'more report')}; --json lists all")
     return lines
