@@ -10,6 +10,7 @@ from bench.measure.options import Options
 
 MEASUREMENTS = (
     "decode",
+    "rules",
     "night",
     "latency",
     "release",
