@@ -153,6 +153,7 @@ export class DecisionDialog {
     setAttribute(send, "aria-disabled", String(sending || this.#gone.length > 0));
     show(send, this.#state !== "ended");
     byId("decision-choices", HTMLFieldSetElement).disabled = this.#state !== "asks";
+    for (const id of ["decision-choices", "decision-means"]) show(byId(id), this.#state !== "ended");
     setText(
       byId("decision-cancel"),
       this.#state === "ended" ? texts.close : sending ? texts.stop : texts.cancel,

@@ -18,6 +18,8 @@ import { place, ruleName, ruleSentence } from "./hold_words.js";
  * @property {(decide: "release" | "reject", unit: string) => void} onDecide
  */
 
+/** Older than this, a hold is shown as late. */
+const LATE_S = 300;
 let cards = 0;
 
 export class HoldCard {
@@ -133,7 +135,9 @@ export class HoldCard {
 
   /** @param {number} now_ms the time of the server */
   tick(now_ms) {
-    setText(this.#age, holdTexts().waits(age((now_ms - Date.parse(this.hold.since)) / 1000)));
+    const age_s = (now_ms - Date.parse(this.hold.since)) / 1000;
+    setText(this.#age, holdTexts().waits(age(age_s)));
+    this.#age.classList.toggle("late", age_s > LATE_S);
   }
 
   #drawFigures() {
