@@ -29,6 +29,13 @@ def generate(
     directory: Annotated[Path, typer.Argument(help="directory for the data set")],
     seed: Annotated[int, typer.Option(help="a number; the same seed gives the same election")] = 1,
     scale: Annotated[float, typer.Option(help="size, in times the default of about 3 500 units")] = 1.0,
+    errors: Annotated[
+        bool,
+        typer.Option(
+            "--errors",
+            help="add wrong counts as on a real night, and list them in errors.json (default: no report is held)",
+        ),
+    ] = False,
 ) -> None:
     """Generate an election for rehearsals.
 
@@ -39,11 +46,12 @@ def generate(
     from gateway.rehearsal.generator import write_election
 
     try:
-        made = write_election(directory, seed, scale)
+        made = write_election(directory, seed, scale, errors)
     except (ValueError, OSError, DataSetError) as error:
         fail(printable(str(error)), 2)
     areas = counted(len(made.registry["areas"]), "area", grouped=False)
-    say(f"{directory}: {areas}, {counted(len(made.reports), 'report', grouped=False)}")
+    wrong = f", {counted(len(made.errors), 'error')} (errors.json)" if errors else ""
+    say(f"{directory}: {areas}, {counted(len(made.reports), 'report', grouped=False)}{wrong}")
 
 
 def demo(

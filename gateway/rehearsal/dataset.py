@@ -3,6 +3,7 @@
     registry.json           election, area tree, parties
     reports.ndjson.gz       the reports of each municipality, ordered by `counted_at`
     official.ndjson.gz      the totals of these reports, ordered by `generated_at`
+    errors.json             the errors that are known to be among the reports; optional
 
 The two streams are read line by line and may also be uncompressed (`reports.ndjson`). Reading checks only that a line
 is JSON and has the members needed to replay it; the gateway validates reports. Written files depend only on their
@@ -23,11 +24,13 @@ from typing import Any
 import orjson
 
 from gateway.errors import GatewayError
+from gateway.rehearsal import known_errors
 
 REGISTRY_FORMAT = "election-registry/1"
 REGISTRY = "registry.json"
 REPORTS = "reports.ndjson"
 OFFICIAL = "official.ndjson"
+ERRORS = "errors.json"
 LINE_MAX = 1 << 20
 """Bytes of a line of a stream; a packed file of a few kilobytes could have lines that fill the memory."""
 
@@ -113,6 +116,16 @@ class DataSet:
                 finals[line["area"]] = line
         return finals
 
+    def errors(self) -> tuple[known_errors.KnownError, ...]:
+        """Return the known errors among the reports; none if there is no such file. Raises DataSetError."""
+        path = self.path / ERRORS
+        try:
+            return known_errors.read(path.read_bytes())
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError) as error:
+            raise DataSetError(f"{path}: cannot be read: {error}") from error
+
     def _official_lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for place, line in self._lines(OFFICIAL):
             if not isinstance(line.get("area"), str):
@@ -140,6 +153,7 @@ def write(
     registry: Mapping[str, Any],
     reports: Iterable[Mapping[str, Any]],
     official: Iterable[Mapping[str, Any]],
+    errors: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a data set into the directory `path`, which is created if missing; existing files are replaced.
 
@@ -156,6 +170,10 @@ def write(
                 # An uncompressed file would be that of another election.
                 (directory / stream).unlink(missing_ok=True)
                 (Path(part) / f"{stream}.gz").replace(directory / f"{stream}.gz")
+            (directory / ERRORS).unlink(missing_ok=True)
+            if errors is not None:
+                (Path(part) / ERRORS).write_bytes(_one_per_line(errors))
+                (Path(part) / ERRORS).replace(directory / ERRORS)
             (Path(part) / REGISTRY).replace(directory / REGISTRY)  # last: without it, this is no data set
     except BaseException:
         if created:
@@ -216,10 +234,10 @@ def _moment(value: object, place: str) -> datetime:
     return moment
 
 
-def _registry_bytes(registry: Mapping[str, Any]) -> bytes:
-    """Return a registry as JSON with one line per area and party, to be readable and comparable."""
+def _one_per_line(document: Mapping[str, Any]) -> bytes:
+    """Return JSON with one line per element of its lists (area, party, error), to be readable and comparable."""
     members = []
-    for name, value in registry.items():
+    for name, value in document.items():
         text = orjson.dumps(value)
         if isinstance(value, list):
             text = b"[\n" + b",\n".join(map(orjson.dumps, value)) + b"\n]"
@@ -233,7 +251,7 @@ def _write_files(
     reports: Iterable[Mapping[str, Any]],
     official: Iterable[Mapping[str, Any]],
 ) -> None:
-    (directory / REGISTRY).write_bytes(_registry_bytes(registry))
+    (directory / REGISTRY).write_bytes(_one_per_line(registry))
     _write_lines(directory / f"{REPORTS}.gz", reports)
     _write_lines(directory / f"{OFFICIAL}.gz", official)
 

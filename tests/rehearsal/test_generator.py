@@ -402,24 +402,17 @@ def test_revisions_change_figures_as_often_as_recorded(night):
 
 
 def test_reasons_explain_changed_figures_only(night):
-    """A correction may have a reason, the first report never has, and every usual reason occurs."""
+    """A correction may have a reason, the first report never has, and every usual reason occurs.
+
+    Booking errors are among the errors that are added only if they are asked for.
+    """
     reasons: Counter[str] = Counter()
     for before, after in night.steps():
         if "reason" in after:
             assert before["counts"] != after["counts"]
             reasons[after["reason"]] += 1
     assert all("reason" not in reports[0] for reports in night.units.values())
-    assert set(reasons) == {"recount", "revoked", "late_ballots", "booking_error", "control", "other"}
-
-
-def test_a_misbooked_count_is_found_and_taken_back(night):
-    """Thousands of ballots of another municipality are booked on a unit for a day, then removed."""
-    found = [(before, after) for before, after in night.steps() if after.get("reason") == "booking_error"]
-    assert found
-    for before, after in found:
-        assert ballots(before) - ballots(after) >= 1500
-        first, *_ = night.units[after["unit"]]
-        assert figures([after]) == figures([first])
+    assert set(reasons) == {"recount", "revoked", "late_ballots", "control", "other"}
 
 
 # Its shape in time ---------------------------------------------------------------------------------------

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from gateway.rehearsal.generator.counting import NOTHING, Counts, Tally, tally_of, voters_only
-from gateway.rehearsal.generator.parties import Lean
+from gateway.rehearsal.generator.counting import NOTHING, Counts, Tally, voters_only
 
 Change = tuple[Counts, str | None]
 """The new counts, and the `reason` of their report, if it has one."""
@@ -27,12 +26,14 @@ RECOUNTS = {"moved": 0.34, "more": 0.36, "fewer": 0.30}
 """How figures change: votes move between parties, ballots are found or lost (recorded: 257 of 813)."""
 SMALL_STEP = 0.45
 """One over the mean of a small recount, in ballots (recorded: nine in ten are of 6 at most)."""
+SMALL_MAX = 20
+"""Votes that even a party with hardly any gains in a recount."""
 BUNDLE, BUNDLE_SHARE, BUNDLE_MAX = 0.03, 0.10, 1000
 """Share of recounts that concern a bundle; largest bundle as a share of the unit and in ballots."""
-MISBOOKED_BALLOTS = (1500, 5000)
-"""Ballots of another municipality that are booked on this one by mistake (recorded: 4 761)."""
 REASON_SHARE = 0.75
-"""Share of changed figures with a reason; the recorded election has none."""
+"""Share of changed figures with a reason; the recorded election has none. More ballots than UNEXPLAINED_MAX are never
+lost without one."""
+UNEXPLAINED_MAX = 90
 
 
 def part_of(counts: Counts, share: float) -> Counts:
@@ -50,14 +51,6 @@ def emptied(counts: Counts) -> Counts:
     if not any(tally.voters for tally in counts.values()):
         return NOTHING
     return {category: voters_only(tally.votes, tally.voters) for category, tally in counts.items()}
-
-
-def misbooked(rng: Random, counts: Counts, lean: Lean) -> Counts:
-    """Add another municipality's advance ballots to those of the unit."""
-    own = counts.get("advance", voters_only(lean, 0))
-    other = tally_of(rng, lean, rng.randint(*MISBOOKED_BALLOTS))
-    votes = {party: count + other.votes[party] for party, count in own.votes.items()}
-    return counts | {"advance": replace(own, blank=own.blank + other.blank, votes=votes)}
 
 
 def corrected(rng: Random, counts: Counts, step: str, *, in_advance: bool) -> Change:
@@ -95,8 +88,8 @@ def _recount(rng: Random, counts: Counts, step: str) -> Change:
         "more": "late_ballots",
         "fewer": "control" if step[1] == "c" else "recount",
     }
-    reason = reasons[what] if rng.random() < REASON_SHARE else None
-    return counts | {category: replace(tally, votes=votes)}, reason
+    stated = rng.random() < REASON_SHARE or (what == "fewer" and size > UNEXPLAINED_MAX)
+    return counts | {category: replace(tally, votes=votes)}, reasons[what] if stated else None
 
 
 def _take(rng: Random, votes: dict[str, int], count: int) -> None:
@@ -107,8 +100,10 @@ def _take(rng: Random, votes: dict[str, int], count: int) -> None:
 
 
 def _give(rng: Random, votes: dict[str, int], count: int) -> None:
-    """Give `count` votes to one party, a large one more likely than a small one."""
-    party = rng.choices(list(votes), [1 + have for have in votes.values()])[0]
+    """Give `count` votes to one party, a large one more likely than a small one; a bundle to one that has as many."""
+    most = min(count, max(votes.values()))
+    weights = [1 + have if count <= SMALL_MAX or have >= most else 0 for have in votes.values()]
+    party = rng.choices(list(votes), weights)[0]
     votes[party] += count
 
 

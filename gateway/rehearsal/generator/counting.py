@@ -23,6 +23,8 @@ OTHER_ADVANCE_SHARE, OTHER_ADVANCE_SPREAD = 0.085, 0.8
 NO_OTHER_ADVANCE = 0.13
 """Share of `9998` units that stay empty."""
 UNSPECIFIED_WITH_BALLOTS = 0.41
+UNSPECIFIED_MOST = 0.25
+"""The most ballots of such a unit, as a share of its eligible voters."""
 ADVANCE_STATION_SPREAD = 1.0
 
 BLANK_SHARE = 0.0081
@@ -139,6 +141,7 @@ def _unspecified(rng: Random, lean: Lean, unit: Unit) -> Counts:
     if not unit.eligible:
         return NOTHING
     ballots = round(rng.lognormvariate(1.3, 1.3)) if rng.random() < UNSPECIFIED_WITH_BALLOTS else 0
+    ballots = min(ballots, int(unit.eligible * UNSPECIFIED_MOST))
     voters = unit.eligible // 2
     return {
         "advance": voters_only(lean, voters),

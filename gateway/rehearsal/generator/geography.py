@@ -178,6 +178,7 @@ def registry(country: Country, seed: int) -> dict[str, Any]:
             "publish_from": POLLS_CLOSE.isoformat(),
             "timezone": "Europe/Oslo",
             "categories": list(CATEGORIES),
+            "rules": "recommended",
         },
         "areas": list(_areas(country)),
         "parties": [

@@ -28,6 +28,10 @@ class Lines(Sequence[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return map(orjson.loads, self._encoded)
 
+    def encoded(self) -> Iterator[bytes]:
+        """Return the lines as they are kept."""
+        return iter(self._encoded)
+
     def chosen(self, places: Iterable[int]) -> "Lines":
         """Return the lines at some places, in the order of the places."""
         return Lines(self._encoded[place] for place in places)

@@ -30,12 +30,10 @@ STATUSES = {
     "s": "settled",
     "e": "counted_elsewhere",
     "u": "unstated",
-    "+": "final",  # with another municipality's ballots booked on top
-    "-": "final",  # and without them again
 }
 
-# How many units of each kind led which life (recorded, the rarest left out; being emptied, revoked or
-# misbooked is made a little more common, so that smaller elections have some too).
+# How many units of each kind led which life (recorded, the rarest and misbooked counts left out; being emptied or
+# revoked is made a little more common, so that smaller elections have some too). `errors` adds wrong counts.
 LIVES = {
     "polling_station": {
         "pffcs": 653, "pfcs": 461, "ffcs": 183, "fcs": 83, "ee": 33, "pffs": 22, "pfs": 21, "e": 18,
@@ -46,7 +44,7 @@ LIVES = {
         "fcs": 620, "e": 174, "pfcs": 49, "fs": 17, "ffcs": 12, "fcscs": 4, "pffcs": 3, "fnfcs": 3, "fe": 2,
     },
     "other_advance": {
-        "fcs": 260, "pfcs": 27, "fcscs": 19, "ffcs": 13, "fs": 8, "fccs": 8, "fpfcs": 6, "f+-cs": 5,
+        "fcs": 260, "pfcs": 27, "fcscs": 19, "ffcs": 13, "fs": 8, "fccs": 8, "fpfcs": 6, "fffcs": 5,
         "ppfcs": 3, "pfcscs": 2, "fscs": 2, "fnfcs": 2,
     },
     "late_advance": {
@@ -89,7 +87,6 @@ SETTLED_AFTER = (0.3, 0.5, 1, 1, 16, 20, 24)
 """Hours from a county's last control to its settlement."""
 SETTLEMENT_SPAN = 22
 """Seconds within which all municipalities of a county are settled."""
-MISBOOKED_FOUND_AT = 3 * DAY - 3 * HOUR - 43 * MINUTE
 
 
 @dataclass(slots=True)
@@ -204,10 +201,6 @@ def next_moment(rng: Random, step: Step, plan: Plan) -> int:
             at = plan.register_at if step.before == "e" else _found_out(rng, step)
         case "u":
             at = in_working_hours(rng, max(step.at, 0) + rng.uniform(0.5, 24) * HOUR)
-        case "+":
-            at = 2 * DAY - rng.randrange(6 * HOUR)
-        case "-":
-            at = MISBOOKED_FOUND_AT + rng.randrange(MINUTE)
         case _:
             at = _finished(rng, step, plan)
     return max(at, step.at + 1, 1)

@@ -56,6 +56,8 @@ TYPICAL_ELECTORATE = 25_000
 """Half of the voters live in a larger municipality than this; there `urban` has no effect."""
 COUNTY_SPREAD, MUNICIPALITY_SPREAD, UNIT_SPREAD = 0.22, 0.20, 0.10
 """Spread of a party's strength at each level: the sigma of a log-normal factor."""
+MUNICIPALITY_MOST = 2.2
+"""A party is at most this many times stronger, or weaker, in a municipality than in its county."""
 
 
 def ballots(rng: Random, counties: int) -> list[list[Party]]:
@@ -78,10 +80,12 @@ def county_lean(rng: Random, ballot: Sequence[Party]) -> Lean:
 def municipality_lean(rng: Random, county: Lean, size: float) -> Lean:
     """Return the strengths in a municipality; `size` is its electorate in TYPICAL_ELECTORATEs."""
     pull = {party.code: party.urban for party in PARTIES}
-    return {
-        code: weight * size ** pull[code] * rng.lognormvariate(0, MUNICIPALITY_SPREAD)
-        for code, weight in county.items()
-    }
+
+    def factor(code: str) -> float:
+        drawn: float = size ** pull[code] * rng.lognormvariate(0, MUNICIPALITY_SPREAD)
+        return min(max(drawn, 1 / MUNICIPALITY_MOST), MUNICIPALITY_MOST)
+
+    return {code: weight * factor(code) for code, weight in county.items()}
 
 
 def unit_lean(rng: Random, municipality: Lean, ballots: int) -> Lean:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any, NamedTuple
 
-from gateway.rehearsal.generator.corrections import Change, corrected, emptied, misbooked, part_of
+from gateway.rehearsal.generator.corrections import Change, corrected, emptied, part_of
 from gateway.rehearsal.generator.counting import NOTHING, Counts, count_municipality
 from gateway.rehearsal.generator.geography import POLLS_CLOSE, Country, Municipality, Unit
 from gateway.rehearsal.generator.lines import Lines
@@ -22,11 +22,12 @@ from gateway.rehearsal.generator.lives import (
 from gateway.rehearsal.generator.parties import TYPICAL_ELECTORATE, Lean, county_lean, municipality_lean
 from gateway.trimmed_json import dumps_trimmed
 
-PART_COUNTED = {"k": (0.2, 0.6), "u": (0.955, 0.96)}
+PART_COUNTED = {"k": (0.25, 0.37), "u": (0.955, 0.96)}
 """Range of the share of ballots counted in the first such report of a unit."""
-NEARLY_COUNTED = (0.65, 0.9)
-UNSOUND = "nk+"
-"""Letters of reports whose figures are incomplete or wrong."""
+NEARLY_COUNTED = (0.81, 0.9)
+"""Range of the share in a later one. No two parts of a pile are of similar size, as if one was counted twice."""
+UNSOUND = "nk"
+"""Letters of reports whose figures are incomplete."""
 PUBLISHED_AFTER_S = (5, 14)
 """Delay from a count to the official service (recorded: median 9 s, 95 % within 14 s)."""
 
@@ -77,7 +78,7 @@ def _of_municipality(rng: Random, course: _Course, *, capital: bool) -> Iterator
 
 
 def _of_unit(rng: Random, course: _Course, unit: Unit, letters: str, whole: Counts) -> Iterator[_Made]:
-    """Yield the reports of one unit; `sound` is its complete count as last corrected, without partial or wrong ones."""
+    """Yield the reports of one unit; `sound` is its complete count as last corrected, without partial ones."""
     counts = sound = whole
     reason, shown, encoded = None, {}, NOTHING
     at, before = first_moment(rng, unit, letters[0]), ""
@@ -85,7 +86,7 @@ def _of_unit(rng: Random, course: _Course, unit: Unit, letters: str, whole: Coun
         if before:
             step = Step(at, before, letter)
             at = next_moment(rng, step, course.plan)
-            changed, reason = _next_counts(rng, course, unit, step, counts, sound)
+            changed, reason = _next_counts(rng, unit, step, counts, sound)
             counts, reason = (counts, None) if changed == counts else (changed, reason)
         elif letter in PART_COUNTED:
             counts = part_of(whole, rng.uniform(*PART_COUNTED[letter]))
@@ -98,19 +99,13 @@ def _of_unit(rng: Random, course: _Course, unit: Unit, letters: str, whole: Coun
         before = letter
 
 
-def _next_counts(
-    rng: Random, course: _Course, unit: Unit, step: Step, counts: Counts, sound: Counts
-) -> Change:
+def _next_counts(rng: Random, unit: Unit, step: Step, counts: Counts, sound: Counts) -> Change:
     """Return the counts of the next report, and its reason."""
     match step.before, step.letter:
         case _, "n":
             return NOTHING, "revoked"
         case before, "e" if before != "e":
             return emptied(counts), "other"
-        case _, "+":
-            return misbooked(rng, counts, course.lean), None
-        case _, "-":
-            return sound, "booking_error"
         case _, "k":
             return part_of(sound, rng.uniform(*NEARLY_COUNTED)), None
         case "n", _:
