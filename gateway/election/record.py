@@ -46,6 +46,18 @@ class JournalReport(msgspec.Struct, frozen=True):
     published_at: datetime | None
 
 
+class JournalHold(msgspec.Struct, frozen=True):
+    """A report in the journal that is or was held."""
+
+    unit: str
+    revision: int
+    digest: bytes
+    state: str
+    """`open`, `released`, `rejected` or `superseded`."""
+    sequence: int | None
+    """Its position, if it was released."""
+
+
 class Head(msgspec.Struct, frozen=True):
     """Where the public record of one election ends; `sequence` is 0 before its release."""
 

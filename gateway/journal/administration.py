@@ -12,7 +12,7 @@ import msgspec
 import orjson
 
 from gateway.election.local_time import local_time_of
-from gateway.election.record import JournalReport
+from gateway.election.record import JournalHold, JournalReport
 from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
 from gateway.errors import ElectionStarted, JournalUnavailable, Refused
@@ -392,6 +392,27 @@ class Administration(Acts):
                 election,
             )
         return [JournalReport(*row) for row in rows]
+
+    async def placed(self, election: str) -> int | None:
+        """Return how many reports have a place in the record; None while some are held."""
+        with translate_db_errors():
+            placed: int | None = await self._connection.fetchval(
+                "SELECT CASE WHEN h.open_holds = 0 THEN h.accepted END"
+                " FROM head h JOIN election e ON e.key = h.election WHERE e.id = $1",
+                election,
+            )
+        return placed
+
+    async def journal_holds(self, election: str) -> list[JournalHold]:
+        """Return every hold of an election, open or ended, the first accepted first; for checks of the whole record."""
+        with translate_db_errors():
+            rows = await self._connection.fetch(
+                "SELECT k.unit, k.revision, k.digest, k.state, k.sequence"
+                " FROM hold k JOIN election e ON e.key = k.election"
+                " WHERE e.id = $1 ORDER BY k.accepted_at, k.unit, k.revision",
+                election,
+            )
+        return [JournalHold(*row) for row in rows]
 
     async def tokens(self, election: str | None) -> list[TokenSummary]:
         """Return the tokens of one election, or of all elections."""

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from gateway.client.hold_sentences import place_name
 from gateway.client.subscriber import Block, Subscriber
 from gateway.client.tables import area_table, ballots
 from gateway.config import Config
@@ -23,14 +24,22 @@ from gateway.humanize import counted, spaced
 from gateway.machine.serve import serve
 from gateway.machine.supervisor import Ports
 from gateway.rehearsal.dataset import DataSet
+from gateway.rehearsal.operator import LOOK_S, Decided, decided_line, held_line
 from gateway.rehearsal.rehearse import GatewayUrls, MakeSchedule, Rehearsal, rehearse, summary_lines
 from gateway.rehearsal.replay import Sending, Summary
 from gateway.rehearsal.schedule import within
 from gateway.terminal import Terminal
+from gateway.wire.holds import AreaNames, Hold
 
 ROWS_MAX = 24
 """Counties that are shown."""
 REDRAWS_PER_S = 5
+ERRORS = {"copy": 1}
+"""Errors in the election of the demo: one that anybody understands."""
+LOOK_SHARE, LOOK_MAX_S = 0.04, 2.0
+"""For how long the operator of a demo looks at a held report: as a share of its length, and at most."""
+LINES_MAX = 20
+"""Holds and decisions that are printed; more would move the board away."""
 
 
 class Board:
@@ -47,14 +56,35 @@ class Board:
         self._task = self._progress.add_task("receipts", total=reports)
         self._publish_at: datetime | None = None
         self._plain_at = 0.0
+        self._lines = 0
+        self._corrections: dict[tuple[str, int], str] = {}
+        """Names of places by the revision that corrects a decided report."""
 
     def set_publish_at(self, publish_at: datetime) -> None:
         """Set the end of the embargo."""
         self._publish_at = publish_at
 
-    def on_answer(self, _: Sending) -> None:
-        """Count an answered report."""
+    def on_answer(self, sending: Sending) -> None:
+        """Count an answered report; print that it corrects a rejected one."""
         self._progress.advance(self._task)
+        if name := self._corrections.pop((sending.unit, sending.revision), None):
+            self._note(f"Corrected  {name}: the sender's revision {sending.revision} is accepted")
+
+    def on_held(self, hold: Hold, areas: Mapping[str, AreaNames]) -> None:
+        """Print that a report is held, and why."""
+        self._note(held_line(hold, areas))
+
+    def on_decided(self, decided: Decided) -> None:
+        """Print a decision of the operator, and wait for the corrections."""
+        self._note(decided_line(decided))
+        if decided.error is not None:
+            for each in decided.error.corrected_by:
+                self._corrections[each.unit, each.revision] = place_name(each.unit, decided.areas)
+
+    def _note(self, line: str) -> None:
+        if self._lines < LINES_MAX:
+            self._lines += 1
+            self._console.print(line, style="yellow", soft_wrap=True, markup=False, highlight=False)
 
     def on_block(self, subscriber: Subscriber, block: Block) -> None:
         """Record the changed areas and their lag."""
@@ -118,6 +148,7 @@ async def replay(
     author: str,
     console: Terminal,
     announce: Callable[[Rehearsal], None] = lambda _: None,
+    look_s: float = LOOK_S,
 ) -> Summary:
     """Rehearse a data set on a running gateway, with a board in the terminal, and print a summary."""
     board = Board(console, sum(1 for _ in dataset.reports()), dataset.registry["election"]["name"])
@@ -128,6 +159,9 @@ async def replay(
         author=author,
         on_block=board.on_block,
         on_answer=board.on_answer,
+        look_s=look_s,
+        on_held=board.on_held,
+        on_decided=board.on_decided,
     )
     board.set_publish_at(rehearsal.publish_at)
     announce(rehearsal)
@@ -150,7 +184,7 @@ async def demo(data: Path | None, seconds: float, author: str) -> int:
 
             console.print("Generating an election …")
             data = directory / "election"
-            write_election(data, 1, 1.0)  # not in a thread, which would go on after an interrupt
+            write_election(data, 1, 1.0, ERRORS)  # not in a thread, which would go on after an interrupt
             await asyncio.sleep(0)  # an interrupt takes effect here
         dataset = DataSet.open(data)
         return await _run(dataset, directory / "postgres", seconds, author, console)
@@ -249,6 +283,7 @@ async def _play(
         author=author,
         console=console,
         announce=announce,
+        look_s=min(LOOK_MAX_S, LOOK_SHARE * seconds),
     )
     verdict = "All results are correct." if summary.good else "Some results are WRONG; see above."
     console.print(f"{verdict} ({time.monotonic() - begun:.0f} s)", style="bold")

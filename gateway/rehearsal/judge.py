@@ -1,8 +1,8 @@
 """PURE: check a whole history against the guarantees, and return each broken one with an example.
 
 A history consists of the reports that senders pushed with their answers, the blocks that readers received, and the
-reports in the journal at the end. The judge computes all sums itself, from the registry and the stored reports, and
-shares no code with the state that it checks.
+reports and holds in the journal at the end. The judge computes all sums itself, from the registry and the stored
+reports, and shares no code with the state that it checks.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import orjson
 
 from gateway.client.publisher import Answer
 from gateway.client.subscriber import Block
-from gateway.election.record import JournalReport
+from gateway.election.record import JournalHold, JournalReport
 
 EXAMPLES_MAX = 5
 """Examples returned for each broken guarantee."""
@@ -69,6 +69,8 @@ class History(msgspec.Struct, frozen=True):
     readings: Sequence[ReaderHistory]
     stored: Sequence[JournalReport]
     """The reports in the journal at the end, in order."""
+    holds: Sequence[JournalHold] = ()
+    """The reports that were held, at the end. Unless they were released, they are not in the record."""
     streams: Mapping[str, Sequence[tuple[float, int, str]]] = {}
     """Time, sequence and digest of the publications that readers of the publication stream received."""
 
@@ -115,6 +117,7 @@ def judge(history: History) -> list[BrokenGuarantee]:
 def _all(history: History) -> Iterator[BrokenGuarantee]:
     yield from _record(history)
     yield from _receipts(history)
+    yield from _holds(history)
     for name, seen in history.streams.items():
         yield from _stream(name, seen, history)
     yield from _reader_histories(history)
@@ -151,18 +154,21 @@ def _record(history: History) -> Iterator[BrokenGuarantee]:
 def _receipts(history: History) -> Iterator[BrokenGuarantee]:
     """Check every receipt against the journal, and against other receipts of the same report."""
     stored = {(each.unit, each.revision): each for each in history.stored}
+    holds = {(each.unit, each.revision): each for each in history.holds if each.state != "released"}
     first: dict[tuple[str, int], Answer] = {}
     for push in history.pushes:
         if not push.answer.has_receipt:
             continue
         which = f"{push.unit} revision {push.revision}"
-        stored_report = stored.get((push.unit, push.revision))
+        if push.answer.state in ("held", "rejected", "superseded") and push.answer.sequence is not None:
+            yield BrokenGuarantee("what is held has no sequence", f"{which}: {push.answer.sequence}")
+        stored_report = stored.get((push.unit, push.revision)) or holds.get((push.unit, push.revision))
         if stored_report is None:
             yield BrokenGuarantee("receipt means durable", which)
             continue
         if push.answer.digest != stored_report.digest.hex() or push.digest != stored_report.digest.hex():
             yield BrokenGuarantee("receipt's digest is in the chain", which)
-        if push.answer.sequence not in (None, stored_report.sequence):
+        if push.answer.sequence is not None and push.answer.sequence != stored_report.sequence:
             yield BrokenGuarantee(
                 "receipt's sequence", f"{which}: {push.answer.sequence}, stored at {stored_report.sequence}"
             )
@@ -171,6 +177,20 @@ def _receipts(history: History) -> Iterator[BrokenGuarantee]:
         earlier = first.setdefault((push.unit, push.revision), push.answer)
         if earlier.accepted_at != push.answer.accepted_at:
             yield BrokenGuarantee("first receipt again", which)
+
+
+def _holds(history: History) -> Iterator[BrokenGuarantee]:
+    """Check that a report is in the record if and only if it was not held, or was released."""
+    stored = {(each.unit, each.revision): each for each in history.stored}
+    for hold in history.holds:
+        which = f"{hold.unit} revision {hold.revision}, {hold.state}"
+        placed = stored.get((hold.unit, hold.revision))
+        if hold.state != "released" and placed is not None:
+            yield BrokenGuarantee("what is held is not published", f"{which}, at {placed.sequence}")
+        elif hold.state == "released" and (placed is None or placed.sequence != hold.sequence):
+            yield BrokenGuarantee("what is released is published once", which)
+        elif placed is not None and placed.digest != hold.digest:
+            yield BrokenGuarantee("what is released is the held report", which)
 
 
 def _stream(name: str, seen: Sequence[tuple[float, int, str]], history: History) -> Iterator[BrokenGuarantee]:

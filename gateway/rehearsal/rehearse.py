@@ -1,18 +1,24 @@
-"""Rehearse a data set: load it as a separate election, issue tokens, replay it, judge the history, and summarise it."""
+"""Rehearse a data set: load it as a separate election, issue tokens, replay it, judge the history, and summarise it.
 
-from collections.abc import Callable, Sequence
+An operator with a token of its own decides on the reports that are held.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
+from gateway.client.hold_command import OperatorOptions
 from gateway.client.subscriber import Block, Subscriber
 from gateway.humanize import counted
 from gateway.journal.administration import administration
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.judge import History, judge
+from gateway.rehearsal.operator import LOOK_S, Decided, Operator
 from gateway.rehearsal.replay import TRANSPORTS, Latency, Replay, Sending, Summary, prepare, rehearsal_of
 from gateway.rehearsal.schedule import Schedule
+from gateway.wire.holds import AreaNames, Hold
 
 SET_UP_S = 1.5
 """Seconds between the creation of a rehearsal and its first report."""
@@ -48,12 +54,14 @@ class Rehearsal(msgspec.Struct):
         summary = await self.replay.run(self.dataset, self.started, self.publish_at)
         async with administration(self.database_url, self.author) as administered:
             stored = await administered.journal_reports(self.election)
+            holds = await administered.journal_holds(self.election)
         history = History(
             registry=self.dataset.registry,
             publish_from=self.publish_at.timestamp(),
             pushes=self.replay.pushes(),
             readings=[self.replay.reading(self.dataset.registry)],
             stored=stored,
+            holds=holds,
         )
         return msgspec.structs.replace(summary, broken=judge(history))
 
@@ -67,11 +75,16 @@ async def rehearse(
     transports: Sequence[str] = TRANSPORTS,
     on_block: Callable[[Subscriber, Block], None] = lambda *_: None,
     on_answer: Callable[[Sending], None] = lambda _: None,
+    look_s: float = LOOK_S,
+    on_held: Callable[[Hold, Mapping[str, AreaNames]], None] = lambda *_: None,
+    on_decided: Callable[[Decided], None] = lambda _: None,
 ) -> Rehearsal:
     """Load a data set as a separate election that starts in SET_UP_S, with one token per municipality.
 
-    Raises GatewayError.
+    An operator looks at each held report for `look_s` seconds and then decides by the data set's known errors, whose
+    corrections wait for that. Raises GatewayError.
     """
+    errors = dataset.errors()
     recorded = list(dataset.reports())
     publish_from = datetime.fromisoformat(dataset.registry["election"]["publish_from"])
     schedule = make_schedule([report.counted_at for report in recorded], publish_from)
@@ -82,7 +95,23 @@ async def rehearse(
         election = await administered.load_election(document)
         wanted = [([municipality], "rehearsal") for municipality in senders]
         issued = await administered.issue_tokens(election, wanted)
+        root = next(area["id"] for area in document["areas"] if area.get("parent") is None)
+        operator_token = await administered.issue_token(
+            election, [root], role="operator", note="operator of a rehearsal"
+        )
     tokens = {municipality: token.secret for municipality, token in zip(senders, issued, strict=True)}
+
+    async def placed() -> int | None:
+        async with administration(gateway.database, author) as administered:
+            return await administered.placed(election)
+
+    operator = Operator(
+        OperatorOptions(gateway.push, gateway.feed, election, operator_token.secret),
+        errors,
+        look_s=look_s,
+        on_held=on_held,
+        on_decided=on_decided,
+    )
     replay = Replay(
         gateway.push,
         gateway.feed,
@@ -92,6 +121,13 @@ async def rehearse(
         transports=transports,
         on_block=on_block,
         on_answer=on_answer,
+        operator=operator,
+        placed=placed,
+        corrections={
+            (correction.unit, correction.revision): (wrong.unit, wrong.revision)
+            for error in errors
+            for wrong, correction in zip(error.reports, error.corrected_by, strict=False)
+        },
     )
     publish_at = started + timedelta(seconds=schedule.publish_s)
     return Rehearsal(election, started, publish_at, replay, dataset, tokens, gateway.database, author)
@@ -102,6 +138,7 @@ def summary_lines(summary: Summary) -> list[str]:
     lines = [
         f"election       {summary.election}",
         f"reports        {summary.reports}, receipts {summary.receipts}, refused {summary.refused}",
+        *_held_lines(summary),
         f"publications   {summary.publications} in {counted(summary.blocks, 'block')} after {summary.seconds:.2f} s",
         f"to receipt     {_latency(summary.to_receipt)}",
         f"to subscriber  {_latency(summary.to_subscriber)}",
@@ -122,6 +159,14 @@ def summary_lines(summary: Summary) -> list[str]:
     else:
         lines.append(f"official       {counted(summary.areas, 'area')}, all equal to the official totals")
     return lines
+
+
+def _held_lines(summary: Summary) -> list[str]:
+    """Return how many reports were held, unless there were none."""
+    if not summary.held:
+        return []
+    released = summary.held - summary.unpublished
+    return [f"held           {summary.held}, released {released}, never public {summary.unpublished}"]
 
 
 def _latency(latency: Latency) -> str:

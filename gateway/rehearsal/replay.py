@@ -9,7 +9,7 @@ import copy
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -31,6 +31,7 @@ from gateway.rehearsal.judge import (
     expected_digest,
     observe,
 )
+from gateway.rehearsal.operator import POLL_S, Operator, ReportKey
 from gateway.rehearsal.schedule import Schedule
 from gateway.trimmed_json import dumps_trimmed
 
@@ -80,6 +81,10 @@ class Summary(msgspec.Struct, frozen=True):
     reports: int
     receipts: int
     refused: int
+    held: int
+    """Reports that were held when they arrived."""
+    unpublished: int
+    """Those of them that were rejected or superseded."""
     publications: int
     blocks: int
     seconds: float
@@ -99,8 +104,11 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def good(self) -> bool:
-        """Whether all reports have receipts and are published, no area is wrong, and no guarantee is broken."""
-        whole = self.receipts == self.reports == self.publications
+        """Whether all reports have receipts and are published, no area is wrong, and no guarantee is broken.
+
+        A report that was rejected or superseded while it was held is not published.
+        """
+        whole = self.receipts == self.reports == self.publications + self.unpublished
         return whole and self.areas > 0 and not self.wrong and not self.broken
 
 
@@ -147,7 +155,14 @@ class Replay:
         transports: Sequence[str] = TRANSPORTS,
         on_block: Callable[[Subscriber, Block], None] = lambda *_: None,
         on_answer: Callable[[Sending], None] = lambda _: None,
+        operator: Operator,
+        placed: Callable[[], Awaitable[int | None]],
+        corrections: Mapping[ReportKey, ReportKey] | None = None,
     ) -> None:
+        """`placed` returns how many reports have a place in the record, None while some are held.
+
+        `corrections` names reports whose senders first wait for the decision on another one, if that is held.
+        """
         self.senders = senders
         self._push_url = push_url
         self._feed_url = feed_url
@@ -162,6 +177,10 @@ class Replay:
         self._observed: list[ObservedBlock] = []
         self._moved = asyncio.Event()
         self._started = 0.0
+        self._operator = operator
+        self._placed = placed
+        self._corrections = corrections or {}
+        self._answers: dict[ReportKey, Answer] = {}
 
     @property
     def began(self) -> float:
@@ -187,7 +206,7 @@ class Replay:
             Subscriber(self._feed_url, self._election, session=session) as subscriber,
         ):
             attached = asyncio.Event()
-            following = asyncio.create_task(self._follow(subscriber, attached), name="subscriber")
+            following = asyncio.create_task(self._follow_and_decide(subscriber, attached), name="subscriber")
             try:
                 await _first_of(attached.wait(), following, finish_s, "the first snapshot")
                 self._started = clock() + (started - datetime.now(UTC)).total_seconds()
@@ -195,12 +214,29 @@ class Replay:
                     self._push_all(), following, self._last_due_s() + finish_s, "the last receipt"
                 )
                 left_s = max(0.0, (publish_at - datetime.now(UTC)).total_seconds())
-                reached = self._wait_published(subscriber)
+                deciding = asyncio.ensure_future(self._wait_placed())
+                await _first_of(deciding, following, finish_s, "a decision on every held report")
+                reached = self._wait_published(subscriber, deciding.result())
                 await _first_of(reached, following, left_s + finish_s, "the last publication")
             finally:
                 following.cancel()
                 await asyncio.wait({following})
-            return self._summary(subscriber, dataset, publish_at)
+            return self._summary(subscriber, dataset, publish_at, deciding.result())
+
+    async def _follow_and_decide(self, subscriber: Subscriber, attached: asyncio.Event) -> None:
+        """Read the feed, and decide on held reports, until cancelled. Raises the error of either."""
+        parts = {
+            asyncio.ensure_future(self._follow(subscriber, attached)),
+            asyncio.ensure_future(self._operator.run()),
+        }
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.wait(parts)
 
     async def _push_all(self) -> None:
         proxy = environment_proxy(self._push_url, loopback_direct=True)
@@ -253,13 +289,18 @@ class Replay:
             if sending.answer is not None
         ]
 
-    async def _wait_published(self, subscriber: Subscriber) -> None:
-        receipts = sum(
-            sending.answer is not None and sending.answer.has_receipt
-            for sendings in self.senders.values()
-            for sending in sendings
-        )
-        while subscriber.sequence < receipts:
+    async def _wait_placed(self) -> int:
+        """Wait until no report is held; return how many are in the record."""
+        if not any(answer.state == "held" for answer in self._answers.values()):
+            return sum(answer.has_receipt for answer in self._answers.values())
+        while True:
+            placed = await self._placed()
+            if placed is not None:
+                return placed
+            await asyncio.sleep(POLL_S)
+
+    async def _wait_published(self, subscriber: Subscriber, placed: int) -> None:
+        while subscriber.sequence < placed:
             self._moved.clear()
             await self._moved.wait()
 
@@ -270,6 +311,7 @@ class Replay:
             async with Publisher(self._push_url, self._election, token, session=session) as publisher:
                 for sending in sendings:
                     await self._until(sending.due_s)
+                    await self._wait_decided(sending)
                     sending.sent_at = asyncio.get_running_loop().time()
                     publisher.submit(sending.body).add_done_callback(partial(self._on_done, sending))
             return
@@ -277,9 +319,10 @@ class Replay:
         place = 0
         while place < len(sendings):
             await self._until(sendings[place].due_s)
+            await self._wait_decided(sendings[place])
             now = asyncio.get_running_loop().time() - self._started
             part = [sending for sending in sendings[place : place + most] if sending.due_s <= now]
-            part = part or [sendings[place]]
+            part = part[: self._before_correction(part)] or [sendings[place]]
             place += len(part)
             await self._post(session, municipality, part, ndjson=way == "ndjson")
 
@@ -304,17 +347,40 @@ class Replay:
         if left_s > 0:
             await asyncio.sleep(left_s)
 
+    async def _wait_decided(self, sending: Sending) -> None:
+        """Before a correction, wait for the decision on what it corrects, if that is held."""
+        corrected = self._corrections.get((sending.unit, sending.revision))
+        while corrected is not None:
+            answer = self._answers.get(corrected)
+            if answer is not None and (answer.state != "held" or corrected in self._operator.decided):
+                return
+            self._operator.moved.clear()
+            await self._operator.moved.wait()
+
+    def _before_correction(self, part: Sequence[Sending]) -> int:
+        """Return how many reports can be sent at once: all up to the next one that may have to wait."""
+        places = (
+            place
+            for place, sending in enumerate(part)
+            if place and (sending.unit, sending.revision) in self._corrections
+        )
+        return next(places, len(part))
+
     def _on_done(self, sending: Sending, answer: asyncio.Future[Answer]) -> None:
         if not answer.cancelled() and answer.exception() is None:
             self._settle(sending, answer.result())
 
     def _settle(self, sending: Sending, answer: Answer) -> None:
         sending.answer = answer
+        self._answers[sending.unit, sending.revision] = answer
+        self._operator.moved.set()
         sending.answered_at = asyncio.get_running_loop().time()
         sending.answered_wall = time.time()
         self._on_answer(sending)
 
-    def _summary(self, subscriber: Subscriber, dataset: DataSet, publish_at: datetime) -> Summary:
+    def _summary(
+        self, subscriber: Subscriber, dataset: DataSet, publish_at: datetime, placed: int
+    ) -> Summary:
         sendings = [sending for each in self.senders.values() for sending in each]
         with_receipt = [sending for sending in sendings if sending.answer and sending.answer.has_receipt]
         receipt = _histogram(sending.answered_at - self._started - sending.due_s for sending in with_receipt)
@@ -330,6 +396,10 @@ class Replay:
             refused=sum(
                 sending.answer is not None and sending.answer.outcome == "refused" for sending in sendings
             ),
+            held=sum(
+                sending.answer is not None and sending.answer.state == "held" for sending in with_receipt
+            ),
+            unpublished=len(with_receipt) - placed,
             publications=subscriber.sequence,
             blocks=len(self._blocks),
             seconds=last_at - self._started,

@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny election."""
+    """A tiny election, with errors of which each is held."""
     directory = tmp_path_factory.mktemp("election")
-    write_election(directory, 5, 0.02)
+    write_election(directory, 10, 0.02, errors=True)
     return directory
 
 
@@ -121,6 +121,12 @@ def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, s
     output, _ = demo.communicate(timeout=90)
     assert demo.returncode == 0, output
     assert "areas, all equal to the official totals" in output
+    assert re.search(r"^Held +\S+ .*advance ballots equal those of .*, party by party$", output, re.MULTILINE)
+    assert re.search(r"^Rejected +.*\(duplicate\): it is never public$", output, re.MULTILINE)
+    assert re.search(r"^Corrected +.*the sender's revision 3 is accepted$", output, re.MULTILINE)
+    assert re.search(r"^Released .* and .*\(moved\): ", output, re.MULTILINE)
+    assert re.search(r"^held +5, released 2, never public 3$", output, re.MULTILINE)
+    assert "judge          no guarantee was broken" in output
     addresses = re.search(
         r"http://127\.0\.0\.1:(\d+)/\?election=\S+  the results\n.*/transfers\?election=", output
     )

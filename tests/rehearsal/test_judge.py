@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.client.publisher import Answer
-from gateway.election.record import CHAIN_START, JournalReport, Publication, next_chain
+from gateway.election.record import CHAIN_START, JournalHold, JournalReport, Publication, next_chain
 from gateway.election.registry import read_registry
 from gateway.election.report import canonical, digest_of
 from gateway.election.state import ElectionState
@@ -126,6 +126,23 @@ def _chained(stored: list[JournalReport]) -> list[JournalReport]:
 
 def _with_stored(history: History, change: Callable[[list[JournalReport]], list[JournalReport]]) -> History:
     return _changed(history, stored=change(list(history.stored)), readings=[], streams={}, pushes=[])
+
+
+def _with_hold(history: History, place: int, state: str, **members: Any) -> History:
+    """Return a history in which a report of the record is said to be held."""
+    stored = history.stored[place]
+    sequence = stored.sequence if state == "released" else None
+    hold = JournalHold(stored.unit, stored.revision, stored.digest, state, sequence)
+    return _changed(history, holds=[_changed(hold, **members)])
+
+
+def _with_held(history: History) -> History:
+    """Return a history with one more report, which was held and then rejected."""
+    digest = hashlib.sha256(b"held").digest()
+    answer = _changed(history.pushes[-1].answer, digest=digest.hex(), sequence=None, state="held")
+    push = _changed(history.pushes[-1], revision=10**6, digest=digest.hex(), answer=answer)
+    hold = JournalHold(push.unit, push.revision, digest, "rejected", None)
+    return _changed(history, pushes=[*history.pushes, push], holds=[hold])
 
 
 def _with_glimpse(history: History, place: int, **members: Any) -> History:
@@ -279,6 +296,36 @@ FAULTS: dict[str, tuple[str, Callable[[History], History]]] = {
             ],
         ),
     ),
+    "a receipt for a report that is neither stored nor held": (
+        "receipt means durable",
+        lambda history: _changed(_with_held(history), holds=[]),
+    ),
+    "a held report that is in the record": (
+        "what is held is not published",
+        lambda history: _with_hold(history, 7, "open"),
+    ),
+    "a rejected report that is in the record": (
+        "what is held is not published",
+        lambda history: _with_hold(history, 7, "rejected"),
+    ),
+    "a released report that is not in the record": (
+        "what is released is published once",
+        lambda history: _changed(
+            _with_held(history), holds=[_changed(_with_held(history).holds[0], state="released", sequence=8)]
+        ),
+    ),
+    "a released report with other figures": (
+        "what is released is the held report",
+        lambda history: _with_hold(history, 7, "released", digest=bytes(32)),
+    ),
+    "a held report with a sequence in its receipt": (
+        "what is held has no sequence",
+        lambda history: _with_answer(_with_held(history), -1, sequence=4),
+    ),
+    "a receipt of a held report with another digest": (
+        "receipt's digest is in the chain",
+        lambda history: _with_answer(_with_held(history), -1, digest="00" * 32),
+    ),
     "a publication left out of the stream": (
         "sequence has no gap",
         lambda history: _another_stream(history, lambda seen: seen[:5] + seen[6:]),
@@ -303,6 +350,14 @@ def good(small: GeneratedElection) -> History:
 def test_a_good_history_breaks_no_promise(good: History) -> None:
     """The judge does not cry wolf."""
     assert judge(good) == []
+
+
+def test_a_held_report_is_accepted_and_not_public(good: History) -> None:
+    """Whether it is still held, or was rejected or superseded; a released one is in the record."""
+    held = _with_held(good)
+    for state in ("open", "rejected", "superseded"):
+        assert judge(_changed(held, holds=[_changed(held.holds[0], state=state)])) == []
+    assert judge(_with_hold(good, 7, "released")) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -1,0 +1,139 @@
+"""The operator of a replay, who decides on its held reports: by the data set's list of known errors.
+
+Reports of an error that is to be rejected are rejected, and so on; everything else is released after a while, as if the
+sender had confirmed it. Without an operator, what is held would never be public.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from gateway.client.hold_command import OperatorDoor, OperatorOptions, operator_door
+from gateway.client.hold_sentences import place_name, sentence
+from gateway.client.http_json import NoDocument
+from gateway.rehearsal.known_errors import KnownError
+from gateway.wire.decisions import DECIDED_MAX
+from gateway.wire.holds import AreaNames, Hold
+
+POLL_S = 0.25
+"""Seconds between two looks at the list of held reports."""
+LOOK_S = 0.5
+"""Seconds for which a held report is looked at before a decision."""
+OTHERS_S = 5.0
+"""Seconds after which a part of an error is decided on, if its other reports are not held."""
+UNAVAILABLE_S = 30.0
+"""Seconds without an answer after which it gives up."""
+
+ReportKey = tuple[str, int]
+"""Unit and revision."""
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """A decision of the operator."""
+
+    decide: str
+    reason: str
+    holds: Sequence[Hold]
+    error: KnownError | None
+    """The known error that it is about."""
+    areas: Mapping[str, AreaNames]
+
+
+class Operator:
+    """Decides on the held reports of one election until it is cancelled."""
+
+    def __init__(
+        self,
+        options: OperatorOptions,
+        errors: Sequence[KnownError],
+        *,
+        look_s: float = LOOK_S,
+        on_held: Callable[[Hold, Mapping[str, AreaNames]], None] = lambda *_: None,
+        on_decided: Callable[[Decided], None] = lambda _: None,
+    ) -> None:
+        """`on_held` is called once for each held report, `on_decided` after each decision."""
+        self._options = options
+        self._errors = {(each.unit, each.revision): error for error in errors for each in error.reports}
+        self._look_s = look_s
+        self._on_held = on_held
+        self._on_decided = on_decided
+        self._seen: dict[ReportKey, float] = {}
+        """When a held report was first seen, by the loop's clock."""
+        self.decided: set[ReportKey] = set()
+        """Every report that was decided on."""
+        self.moved = asyncio.Event()
+        """Set with each decision; to be cleared by whoever waits for it."""
+
+    async def run(self) -> None:
+        """Decide until cancelled. Raises GatewayError if the push door does not answer for UNAVAILABLE_S."""
+        clock = asyncio.get_running_loop().time
+        answered_at = clock()
+        async with operator_door(self._options) as door:
+            while True:
+                try:
+                    await self._decide_open(door, clock())
+                    answered_at = clock()
+                except NoDocument as error:  # also a conflict: a sender was faster
+                    if error.failure.status != 409 and clock() - answered_at > UNAVAILABLE_S:
+                        raise
+                await asyncio.sleep(POLL_S)
+
+    async def _decide_open(self, door: OperatorDoor, now: float) -> None:
+        _, found, holds = await door.holds("open")
+        for hold in holds:
+            if (hold.unit, hold.revision) not in self._seen:
+                self._seen[hold.unit, hold.revision] = now
+                self._on_held(hold, found.areas)
+        others: list[Hold] = []
+        groups: dict[int, list[Hold]] = {}
+        for hold in holds:
+            error = self._errors.get((hold.unit, hold.revision))
+            if error is not None:
+                groups.setdefault(id(error), []).append(hold)
+            elif now - self._seen[hold.unit, hold.revision] >= self._look_s:
+                others.append(hold)
+        for group in groups.values():
+            error = self._errors[group[0].unit, group[0].revision]
+            since = [now - self._seen[hold.unit, hold.revision] for hold in group]
+            if min(since) >= self._look_s and (
+                len(group) == len(error.reports) or max(since) >= self._look_s + OTHERS_S
+            ):
+                order = [(each.unit, each.revision) for each in error.reports]
+                group.sort(key=lambda hold: order.index((hold.unit, hold.revision)))
+                await self._decide(door, Decided(error.decide, error.reason, group, error, found.areas))
+        for first in range(0, len(others), DECIDED_MAX):
+            part = others[first : first + DECIDED_MAX]
+            await self._decide(door, Decided("release", "confirmed", part, None, found.areas))
+
+    async def _decide(self, door: OperatorDoor, decided: Decided) -> None:
+        """Send a decision. Raises NoDocument."""
+        named = [
+            {"unit": hold.unit, "revision": hold.revision, "digest": hold.digest} for hold in decided.holds
+        ]
+        note = decided.error.description if decided.error is not None else "an operator of a rehearsal"
+        body = {"decide": decided.decide, "holds": named, "reason": decided.reason, "note": note}
+        await door.send("POST", "/decisions", body)
+        self.decided.update((hold.unit, hold.revision) for hold in decided.holds)
+        self.moved.set()
+        self._on_decided(decided)
+
+
+def held_line(hold: Hold, areas: Mapping[str, AreaNames]) -> str:
+    """Return that a report is held, and why, as a sentence."""
+    why = next((rule for rule in hold.rules if rule.do == "hold"), None)
+    text = sentence(why, hold.unit, areas) if why is not None else place_name(hold.unit, areas)
+    return f"Held       {text}"
+
+
+def decided_line(decided: Decided) -> str:
+    """Return what was decided, as a sentence."""
+    both = len(decided.holds) > 1
+    units = " and ".join(place_name(hold.unit, decided.areas) for hold in decided.holds[:2])
+    more = f" and {len(decided.holds) - 2} others" if len(decided.holds) > 2 else ""
+    verb, effect = {
+        "reject": ("Rejected", "are never public" if both else "is never public"),
+        "release": ("Released", "have places in the record" if both else "has a place in the record"),
+    }[decided.decide]
+    they = "they" if both else "it"
+    return f"{verb:10} {units}{more} ({decided.reason.replace('_', ' ')}): {they} {effect}"
