@@ -19,11 +19,13 @@ from gateway.rehearsal.generator import GeneratedElection
 from tests.feed.served import FakeRecord, served
 from tests.running import Gateway, Sender
 from tests.web.browsing import needs_chromium, visiting
-from tests.web.doors import COUNTRY, a_client, a_registry, a_report, pushed, shown
+from tests.web.doors import COUNTRY, OTHER_UNIT, a_client, a_registry, a_report, pushed, shown
 
 TIMEOUT_S = 60.0
 ENDLESS = "get_feed"
-OF_OPERATORS = "get_board"
+OF_OPERATORS = ("get_board", "post_decision", "get_rules", "put_rules")
+REFUSED = {"post_decision": "not_decided"}
+"""Samples whose requests name what no election has, and the code of the answer."""
 READ = """() => Object.fromEntries([...document.querySelectorAll("article[id]")].flatMap((article) => {
     const code = article.querySelector("pre.sample code");
     return code ? [[article.id, code.textContent]] : [];
@@ -59,11 +61,12 @@ json.dump(results, sys.stdout)
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def page(browser: Browser, gateway: Gateway, small: GeneratedElection) -> Any:
     """The API page for an election with a complete range of publications, and its tokens."""
-    election = await gateway.load(a_registry(small))
+    election = await gateway.load(a_registry(small, rules={"odd_time": {"do": "hold", "days": 14}}))
     sender = await gateway.issue(election, [COUNTRY])
     operator = await gateway.issue(election, [COUNTRY], role="operator")
     async with a_client() as http, visiting(browser) as visitor:
         await pushed(http, sender, *(a_report(revision=each, votes=each) for each in range(1, 1001)))
+        await pushed(http, sender, {**a_report(OTHER_UNIT), "counted_at": "2024-01-01T20:00:00+01:00"})
         await shown(gateway, election, 1000)
         opened = await visitor.open(f"{gateway.feed_url}/docs?election={election}&push={gateway.push_url}")
         await expect(opened.locator("#samples")).to_be_visible()
@@ -78,7 +81,7 @@ async def samples_in(page: Page, language: str) -> dict[str, str]:
 
 
 def tokens(names: Mapping[str, str], sender: Sender, operator: Sender) -> dict[str, str]:
-    return {name: (operator if name == OF_OPERATORS else sender).secret for name in names}
+    return {name: (operator if name in OF_OPERATORS else sender).secret for name in names}
 
 
 async def run_process(*arguments: str, stdin: str = "") -> str:
@@ -92,8 +95,8 @@ async def run_process(*arguments: str, stdin: str = "") -> str:
     return output.decode()
 
 
-async def run_in_shell(source: str, token: str, until: bytes | None) -> bytes:
-    """Run a sample in a shell; return its output, up to a text if it has no end."""
+async def run_in_shell(source: str, token: str, until: bytes | None, *, refused: bool) -> bytes:
+    """Run a sample in a shell; return its output, up to a text if it has no end. A refused one fails."""
     process = await asyncio.create_subprocess_exec(
         "sh", "-c", f"exec {source[source.index('curl ') :]}",
         env={**os.environ, "VALGNATT_TOKEN": token}, stdout=subprocess.PIPE,
@@ -107,7 +110,9 @@ async def run_in_shell(source: str, token: str, until: bytes | None) -> bytes:
             return read
         output = await process.stdout.read()
         status = await process.wait()
-    assert status in (0, 28), source  # 28: the time that a sample gives itself is over
+    assert status in ((22,) if refused else (0, 28)), (
+        source
+    )  # 28: the time that a sample gives itself is over
     return output
 
 
@@ -121,7 +126,8 @@ async def test_every_sample_works_as_it_is_shown(page: Any, tmp_path: Path) -> N
     secrets = tokens(curl, sender, operator)
     for name, source in curl.items():
         until = b"event: block" if name == ENDLESS else None
-        output = await run_in_shell(source, secrets[name], until)
+        output = await run_in_shell(source, secrets[name], until, refused=name in REFUSED)
+        assert REFUSED.get(name, "").encode() in output
         if name == "get_push":
             assert b" 101 " in output
             assert b'"type":"hello"' in output
@@ -159,7 +165,9 @@ async def has_websocket(node: str) -> bool:
 def check_outputs(outputs: Mapping[str, str], curl: Mapping[str, str]) -> None:
     """Assert that each sample has shown something, and that those which push were answered."""
     assert outputs.keys() == curl.keys()
-    assert not {name: output for name, output in outputs.items() if not output or output.startswith("FAILED")}
+    failed = {name: output for name, output in outputs.items() if not output or output.startswith("FAILED")}
+    assert failed.keys() == REFUSED.keys(), failed
+    assert all("409" in output for output in failed.values())
     assert "1000" in outputs[ENDLESS] or "1001" in outputs[ENDLESS]
     for name in ("get_push", "post_reports"):
         assert "duplicate" in outputs[name], outputs[name]

@@ -74,20 +74,28 @@ export function addressOf(route, place) {
  * @returns {Call}
  */
 function callOf(route, place) {
-  const { method, secured, bodyType, type } = route;
+  const { method, operationId, secured, bodyType, type } = route;
   /** @type {[string, string][]} */
   const headers = [];
   if (bodyType !== null) headers.push(["Content-Type", bodyType]);
   else if (type === EVENTS) headers.push(["Accept", EVENTS]);
-  const body = bodyType === null ? null : bodyOf(bodyType, place.report);
+  const body = bodyType === null ? null : bodyOf(operationId, bodyType, place.report);
   return { url: addressOf(route, place), method: method.toUpperCase(), secured, headers, body };
 }
 
 /**
+ * @param {string} operationId
  * @param {string} type
  * @param {SampleReport} report
  */
-function bodyOf(type, report) {
+function bodyOf(operationId, type, report) {
+  if (operationId === "post_decision") {
+    const hold = { unit: report.unit, revision: report.revision, digest: "0".repeat(64) };
+    return JSON.stringify({ decide: "reject", reason: "duplicate", holds: [hold] });
+  }
+  if (operationId === "put_rules") {
+    return JSON.stringify({ rules: { fell: { do: "hold", ballots: 100, permille: 20 } } });
+  }
   if (type !== "text/csv") return JSON.stringify(report);
   const rows = Object.entries(report.counts).map(([category, { ballots, blank, rejected, votes }]) => [
     ["unit", "counted_at", "status", "category", "ballots", "blank", "rejected", ...Object.keys(votes)],
@@ -270,7 +278,7 @@ function curl({ url, method, secured, headers, body }, options = "") {
   const words = [`curl --fail-with-body --silent --show-error${options ? ` ${options}` : ""}`];
   if (secured) words.push('--header "Authorization: Bearer $VALGNATT_TOKEN"');
   for (const [name, value] of headers) words.push(`--header ${quoted(`${name}: ${value}`)}`);
-  if (method !== "GET" && body === null) words.push(`--request ${method}`);
+  if (method !== (body === null ? "GET" : "POST")) words.push(`--request ${method}`);
   if (body !== null) words.push(`--data-binary ${quoted(body)}`);
   return [...words, quoted(url)].join(" \\\n  ");
 }

@@ -119,12 +119,13 @@ function lag(title, percentile, kind) {
 
 /**
  * Return how urgent a municipality is, for the order of the table: by its oldest waiting report in seconds, then those
- * never heard of, then those with units to come.
+ * with units being checked, those never heard of, and those with units to come.
  *
  * @param {TransferRow} row
  */
 function urgency(row) {
   if (row.oldest_unpublished_s !== null) return row.oldest_unpublished_s;
+  if (row.held) return 0;
   if (!lastContact(row)) return -1;
   return row.reported < row.units ? -2 : -3;
 }
