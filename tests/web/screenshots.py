@@ -219,7 +219,7 @@ async def take_holds(gateway: Gateway, http: aiohttp.ClientSession, browser: Bro
         page = await visitor.open(f"{gateway.push_url}/operator?election=holds")
         await page.fill("#token", operator.secret)
         await page.click("#entry-form button")
-        await page.locator(f'#holds li[data-unit="{copied["unit"]}"] .toggle').click()
+        await page.locator(f'#holds li[data-unit="{copied["unit"]}"] .expander').click()
         await expect(page.locator("#holds table").first).to_be_visible()
         await page.screenshot(path=path)
         assert not visitor.errors, visitor.errors

@@ -27,7 +27,7 @@ export class HoldCard {
   #choice = h("input", { type: "checkbox" });
   #toggle = h("button", {
     type: "button",
-    class: "toggle",
+    class: "expander",
     "aria-expanded": "false",
     "aria-controls": `hold-${this.#number}`,
   });
