@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from operator import sub
 
 from gateway.election.rules import evidence
 from gateway.election.rules.current import CurrentReports, Reference
 from gateway.election.rules.policy import Exchanged, ExchangedBefore, PartyExcess, PartyFell
 from gateway.election.rules.step import Category, Step
+
+PAIRED_MAX = 16
+"""Parties of which each is compared with each: a ballot may have thousands."""
 
 
 def party_excess(current: CurrentReports, step: Step, setting: PartyExcess) -> evidence.PartyExcess | None:
@@ -74,9 +77,19 @@ def _unlike(
         if part * all_votes > (has + plus) * per_vote
     ]
     if fewer:
-        for party, (has, part) in enumerate(zip(votes, reference.votes, strict=True)):
-            if has * total > times * (part * all_votes + plus * total):
-                yield from ((party, other) for other in fewer)
+        more = [
+            party
+            for party, (has, part) in enumerate(zip(votes, reference.votes, strict=True))
+            if has * total > times * (part * all_votes + plus * total)
+        ]
+        yield from product(_largest(more, votes), _largest(fewer, reference.votes))
+
+
+def _largest(parties: list[int], size: Sequence[int]) -> list[int]:
+    """Return the parties, but of many only those with the largest size."""
+    if len(parties) <= PAIRED_MAX:
+        return parties
+    return sorted(parties, key=lambda party: -abs(size[party]))[:PAIRED_MAX]
 
 
 def _fits(votes: int, expected: int, total: int, plus: int) -> bool:
@@ -113,7 +126,7 @@ def exchanged_before(
             for party, gain in enumerate(change.gains[:-1])
             if gain >= setting.votes or -gain >= setting.votes
         ]
-        for one, other in combinations(changed, 2):
+        for one, other in combinations(_largest(changed, change.gains), 2):
             missed = abs(after[one] - before[other]) + abs(after[other] - before[one])
             both = before[one] + before[other]
             if abs(before[one] - before[other]) >= setting.votes and 1000 * missed <= setting.permille * both:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from gateway.election.registry import read_registry
+from gateway.election.report import Counts
 from gateway.election.rules import evaluation
 from gateway.election.rules.current import GROWTHS_MAX
 from gateway.election.rules.evidence import read_evidence
@@ -229,6 +230,25 @@ def test_two_parties_have_each_others_votes_of_the_current_report(small: SmallEl
         "other_after": 402,
     }
     assert small.codes(report("n1-1", 2, advance=(320, 402, 199, 100, 50))) == ()
+
+
+def test_of_many_parties_the_largest_are_compared_with_each_other() -> None:
+    """So that a ballot with thousands of parties takes no longer."""
+    codes = [f"P{number}" for number in range(1_000)]
+    areas = [{**entry, "parties": None} for entry in DOCUMENT["areas"]]
+    parties = [{"code": code, "name": code} for code in codes]
+    small = SmallElection(registry=read_registry({**DOCUMENT, "areas": areas, "parties": parties}))
+
+    def figures(votes: list[int]) -> Counts:
+        return Counts(sum(votes), 0, 0, dict(zip(codes, votes, strict=True)))
+
+    before = [1_000 - number if number % 2 else 30 for number in range(1_000)]
+    small.place(report("n1-1", advance=figures(before)), report("n1-2", advance=figures(before)))
+    exchanged = [vote for pair in zip(before[1::2], before[::2], strict=True) for vote in pair]
+    found = small.evidence(report("n1-1", 2, advance=figures(exchanged)), "exchanged_before")
+    assert (found["one"], found["other"]) == ("P0", "P1")
+    found = small.evidence(report("n1-1", 2, advance=figures(exchanged)), "exchanged")
+    assert (found["more"], found["fewer"]) == ("P0", "P1")
 
 
 def test_a_party_loses_many_of_its_votes_in_the_municipality(small: SmallElection) -> None:
