@@ -20,6 +20,7 @@ import pytest
 from gateway.errors import Overloaded
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import count
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import (
@@ -39,7 +40,7 @@ from tests.web.doors import (
 pytestmark = pytest.mark.long
 
 LINES = 10_000
-ROUNDS = 3
+ROUNDS = count(2, full=3)
 """How often two costs are measured in turn: load changes, and the first time, memory grows for good."""
 HEADERS = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
 UNREAD = 'valgnatt_unread_answer_bytes{process="push-0"}'
