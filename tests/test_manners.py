@@ -193,6 +193,12 @@ MISTAKES: dict[str, tuple[int, tuple[str, ...], str]] = {
     "a demo of nothing": (2, ("demo", "--data", "none"), "none"),
     "a demo of a folder": (1, ("demo", "--data", "folder"), "folder"),
     "a demo too short": (2, ("demo", "--seconds", "1"), "--seconds"),
+    "no reason for a decision": (2, ("hold", "release", "u"), "--reason"),
+    "a reason for another decision": (2, ("hold", "reject", "u", "--reason", "moved", "--token-file", "token"), "moved"),
+    "nobody at the door to decide": (1, ("hold", "list", "--election", "e", "--token-file", "token", "--push-url",
+                                         "http://127.0.0.1:1"), "127.0.0.1:1"),
+    "rules cut off": (2, ("rules", "set", "cut.json", "--token-file", "token"), "cut.json"),
+    "a recording nowhere": (1, ("rules", "try", "none"), "none"),
     "a file in the way": (2, ("generate", "cut.json"), "cut.json"),
     "no size": (2, ("generate", "made", "--scale", "0"), "scale"),
 }  # fmt: skip

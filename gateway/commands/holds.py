@@ -67,7 +67,7 @@ def show(
 
 def release(
     named: _Named,
-    reason: Annotated[str, typer.Option(help="confirmed, moved or rule_too_strict (required)")] = "",
+    reason: Annotated[str, typer.Option(help="confirmed, moved or rule_too_strict")],
     note: _Note = "",
     election: ElectionOption = None,
     push_url: PushUrl = OF_THIS_MACHINE,
@@ -111,8 +111,7 @@ def _decide(
     from gateway.wire.decisions import REASONS, note_problem
 
     if reason not in REASONS[what]:
-        given = f"{reason!r} is not one" if reason else "none given"
-        fail(f"--reason is required, one of {', '.join(REASONS[what])}; {given}", 2)
+        fail(f"--reason {reason!r} is not one of {', '.join(REASONS[what])}", 2)
     if problem := note_problem(note):
         fail(f"--note: {problem[1]}", 2)
     try:

@@ -393,8 +393,8 @@ async def test_an_operator_decides_with_commands(
     assert "no report of this unit is or was held" in unknown.err
 
     for arguments, status, message in (
-        (["hold", "reject", UNIT], 2, "--reason is required"),
-        (["hold", "reject", UNIT, "--reason", "moved"], 2, "'moved' is not one"),
+        (["hold", "reject", UNIT], 2, "--reason"),
+        (["hold", "reject", UNIT, "--reason", "moved"], 2, "'moved' is not one of"),
         (["hold", "reject", UNIT, "--reason", "duplicate", "--note", "a\nb"], 2, "--note: "),
         (["hold", "reject", UNIT, "--reason", "duplicate"], 2, "there is no terminal to ask at"),
         (["hold", "reject", f"{UNIT}:7", "--reason", "duplicate", "--yes"], 1, "the held revision is 1"),
