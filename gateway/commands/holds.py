@@ -87,7 +87,7 @@ def release(
 
 def reject(
     named: _Named,
-    reason: Annotated[str, typer.Option(help="duplicate, wrong_unit, typing_error or other (required)")] = "",
+    reason: Annotated[str, typer.Option(help="duplicate, wrong_unit, typing_error or other")],
     note: _Note = "",
     election: ElectionOption = None,
     push_url: PushUrl = OF_THIS_MACHINE,
