@@ -5,9 +5,13 @@ from typing import Any
 import pytest
 
 from gateway.election.registry import read_registry
+from gateway.election.report import Counts, Report
+from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.policy import RULES, UNITS_COMPARED_MAX, read_policy, recommended, stored_policy
 from gateway.errors import MalformedPolicy, MalformedRegistry
 from tests.election.makers import DOCUMENT, REGISTRY
+
+AT = "2025-09-08T22:00:00+02:00"
 
 CODES = (
     "duplicate_elsewhere",
@@ -173,3 +177,25 @@ def test_in_a_large_election_units_are_compared_only_if_the_registry_says_so() -
     assert named.compares_units
     assert not named.duplicate_within.is_on
     assert stored_policy({}, UNITS_COMPARED_MAX).compares_units
+
+
+def test_in_a_large_election_only_the_registry_can_turn_on_what_compares_units(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What other processes know must not depend on when an operator changed the rules."""
+    for module in ("gateway.election.registry", "gateway.election.rules.policy"):
+        monkeypatch.setattr(f"{module}.UNITS_COMPARED_MAX", 3)
+    registry = read_registry(DOCUMENT)
+    assert not registry.compares_units
+    compare = {"duplicate_within": {"do": "hold"}}
+    with pytest.raises(MalformedPolicy, match=r"^\$: more than 3 units: only the registry can turn on rules"):
+        registry.read_policy(compare)
+    named = read_registry(document(compare))
+    assert named.compares_units
+    assert named.read_policy(compare).duplicate_within.do == "hold"
+    counts = {"advance": Counts(1000, 0, 0, {"P": 1000})}
+    report = Report(unit="a-1-1", revision=1, counted_at=AT, status="final", counts=counts)
+    for each, growths in ((registry, 0), (named, 1)):
+        current = CurrentReports(each)
+        current.place(report)
+        assert len(current.growths) == growths
