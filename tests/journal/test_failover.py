@@ -12,16 +12,20 @@ import pytest
 
 from gateway.database_url import Host, read_database_url
 from gateway.errors import JournalUnavailable, StandbyMissing
+from gateway.journal import appending as appending_module
 from gateway.journal import connection as connection_module
 from gateway.journal import notifications as notifications_module
-from gateway.journal import postgres as postgres_module
 from gateway.journal.administration import Administration, administration
 from gateway.journal.connection import connect, open_pool
 from gateway.journal.db_errors import CommittedLocally, Unstorable, reports_local_commit
+from gateway.journal.decisions import Evaluated
 from gateway.journal.embedded import EmbeddedPostgres
+from gateway.journal.evaluator import START
+from gateway.journal.holds import HoldDecision, HoldName
+from gateway.journal.journal_connections import WRITERS_FREE
 from gateway.journal.migrate import migrate
 from gateway.journal.notifications import CHANNEL, notifications
-from gateway.journal.postgres import WRITERS_FREE, PostgresJournal
+from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
 from tests.journal.makers import (
     TIMEOUT_S,
@@ -345,6 +349,42 @@ async def test_an_append_whose_wait_for_the_standby_is_cancelled_has_no_receipt(
         assert known_sequences(await append(journal, key, 1, a_report())) == [1]
 
 
+async def _append_locked(journal: PostgresJournal, key: int) -> object:
+    async with journal.locked(key, 1, START) as lock:
+        found = Evaluated(lock.news.ends.chain, lock.news.ends.hold_chain, [1], [None])
+        return await lock.append([a_report()], [datetime.now(UTC)], found)
+
+
+async def _reject(journal: PostgresJournal, key: int) -> object:
+    names = [HoldName("a-1", 1, a_report().digest)]
+    return await journal.decide(
+        key, 1, HoldDecision(release=False, holds=names, reason="other", note="", token=1)
+    )
+
+
+async def _set_policy(journal: PostgresJournal, key: int) -> object:
+    return await journal.set_policy(key, 1, b'"recommended"', 1)
+
+
+@pytest.mark.parametrize("act", [_append_locked, _reject, _set_policy])
+async def test_whatever_changes_the_journal_is_an_error_if_its_wait_for_the_standby_is_cancelled(
+    first: str, owner: Connection, act: Callable[[PostgresJournal, int], Awaitable[object]]
+) -> None:
+    """An append under the head lock, a decision on held reports, and a change of the rules; none without a standby."""
+    key = await load_election_key(first)
+    async with open_pool(first) as pool:
+        with pytest.raises(StandbyMissing):
+            await act(PostgresJournal(pool, require_standby=True), key)
+        async with standby_missing(first, owner):
+            acting = asyncio.create_task(act(PostgresJournal(pool), key))  # type: ignore[arg-type]
+            await cancel_wait(owner)
+            with pytest.raises(JournalUnavailable, match="locally"):
+                await acting
+    assert not await owner.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+    )
+
+
 @asynccontextmanager
 async def role_set(owner: Connection, name: str, value: str) -> AsyncIterator[None]:
     """Set a parameter for all sessions of the role that start inside the block."""
@@ -544,13 +584,13 @@ async def test_standby_names_that_are_cleared_and_restored_during_a_commit_are_d
 ) -> None:
     """The setting is the same before and after, but a reload in between shows that it may have changed."""
     names_restored = asyncio.Event()
-    require_waited = postgres_module._require_waited
+    require_waited = appending_module.require_waited
 
     async def require_after_restore(*args: Any) -> None:
         await names_restored.wait()
         await require_waited(*args)
 
-    monkeypatch.setattr(postgres_module, "_require_waited", require_after_restore)
+    monkeypatch.setattr(appending_module, "require_waited", require_after_restore)
     key = await load_election_key(first)
     async with open_pool(first) as pool:
         journal = PostgresJournal(pool, require_standby=True)
