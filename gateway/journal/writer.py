@@ -8,6 +8,7 @@ Independent of sockets and readers.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Protocol
@@ -213,6 +214,8 @@ class BatchWriter:
         Reports that wait then, or when this is cancelled, are answered `retry`: they may be pushed again.
         """
         try:
+            with suppress(JournalUnavailable, ElectionUnknown):  # the first batch tries again
+                await self._appends.catch_up(self._election)
             async with asyncio.TaskGroup() as answers:
                 await self._work(answers)
         finally:

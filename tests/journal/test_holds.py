@@ -245,10 +245,10 @@ async def test_one_process_alone_appends_in_one_call(
             await one.push(a_report("a-1", revision))
         assert locks == []
         await two.push(a_report("a-2"))
-        assert locks == []
+        assert locks == [4]
         for revision in range(5, 40):
             await one.push(a_report("a-1", revision))
-        assert 1 <= len(locks) <= 17
+        assert 2 <= len(locks) <= 18
 
 
 async def test_a_process_that_starts_reads_the_record_in_slices(
