@@ -186,11 +186,16 @@ export class CorrectionsList {
     return details;
   }
 
-  /** @param {string} unit */
-  #unitName(unit) {
+  /**
+   * Return the name of a unit, after that of its municipality unless this is the one that readers already know.
+   *
+   * @param {string} unit
+   * @param {string} known
+   */
+  #unitName(unit, known) {
     const municipality = this.registry.municipality(unit);
-    const name = municipality === unit ? "" : `${this.registry.name(municipality)} · `;
-    return `${name}${this.registry.name(unit)} (${unit})`;
+    const above = [unit, known].includes(municipality) ? "" : `${this.registry.name(municipality)} · `;
+    return `${above}${this.registry.name(unit)} (${unit})`;
   }
 
   /** @param {PublicCorrection} correction */
@@ -205,7 +210,7 @@ export class CorrectionsList {
         : t("correctionMoved")(size, before, after);
     return [
       h("strong", null, ...names, this.registry.name(unit)),
-      ` – ${change}: ${reasonOf(reason)}${looksLike(explained, ballots, (id) => this.#unitName(id))}; `,
+      ` – ${change}: ${reasonOf(reason)}${looksLike(explained, ballots, (id) => this.#unitName(id, municipality))}; `,
       h("span", { class: "quiet" }, t("correctionPublic")(hours(public_s), moment(at))),
     ];
   }
