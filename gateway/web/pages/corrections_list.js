@@ -27,6 +27,9 @@ export class CorrectionsList {
   #wanted = 0;
   /** The correction that the feed has shown, and what it looks like. */
   #explained = "";
+  #isExplained = false;
+  /** Whether that has changed since the list was requested. */
+  #again = false;
   #count = 0;
   #items = ITEMS;
   /** The groups that the reader has unfolded, by the sequence of their largest correction.
@@ -73,10 +76,13 @@ export class CorrectionsList {
     }
     this.#count = corrections ?? Number(sequence > 0); // a unit has its last one only
     this.#wanted = sequence;
+    this.#isExplained = explained !== null;
     this.#draw();
-    const isNew = key !== this.#explained && explained !== null; // it may be explained later
-    this.#explained = key;
-    if (sequence > (this.#document?.sequence ?? 0) || (this.#document && isNew)) this.#fetch();
+    if (key !== this.#explained) {
+      this.#explained = key; // a correction may be explained later
+      this.#again = true;
+    }
+    if (sequence > (this.#document?.sequence ?? 0) || (sequence && this.#again)) this.#fetch();
   }
 
   /** Show none, until an area is followed. */
@@ -102,18 +108,29 @@ export class CorrectionsList {
     if (this.#document) await pause(SPREAD_MS * Math.random(), 0, signal);
     while (!signal.aborted) {
       try {
+        this.#again = false;
         /** @type {Corrections} */
         const document = await fetchJson(path);
         if (signal.aborted) return;
         this.#document = document;
         this.#draw();
-        if (document.sequence >= this.#wanted) break;
+        if (!this.#again && this.#isCurrent(document)) break;
         await pause(BEHIND_MS * (1 + Math.random()), 0, signal); // another process answered
       } catch (error) {
         await pauses.wait(error, signal);
       }
     }
     if (!signal.aborted) this.#fetching = false;
+  }
+
+  /**
+   * Whether a list has what the feed has shown; a list is never behind for long.
+   *
+   * @param {Corrections} document
+   */
+  #isCurrent({ sequence, corrections }) {
+    const last = corrections.find((each) => each.sequence === this.#wanted);
+    return sequence >= this.#wanted && !(this.#isExplained && last?.explained === null);
   }
 
   #draw() {
