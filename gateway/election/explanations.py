@@ -38,7 +38,8 @@ CODES = (
     "more_counted",
 )
 """The explanations. Of those that apply to a fall, the first is used."""
-_MOVED, _RESTATED = CODES.index("moved"), CODES.index("restated")
+_RANKS = {code: rank for rank, code in enumerate(CODES)}
+_MOVED, _RESTATED = _RANKS["moved"], _RANKS["restated"]
 
 WINDOW_S = 1800
 """How far apart, in seconds of `counted_at`, both halves of a move and figures that are restated may be."""
@@ -86,12 +87,14 @@ _NOTHING: Sequence[Later] = ()
 class _Fall:
     """A fall that a later report may explain, or explain better."""
 
-    __slots__ = ("at", "before", "net", "number", "rank", "size", "unit")
+    __slots__ = ("at", "before", "counted_at", "net", "number", "rank", "size", "unit")
 
     def __init__(self, change: Change, rank: int) -> None:
         self.number = change.number
         self.unit = change.unit.index
-        self.at = time_of(change.counted_at)
+        self.counted_at = change.counted_at
+        self.at = 0.0
+        """Unix time, once needed for a move."""
         self.before = change.before
         self.size = 0
         """Votes changed per party, once needed for a move."""
@@ -184,7 +187,7 @@ class History:
         explained = self._explain(change, deltas, ())
         number, unit, counted_at, _, _, before, after = change
         later = self.place(number, unit.index, counted_at, before, after, growths)
-        self._keep_open(change, size_of(deltas), explained)
+        self._keep_open(change, deltas, explained)
         return explained, later
 
     def _drop_oldest(self, changes: list[Placed], municipality: int) -> None:
@@ -269,20 +272,25 @@ class History:
 
     # What becomes known later.
 
-    def _keep_open(self, change: Change, size: int, explained: Explanation | None) -> None:
-        rank = CODES.index(explained.code) if explained is not None else len(CODES)
+    def _keep_open(self, change: Change, deltas: Deltas, explained: Explanation | None) -> None:
+        rank = _RANKS[explained.code] if explained is not None else len(CODES)
         if rank <= _MOVED:
             return
         columns, unit = self._columns, change.unit.index
         fall = _Fall(change, rank)
-        _append(self._of_unit.setdefault(unit, []), fall, OPEN_PER_UNIT)
-        if size > SMALL_VOTES:
+        falls = self._of_unit.get(unit)
+        if falls is None:
+            self._of_unit[unit] = [fall]
+        else:
+            _append(falls, fall, OPEN_PER_UNIT)
+        if size_of(deltas) > SMALL_VOTES:
             fall.size = votes_of(columns.delta(change.before, change.after))
         if fall.size > SMALL_VOTES:
             municipality = self._municipalities[unit]
+            fall.at = time_of(fall.counted_at)
             changes = _around(self._changes[municipality], fall.at)
-            deltas = [columns.delta(before, after) for _, _, before, after in changes]
-            fall.net = list(map(sum, zip(*deltas, strict=True)))
+            nets = [columns.delta(before, after) for _, _, before, after in changes]
+            fall.net = list(map(sum, zip(*nets, strict=True)))
             _append(self._open.setdefault(municipality, []), fall, OPEN_MAX)
 
     def _moves(self, placed: Placed, municipality: int) -> Iterator[Later]:
@@ -311,7 +319,7 @@ class History:
             if (
                 fall.rank > _RESTATED
                 and self._columns.same(fall.before, after)
-                and abs(fall.at - time_of(counted_at)) <= WINDOW_S
+                and abs(time_of(fall.counted_at) - time_of(counted_at)) <= WINDOW_S
             ):
                 fall.rank = _RESTATED
                 yield Later(fall.number, _BY_CODE["restated"])
