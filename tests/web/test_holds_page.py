@@ -238,7 +238,7 @@ async def test_everything_that_the_door_may_name_has_a_text_in_each_language(
             const load = async (tag) => {
                 const { texts } = await import(base.replace("operator.js", `hold_texts/${tag}.js`));
                 const said = texts(figures([tag]));
-                const names = ["rules", "sentences", "does", "reasons", "conflicts", "states"];
+                const names = ["rules", "sentences", "asks", "does", "reasons", "conflicts", "states"];
                 const keys = Object.fromEntries(names.map((name) => [name, Object.keys(said[name])]));
                 const plurals = [1, 2].flatMap((n) => [
                     said.title(n), said.releaseTitle(n), said.chosen(n), said.rulesMost(n), said.withoutVotes(n),
@@ -254,7 +254,7 @@ async def test_everything_that_the_door_may_name_has_a_text_in_each_language(
     for each in languages.values():
         assert each["shape"] == languages["nb"]["shape"]
         assert [*each["keys"]["rules"]] == [*RULES, "not_judged"]
-        assert [*each["keys"]["sentences"]] == [*RULES]
+        assert [*each["keys"]["sentences"]] == [*each["keys"]["asks"]] == [*RULES]
         assert {*each["keys"]["reasons"]} == {reason for reasons in REASONS.values() for reason in reasons}
         assert {*each["keys"]["conflicts"]} == {*CONFLICTS}
         assert {*each["keys"]["states"]} == {*STATES}
@@ -312,6 +312,9 @@ async def test_a_held_report_is_shown_beside_the_current_one(visitor: Visitor, d
     await expect(jevnaker.locator(".hold-age")).to_contain_text("for 12 min")
     await jevnaker.locator(".expander").press("Enter")
     await expect(jevnaker.locator(".expander")).to_have_attribute("aria-expanded", "true")
+    await expect(jevnaker.locator(".asks li")).to_have_text(
+        ["Ask: Are these your own ballots? Which file do they come from, and which code was used?"]
+    )
     tables = jevnaker.locator("table")
     assert await tables.locator("caption").all_text_contents() == ["Report", "Advance", "Election day"]
     advance = await tables.nth(1).locator("tbody tr").all_inner_texts()

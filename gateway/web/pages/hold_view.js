@@ -38,6 +38,7 @@ export class HoldCard {
   #togetherText = h("span");
   #togetherButton = h("button", { type: "button", class: "plain" });
   #detail = h("div", { id: `hold-${this.#number}`, hidden: true });
+  #asks = h("ul", { class: "asks" });
   #facts = h("p", { class: "quiet" });
   #now = h("p");
   #figures = h("div", { class: "held-figures" });
@@ -53,6 +54,7 @@ export class HoldCard {
     this.hold = hold;
     this.#together.append(this.#togetherText, " ", this.#togetherButton);
     this.#detail.append(
+      this.#asks,
       this.#facts,
       this.#now,
       this.#figures,
@@ -116,6 +118,7 @@ export class HoldCard {
     setText(this.#toggle, here);
     setText(this.#change, before === null ? texts.ballots(hold.ballots) : texts.change(before, hold.ballots));
     this.#evidence.replaceChildren(...hold.rules.map((rule, at) => evidenceElement(hold, rule, at === 0)));
+    this.#asks.replaceChildren(...askElements(hold));
     show(this.#together, halves.length > 0);
     setText(
       this.#togetherText,
@@ -160,6 +163,13 @@ function evidenceElement(hold, rule, isFirst) {
   const text = holdTexts().sentence(isFirst ? `${place(hold.unit)}: ${said}` : said);
   if (rule.do === "hold") return h("li", null, text);
   return h("li", { class: "warns" }, h("span", { class: "quiet" }, holdTexts().warns), text);
+}
+
+/** Return what to ask on the phone. @param {Hold} hold */
+function askElements({ rules }) {
+  const { ask, asks } = holdTexts();
+  const questions = rules.flatMap(({ code, do: does }) => (does === "hold" && asks[code]) || []);
+  return questions.map((question) => h("li", null, h("strong", null, ask), question));
 }
 
 /** @param {Hold} hold */

@@ -62,6 +62,20 @@ export const texts = ({ number, noun, count, both, sentence }) => {
     nowFree: "If it arrived now, no rule would hold it.",
     sentence,
     warns: "Warning only: ",
+    ask: "Ask: ",
+    asks: {
+      duplicate_elsewhere:
+        "Are these your own ballots? Which file do they come from, and which code was used?",
+      duplicate_within: "Was the same count entered twice, or were the ballots moved here?",
+      above_eligible: "Are ballots of other units included, or was something added twice?",
+      fell: "Why are there fewer ballots now? Were they moved, counted again or entered wrongly?",
+      party_excess: "Please read out the party's figure from the count sheet: is there a digit too many?",
+      exchanged: "Please read out the figures of both parties from the count sheet: are the lines exchanged?",
+      odd_time: "When was this counted? Is it a test, or an old file?",
+      exchanged_before: "Which figures are right, the earlier ones or the new ones?",
+      party_fell: "Why does the party have fewer votes now?",
+      grew_late: "Where do the additional ballots come from?",
+    },
     together: (places) =>
       `It seems to belong together with ${both(places)}, held too. Decide about them together.`,
     chooseTogether: "Select them together",

@@ -67,6 +67,20 @@ export const texts = ({ number, noun, count, both, sentence }) => {
     nowFree: "Kom den nå, ville ingen regel holde den tilbake.",
     sentence,
     warns: "Bare varsel: ",
+    ask: "Spør: ",
+    asks: /** @type {Names} */ ({
+      duplicate_elsewhere:
+        "Er dette deres egne stemmer? Hvilken fil kommer de fra, og hvilken kode ble brukt?",
+      duplicate_within: "Er den samme tellingen ført to ganger, eller er stemmene flyttet hit?",
+      above_eligible: "Er stemmer fra andre tellesteder tatt med, eller er noe lagt til to ganger?",
+      fell: "Hvorfor er det færre stemmer nå? Er de flyttet, talt på nytt eller ført feil?",
+      party_excess: "Kan du lese opp partiets tall fra tellelisten? Er det et siffer for mye?",
+      exchanged: "Kan du lese opp tallene til begge partiene fra tellelisten? Er linjene byttet om?",
+      odd_time: "Når ble dette talt? Er det en prøve eller en gammel fil?",
+      exchanged_before: "Hvilke tall er riktige, de forrige eller de nye?",
+      party_fell: "Hvorfor har partiet færre stemmer nå?",
+      grew_late: "Hvor kommer de nye stemmene fra?",
+    }),
     together: (/** @type {string[]} */ places) =>
       `Hører trolig sammen med ${both(places)}, som også er holdt tilbake. Avgjør dem sammen.`,
     chooseTogether: "Velg dem sammen",
