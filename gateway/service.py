@@ -86,6 +86,8 @@ async def push_service(control: Control) -> None:
             _set_pool_gauges(metrics, pool)
             _set_embargoed_gauges(metrics, monitor, intake.released())
             _set_silent_gauge(metrics, boards, intake.elections.known())
+            metrics.holds.elections = monitor.holds.holds(monitor.now())
+            metrics.rules.know([each.id for each in intake.elections.known() if not each.closed])
 
         def notified() -> None:
             metrics.database.notified.inc()

@@ -17,6 +17,7 @@ import structlog
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.hold_monitor import HoldMonitor
 from gateway.journal.lock_waits import long_waits
 from gateway.journal.session import Connection
 from gateway.telemetry.metrics import DatabaseMetrics
@@ -84,7 +85,7 @@ class EmbargoedReports(msgspec.Struct, frozen=True):
 
 
 class DatabaseMonitor:
-    """Collects the state of Postgres for one process; embargoed reports only if its login may see them.
+    """Collects the state of Postgres for one process; embargoed and held reports only if its login may see them.
 
     A login that may see them is the owner's; then it also logs which locks its sessions have long waited for.
     """
@@ -96,6 +97,7 @@ class DatabaseMonitor:
         self._restricted = False
         self._clock_ahead_s = 0.0
         self.embargoed: Mapping[str, EmbargoedReports] = {}
+        self.holds = HoldMonitor()
 
     def now(self) -> datetime:
         """Return the current time by the database's clock, estimated at the last collection."""
@@ -125,6 +127,8 @@ class DatabaseMonitor:
                 embargoed = (
                     await connection.fetch(_EMBARGOED, timeout=QUERY_S) if self._wants_embargoed else ()
                 )
+                if self._wants_embargoed:
+                    await self.holds.collect(connection, QUERY_S)
         self._clock_ahead_s = (row["now"] - asked_at).total_seconds() - took_s / 2
         self.embargoed = {each[0]: EmbargoedReports(*tuple(each)[1:]) for each in embargoed}
         facts = {

@@ -86,10 +86,10 @@ class RuleMetrics(Protocol):
     def judged(self, reports: int, seconds: float) -> None:
         """Count reports that were judged in `seconds` of CPU time."""
 
-    def rule_failed(self, code: str) -> None:
+    def failed(self, election: str, rule: str) -> None:
         """Count a rule that raised an error or took too long."""
 
-    def hold_limited(self, code: str) -> None:
+    def limited(self, election: str, rule: str) -> None:
         """Count a report that this rule would have held if there were fewer open holds."""
 
 
@@ -215,17 +215,17 @@ class JudgedAppends:
                 judged = evaluator.judge(pending.sender, pending.valid, election.policy)
                 findings.append(judged.finding)
                 if judged.failed or judged.over_limit:
-                    self._report(pending.valid, judged)
+                    self._report(election.id, pending.valid, judged)
             self._metrics.judged(len(part), time.thread_time() - began_s)
         return findings
 
-    def _report(self, valid: ValidReport, judged: Judged) -> None:
+    def _report(self, election: str, valid: ValidReport, judged: Judged) -> None:
         report = valid.report
         for code, detail in judged.failed:
-            self._metrics.rule_failed(code)
+            self._metrics.failed(election, code)
             log.error("rule failed", rule=code, unit=report.unit, revision=report.revision, error=detail)
         for code in judged.over_limit:
-            self._metrics.hold_limited(code)
+            self._metrics.limited(election, code)
         if judged.over_limit:
             log.warning(
                 "report not held: too many open holds",

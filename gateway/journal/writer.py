@@ -118,7 +118,7 @@ class BatchWriter:
         self._pace = Pace()
         self._full = False  # whether reports still waited when the current batch was taken
         self._journal = journal
-        self._appends = JudgedAppends(journal, metrics, self._append_requested_now)
+        self._appends = JudgedAppends(journal, metrics.rules, self._append_requested_now)
         self._election = election
         self._renew = renew
         self._metrics = metrics

@@ -30,7 +30,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from gateway.election.outcome import Outcome, Receipt, Retry
-from gateway.election.rules.policy import RULES
+from gateway.telemetry.hold_metrics import HoldFamilies, RuleMetrics
 from gateway.wire.session import Unreadable
 
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
@@ -265,22 +265,8 @@ class PushMetrics(DoorMetrics):
         self.receipt = Durations(
             "valgnatt_receipt_seconds", "From reading a report to its receipt", self.registry
         )
-        self.rules = Histogram(
-            "valgnatt_rule_seconds", "CPU time of the rules per report, on average over a part of a batch",
-            buckets=(0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03), registry=self.registry,
-        )  # fmt: skip
-        failed = Counter(
-            "valgnatt_rules_failed",
-            "Rules that raised an error or took too long",
-            ["rule"],
-            registry=self.registry,
-        )
-        self._rules_failed = {code: failed.labels(code) for code in RULES}
-        limited = Counter(
-            "valgnatt_holds_limited", "Reports that a rule did not hold because too many were held",
-            ["rule"], registry=self.registry,
-        )  # fmt: skip
-        self._holds_limited = {code: limited.labels(code) for code in RULES}
+        self.rules = RuleMetrics(self.registry)
+        self.holds = HoldFamilies(self.registry)
         self.waiting = Gauge(
             "valgnatt_waiting_reports", "Reports waiting for a commit", registry=self.registry
         )
@@ -337,19 +323,6 @@ class PushMetrics(DoorMetrics):
             case _:
                 self.answers["refused"].inc()
                 self.refused.note(outcome.code)
-
-    def judged(self, reports: int, seconds: float) -> None:
-        """Count reports that were judged in `seconds` of CPU time."""
-        if reports:
-            self.rules.observe(seconds / reports)
-
-    def rule_failed(self, code: str) -> None:
-        """Count a rule that raised an error or took too long."""
-        self._rules_failed[code].inc()
-
-    def hold_limited(self, code: str) -> None:
-        """Count a report that this rule would have held if fewer were held."""
-        self._holds_limited[code].inc()
 
     def committed(self, reports: int, seconds: float) -> None:
         """Count one append."""

@@ -39,10 +39,11 @@ LABELS = {
     "outcome": "accepted|duplicate|refused|retry",
     "code": "[a-z_]+",
     "reason": "full|address|head|handshakes|files|unread|stalled|input",
-    "state": "busy|idle",
+    "state": "busy|idle|held|released|rejected|superseded",
+    "rule": "[a-z_]+",
     "door": "push|feed",
     "election": r"e\d+",
-    "le": r"[\d.]+|\+Inf",
+    "le": r"[\d.]+(e-05)?|\+Inf",
     "version": r"[\w.]+",
 }
 """All labels, and the pattern of their values."""
