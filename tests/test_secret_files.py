@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commands.counts import _token
+from gateway.commands.arguments import read_token
 from gateway.secret_files import SECRET_MAX, read_secret, trimmed_token
 
 TOKEN = "vgn_Tm9ib2R5-Y2FuX3JlYWQ_dGhpcw"
@@ -30,13 +30,13 @@ def test_white_space_and_byte_order_marks_around_a_token_are_left_out(content: b
     file = tmp_path / "token"
     file.write_bytes(content)
     assert trimmed_token(read_secret(file)) == TOKEN
-    assert _token(file) == (TOKEN, "")
+    assert read_token(file) == (TOKEN, "")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", " ", "\ufeff"])
 def test_a_token_of_the_environment_is_trimmed_likewise(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VALGNATT_TOKEN", f"{end}{TOKEN}{end}")
-    assert _token(None) == (TOKEN, "")
+    assert read_token(None) == (TOKEN, "")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_character_that_no_token_contains_is_named_without_the_token(
     with pytest.raises(ValueError, match=named.replace("+", r"\+")):
         trimmed_token(text)
     monkeypatch.setattr("os.environ", {"VALGNATT_TOKEN": text})
-    assert _token(None) == ("", f"VALGNATT_TOKEN: {named}, which no token contains")
+    assert read_token(None) == ("", f"VALGNATT_TOKEN: {named}, which no token contains")
 
 
 @pytest.mark.parametrize(

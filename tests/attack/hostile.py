@@ -224,7 +224,7 @@ async def single_reports(target: Target) -> None:
 async def full_requests(target: Target) -> None:
     """Push thousands of reports per request, compressed."""
     for _ in range(count(1, full=2)):
-        body = compressed(as_line(target.report()) for _ in range(count(2000, full=3000)))
+        body = compressed(as_line(target.report()) for _ in range(count(1000, full=3000)))
         request = target.request("POST", target.path(REPORTS), body, **GZIP)
         assert await ask(target, [request], connections=1) == [200]
 
