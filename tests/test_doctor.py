@@ -36,7 +36,7 @@ from gateway.doctor.findings import Finding
 from gateway.doctor.gather import read_certificate
 from gateway.doctor.machine import files_wanted, names_host
 from gateway.election.registry import read_registry
-from gateway.journal.administration import TokenSummary, administration
+from gateway.journal.administration import OpenHold, TokenSummary, administration
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.feed_login import (
     LARGE_OBJECTS,
@@ -119,6 +119,7 @@ def registry(small: GeneratedElection) -> dict[str, Any]:
 def an_election(document: dict[str, Any], **members: Any) -> Election:
     registry = read_registry(document)
     given: dict[str, Any] = {
+        "policy": registry.policy,
         "publish_from": NOW + 3 * HOUR,
         "released_at": None,
         "closed_at": None,
@@ -368,6 +369,61 @@ def test_an_election_is_checked_against_the_time_of_its_release(
     the_one(at(**past), "warning", name, "election close generated-7")
     assert worse(at(**past, closed_at=NOW)) == []
     the_one(changed(facts, elections=[]), "warning", "elections", "election load")
+
+
+def a_hold(unit: str, minutes: float) -> OpenHold:
+    return OpenHold(unit, 2, NOW - timedelta(minutes=minutes), ["fell"])
+
+
+@pytest.mark.parametrize(
+    ("members", "check", "level", "words"),
+    [
+        ({}, "held reports", "ok", "none"),
+        ({"holds": [a_hold("a", 4)]}, "held reports", "ok", "1 report, the oldest for 4 min"),
+        (
+            {"holds": [a_hold("a", 6), a_hold("b", 2)]},
+            "held reports",
+            "warning",
+            "2 reports, the oldest for 6 min",
+        ),
+        (
+            {"holds": [a_hold("a", 1)], "publish_from": NOW + timedelta(minutes=29)},
+            "held reports",
+            "error",
+            "the embargo ends in 29 min and does not wait for them: a revision 2 (fell)",
+        ),
+        (
+            {"holds": [a_hold("a", 1)], "publish_from": NOW + timedelta(minutes=31)},
+            "held reports",
+            "ok",
+            "1 report",
+        ),
+        (
+            {"holds": [a_hold("a", 1)], "closed_at": NOW - HOUR},
+            "held reports",
+            "warning",
+            "although the election is closed: a revision 2 (fell)",
+        ),
+        ({"holds": [a_hold("a", 1)] * 40}, "number of held reports", "warning", "40 of at most 50"),
+        ({"holds": [a_hold("a", 1)] * 50}, "number of held reports", "error", "the rules only warn now"),
+        (
+            {"judged": 900, "not_judged": 3},
+            "rules",
+            "error",
+            "a rule failed for 3 reports of the last 900 reports",
+        ),
+    ],
+)
+def test_held_reports_are_counted_and_named_when_somebody_has_to_decide(
+    facts: Facts, registry: dict[str, Any], members: dict[str, Any], check: str, level: str, words: str
+) -> None:
+    """Always their number and age; their names from half an hour before the end of the embargo, and after closing."""
+    checked = findings_of(changed(facts, elections=[an_election(registry, **members)]))
+    found = {each.check.partition(": ")[2]: each for each in checked}
+    assert found[check].level == level
+    assert words in found[check].seen
+    assert bool(found[check].do) == (level != "ok")
+    assert ("number of held reports" in found) == (check == "number of held reports")
 
 
 def test_names_that_look_alike_under_one_parent_are_reported(facts: Facts, registry: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from gateway.doctor.facts import Election, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
+from gateway.doctor.holds import check_holds
 from gateway.election.lookalikes import name_skeleton, shown
 from gateway.election.registry import Area, Party, Registry
 from gateway.election.validation import Scope
@@ -30,10 +31,13 @@ def check_elections(facts: Facts) -> Iterator[Finding]:
         name = f"election {election.registry.id}"
         if election.closed_at is not None:
             yield ok(name, f"closed, with {counted(election.accepted, 'report')}")
+            yield from check_holds(election, facts.now)
             continue
         yield _embargo(name, election, facts.now)
         if _over(election, facts.now):
+            yield from check_holds(election, facts.now)
             continue
+        yield from check_holds(election, facts.now)
         yield from _registry(name, election.registry)
         yield from _tokens(election, facts.now)
 

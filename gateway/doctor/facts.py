@@ -8,7 +8,8 @@ import msgspec
 
 from gateway.config import Config
 from gateway.election.registry import Registry
-from gateway.journal.administration import TokenSummary
+from gateway.election.rules.policy import Policy
+from gateway.journal.administration import OpenHold, TokenSummary
 from gateway.journal.feed_login import FeedLogin
 
 
@@ -43,7 +44,7 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Election(msgspec.Struct, frozen=True, kw_only=True):
-    """An election and its tokens."""
+    """An election, its tokens, and its held reports."""
 
     registry: Registry
     publish_from: datetime
@@ -52,6 +53,14 @@ class Election(msgspec.Struct, frozen=True, kw_only=True):
     loaded_at: datetime
     accepted: int
     tokens: Sequence[TokenSummary]
+    policy: Policy
+    """Its rules as they are now."""
+    holds: Sequence[OpenHold] = ()
+    """The open ones, the oldest first."""
+    judged: int = 0
+    """The last reports of the record, as far as they were looked at."""
+    not_judged: int = 0
+    """Those of them for which a rule failed."""
 
 
 class CertificateFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from gateway.config import Config
 from gateway.doctor.database import reads_only
 from gateway.doctor.doors import Addresses, probe_doors
@@ -26,7 +28,7 @@ from gateway.doctor.facts import (
     Standby,
 )
 from gateway.errors import GatewayError
-from gateway.journal.administration import administration
+from gateway.journal.administration import RulesState, administration
 from gateway.journal.connection import connect
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.embedded import find
@@ -35,6 +37,8 @@ from gateway.journal.session import Connection
 from gateway.web.map_file import BadMap, read_map
 from gateway.web.tls import NO_CHECK_TIME, BadCertificate, Certificate, feed_certificate, push_certificate
 
+RULES_MIGRATION = 6
+"""Number of the migration since which reports can be held."""
 ROUNDS = 5
 """Number of clock readings; the quickest answer is the most accurate."""
 
@@ -54,7 +58,9 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
     if url is not None:
         try:
             database = await _database(url)
-            elections = await _elections(url) if database.applied else []
+            elections = (
+                await _elections(url, rules=RULES_MIGRATION in database.applied) if database.applied else []
+            )
         except GatewayError as error:
             mistake = str(error)
     if feed_url is not None and (url is None or (database is not None and database.applied)):
@@ -177,21 +183,31 @@ async def _clock(connection: Connection) -> tuple[float, float]:
     return best
 
 
-async def _elections(url: str) -> list[Election]:
+async def _elections(url: str, *, rules: bool) -> list[Election]:
+    """Return all elections; `rules` says whether the database is new enough to have held reports."""
+    found = []
     async with administration(url, "doctor") as acts:
         registries = await acts.registries()
-        return [
-            Election(
-                registry=registries[summary.id],
-                publish_from=summary.publish_from,
-                released_at=summary.released_at,
-                closed_at=summary.closed_at,
-                loaded_at=summary.loaded_at,
-                accepted=summary.accepted,
-                tokens=await acts.tokens(summary.id),
+        for summary in await acts.elections():
+            registry = registries[summary.id]
+            state = await acts.rules_state(summary.id) if rules else RulesState([], None, 0, 0)
+            changed = orjson.loads(state.policy) if state.policy is not None else None
+            found.append(
+                Election(
+                    registry=registry,
+                    publish_from=summary.publish_from,
+                    released_at=summary.released_at,
+                    closed_at=summary.closed_at,
+                    loaded_at=summary.loaded_at,
+                    accepted=summary.accepted,
+                    tokens=await acts.tokens(summary.id),
+                    policy=registry.policy if changed is None else registry.stored_policy(changed),
+                    holds=state.holds,
+                    judged=state.judged,
+                    not_judged=state.not_judged,
+                )
             )
-            for summary in await acts.elections()
-        ]
+    return found
 
 
 # Files and the machine.

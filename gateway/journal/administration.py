@@ -25,6 +25,10 @@ from gateway.journal.lock_waits import LockWait, gave_up, lock_waits_reported
 TOKEN_PREFIX = "vgn_"  # noqa: S105 - a prefix by which secret scanners recognise a token, not a secret
 
 
+JUDGED_MAX = 20_000
+"""Reports that are looked at for rules that failed."""
+
+
 class ElectionSummary(msgspec.Struct, frozen=True):
     """An election as an operator sees it."""
 
@@ -96,6 +100,19 @@ class OpenHold(msgspec.Struct, frozen=True):
     since: datetime
     codes: list[str]
     """The rules that hold it."""
+
+
+class RulesState(msgspec.Struct, frozen=True):
+    """What the rules of an election did: open holds, and whether rules failed lately."""
+
+    holds: list[OpenHold]
+    """The oldest first."""
+    policy: bytes | None
+    """The document of the policy, if an operator has changed it."""
+    judged: int
+    """The last reports of the record, JUDGED_MAX at most."""
+    not_judged: int
+    """Those of them for which a rule failed."""
 
 
 class RevisionCeiling(msgspec.Struct, frozen=True):
@@ -402,6 +419,31 @@ class Administration(Acts):
                 election,
             )
         return placed
+
+    async def rules_state(self, election: str) -> RulesState:
+        """Return what the rules of an election did."""
+        with translate_db_errors():
+            holds = await self._connection.fetch(
+                "SELECT k.unit, k.revision, k.since, k.codes FROM hold k JOIN election e ON e.key = k.election"
+                " WHERE e.id = $1 AND k.state = 'open' ORDER BY k.since, k.unit",
+                election,
+            )
+            policy: str | None = await self._connection.fetchval(
+                "SELECT p.document FROM rules p JOIN election e ON e.key = p.election"
+                " WHERE e.id = $1 ORDER BY p.key DESC LIMIT 1",
+                election,
+            )
+            row = await self._connection.fetchrow(
+                "SELECT count(*), count(*) FILTER (WHERE 'not_judged' = ANY (r.warnings))"
+                " FROM report r JOIN head h ON h.election = r.election JOIN election e ON e.key = h.election"
+                " WHERE e.id = $1 AND r.sequence > h.accepted - $2",
+                election,
+                JUDGED_MAX,
+            )
+        assert row is not None
+        return RulesState(
+            [OpenHold(*each) for each in holds], policy.encode() if policy is not None else None, *row
+        )
 
     async def journal_holds(self, election: str) -> list[JournalHold]:
         """Return every hold of an election, open or ended, the first accepted first; for checks of the whole record."""
