@@ -39,8 +39,8 @@ _numbers = itertools.count(1)
 
 
 def a_registry(small: GeneratedElection, **header: Any) -> dict[str, Any]:
-    """Return the registry of the small election with a new identifier."""
-    election = {**small.registry["election"], "id": f"e{next(_numbers)}", **header}
+    """Return the registry of the small election with a new identifier; its rules only warn, unless others are given."""
+    election = {**small.registry["election"], "rules": {}, "id": f"e{next(_numbers)}", **header}
     return {**small.registry, "election": election}
 
 
