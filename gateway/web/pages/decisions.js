@@ -152,7 +152,7 @@ export class DecisionDialog {
     setText(send, sending ? texts.sending : label);
     setAttribute(send, "aria-disabled", String(sending || this.#gone.length > 0));
     show(send, this.#state !== "ended");
-    byId("decision-choices", HTMLFieldSetElement).disabled = this.#state !== "asks";
+    byId("decision-choices").inert = this.#state !== "asks";
     for (const id of ["decision-choices", "decision-means"]) show(byId(id), this.#state !== "ended");
     setText(
       byId("decision-cancel"),

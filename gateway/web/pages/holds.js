@@ -143,7 +143,8 @@ export class Holds {
     const before = new Map([...this.#cards].map(([unit, { hold }]) => [unit, hold]));
     const texts = holdTexts();
     const list = byId("holds");
-    const focused = [...this.#cards.values()].find(({ element }) => element.contains(document.activeElement));
+    const { activeElement } = document;
+    const focused = [...this.#cards.values()].find(({ element }) => element.contains(activeElement));
     const at = focused ? [...this.#cards.values()].indexOf(focused) : 0;
     const cards = holds.map((hold) => [hold.unit, this.#cards.get(hold.unit) ?? this.#newCard(hold)]);
     this.#cards = new Map(/** @type {[string, HoldCard][]} */ (cards));
@@ -153,6 +154,7 @@ export class Holds {
       [...this.#cards.values()].map(({ element }) => element),
     );
     if (focused && !focused.element.isConnected) this.#focusNear(at);
+    else if (focused && activeElement instanceof HTMLElement) activeElement.focus({ preventScroll: true });
     const added = holds.filter(({ unit }) => !before.has(unit)).map(({ unit }) => place(unit));
     const changed = holds.filter(
       ({ unit, digest }) => before.has(unit) && before.get(unit)?.digest !== digest,
