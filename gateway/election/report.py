@@ -161,6 +161,17 @@ def digest_of(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
+def same_votes(previous: Report, report: Report) -> bool:
+    """Whether two reports have the same categories, and in each the same ballots and votes."""
+    if previous.counts.keys() != report.counts.keys():
+        return False
+    for category, before in previous.counts.items():
+        after = report.counts[category]
+        if before.ballots != after.ballots or before.blank != after.blank or before.votes != after.votes:
+            return False
+    return True
+
+
 def figures_fell(previous: Report, report: Report) -> bool:
     """Whether the ballots or a party's votes decreased in some category."""
     for category, before in previous.counts.items():

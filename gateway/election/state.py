@@ -33,6 +33,7 @@ from gateway.election.report import (
     Report,
     Status,
     decode_stored,
+    same_votes,
 )
 
 COUNTED = 0
@@ -167,6 +168,16 @@ class Layout:
         """Replace the status in one report's figures."""
         figures[:FIRST_FIGURE] = self.no_figures[:FIRST_FIGURE]
         figures[self.statuses[status]] = 1
+
+    def set_counts(self, figures: array[int], report: Report) -> None:
+        """Replace counts, but not votes, by those of another report with the same categories."""
+        for category, counts in report.counts.items():
+            base = self.bases.get(category)
+            if base is not None:
+                for (_, place, units), count in zip(COUNT_PLACES, _every_count(counts), strict=True):
+                    known = count is not msgspec.UNSET
+                    figures[base + units] = known
+                    figures[base + place] = count if known else 0
 
     def growths(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
         """Return category and ballots of the growths of at least GROWTH_MIN ballots."""
@@ -443,7 +454,7 @@ class CatchUp:
 
     def add(self, publications: Sequence[Publication]) -> None:
         """Add the next publications. Raises HistoryChanged as `ElectionState.apply` does."""
-        units, last = self._state.registry.units, self._last
+        units, last, layout = self._state.registry.units, self._last, self._state.layout
         for publication in publications:
             if publication.sequence != self._sequence + 1:
                 raise HistoryChanged(f"expected sequence {self._sequence + 1}, got {publication.sequence}")
@@ -455,10 +466,12 @@ class CatchUp:
             report = decode_stored(publication.body)
             index = units[publication.unit].index
             before = last.pop(index, None)
-            if before is not None and type(report) is Report and before.report.counts == report.counts:
+            if before is not None and type(report) is Report and same_votes(before.report, report):
                 figures = before.figures
-                if figures is not None:
-                    self._state.layout.set_status(figures, self._state.layout.status(report))
+                if figures is not None:  # the history has this array too
+                    layout.set_status(figures, layout.status(report))
+                    if before.report.counts != report.counts:
+                        layout.set_counts(figures, report)
             else:
                 figures = self._figures(index, publication, report, before)
             last[index] = _Last(report, publication.sequence, publication.published_at, figures)
