@@ -445,3 +445,17 @@ async def test_an_operator_shows_and_sets_rules_with_commands(command: Any, tmp_
     assert "nothing changed" in again.out
     document = json.loads((await command("rules", "show", "--json")).out)
     assert document["origin"] == "operator"
+
+
+async def test_decisions_are_made_after_an_election_is_closed(
+    gateway: Gateway, http: aiohttp.ClientSession, own: Sender, operator: Operator
+) -> None:
+    """No report is accepted any more; what was accepted is still decided, and the list says that it is closed."""
+    await hold_two(http, own)
+    async with gateway.administration() as acts:
+        await acts.close_election(own.election)
+    document = await operator.holds()
+    assert (document["closed"], document["open"]) == (True, 2)
+    assert [each["now"] for each in document["holds"]] == [None, None]
+    released = await operator.decide("release", "moved", FALLEN, COPY)
+    assert [each["state"] for each in released.document["holds"]] == ["released", "released"]
