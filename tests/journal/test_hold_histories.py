@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -127,7 +128,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model = Model()
-        self.pools: list[Pool] = []
+        self.pools: list[AbstractAsyncContextManager[Pool]] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.both: list[Process] = []
         self.run(self._open())
@@ -149,26 +150,29 @@ class Histories(RuleBasedStateMachine):
         process = Process(journal, ElectionVersion(self.election, row), [row.tokens[0].key])
         task = asyncio.create_task(process.writer.run())
         self.both[place : place + 1], self.tasks[place : place + 1] = [process], [task]
-        self.pools[place : place + 1] = [opening]  # type: ignore[list-item]
+        self.pools[place : place + 1] = [opening]
 
     async def _kill(self, place: int) -> None:
         """End a process without notice: its connections are closed, and it answers nothing any more."""
-        await self.pools[place].__aexit__(None, None, None)  # type: ignore[func-returns-value]
+        await self._end(place)
+        await self._start(place)
+
+    async def _end(self, place: int) -> None:
+        await self.pools[place].__aexit__(None, None, None)
         self.tasks[place].cancel()
         await asyncio.wait([self.tasks[place]], timeout=TIMEOUT_S)
-        await self._start(place)
 
     def teardown(self) -> None:
         """Compare the journal with the model once more, and end the processes."""
         self.run(self._close())
 
     async def _close(self) -> None:
-        await self._compare()
-        for place in (0, 1):
-            await self.pools[place].__aexit__(None, None, None)  # type: ignore[func-returns-value]
-            self.tasks[place].cancel()
-            await asyncio.wait([self.tasks[place]], timeout=TIMEOUT_S)
-        await self._owner.__aexit__(None, None, None)
+        try:
+            await self._compare()
+        finally:
+            for place in (0, 1):
+                await self._end(place)
+            await self._owner.__aexit__(None, None, None)
 
     async def _compare(self) -> None:
         key = self.both[0].version.key
