@@ -5,7 +5,6 @@ judged between `begin` and `keep` (it is committed) or `roll_back` (it is not, o
 """
 
 import hashlib
-import time
 from collections import Counter
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.evaluation import evaluate
 from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
+from gateway.journal.cpu_clock import CpuClock
 from gateway.journal.decisions import Appended, Ends, Finding, Held, New
 from gateway.journal.news import News
 
@@ -52,6 +52,7 @@ class Evaluator:
         self.registry = registry
         self.ends = START
         self._current = CurrentReports(registry)
+        self._clock = CpuClock()
         self._newest: dict[str, int] = {}
         self._open: dict[str, int] = {}
         """The sender's token of each open hold, by unit."""
@@ -83,7 +84,7 @@ class Evaluator:
 
     def holding(self, report: Report, policy: Policy) -> tuple[str, ...]:
         """Return the rules that would hold a report if it arrived now; must not be called within a batch."""
-        return evaluate(self._current, report, policy, time.thread_time).holding
+        return evaluate(self._current, report, policy, self._clock).holding
 
     # A batch.
 
@@ -100,7 +101,7 @@ class Evaluator:
         if report.revision <= self._newest.get(report.unit, 0):
             self._predicted.append(None)
             return _UNREMARKABLE
-        evaluation = evaluate(self._current, report, policy, time.thread_time)
+        evaluation = evaluate(self._current, report, policy, self._clock)
         judged = _UNREMARKABLE
         if evaluation.fired or evaluation.failed:
             limited = bool(evaluation.holding) and not self._has_room(report.unit, token, policy.most_open)

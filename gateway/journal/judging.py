@@ -6,7 +6,6 @@ reports too, the lock is taken first at once.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -18,6 +17,7 @@ from gateway.election.report import Report
 from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable
 from gateway.journal.appending import Behind
+from gateway.journal.cpu_clock import CpuClock
 from gateway.journal.decisions import Appended, Ends, Evaluated, Finding
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.evaluator import Evaluator, Judged
@@ -107,6 +107,7 @@ class JudgedAppends:
         self._pause = pause
         self._evaluator: Evaluator | None = None
         self._lock_first = 0
+        self._clock = CpuClock()
 
     async def append(
         self, election: ElectionVersion, batch: Sequence[Judgeable]
@@ -209,14 +210,14 @@ class JudgedAppends:
         for first in range(0, len(batch), SLICE):
             if first:
                 await asyncio.sleep(0)
-            began_s = time.thread_time()
+            began_s = self._clock()
             part = batch[first : first + SLICE]
             for pending in part:
                 judged = evaluator.judge(pending.sender, pending.valid, election.policy)
                 findings.append(judged.finding)
                 if judged.failed or judged.over_limit:
                     self._report(election.id, pending.valid, judged)
-            self._metrics.judged(len(part), time.thread_time() - began_s)
+            self._metrics.judged(len(part), self._clock() - began_s)
         return findings
 
     def _report(self, election: str, valid: ValidReport, judged: Judged) -> None:
