@@ -458,7 +458,10 @@ async def test_a_rule_that_fails_holds_nothing(
         assert (placed.state, placed.warnings) == ("published", ("not_judged",))
         assert (held.state, held.warnings, held.hold.rules) == ("held", ("not_judged",), ("odd_time",))
         assert (
-            process.metrics.registry.get_sample_value("valgnatt_rules_failed_total", {"rule": "fell"}) == 2.0
+            process.metrics.registry.get_sample_value(
+                "valgnatt_rules_failed_total", {"election": process.version.id, "rule": "fell"}
+            )
+            == 2.0
         )
 
 
@@ -476,7 +479,10 @@ async def test_open_holds_are_limited_in_all_and_per_token(acts: Administration,
         (over,) = await one.push(odd("a-6"), sender=OTHER)
         assert (over.state, over.warnings) == ("published", ("odd_time",))
         assert (
-            one.metrics.registry.get_sample_value("valgnatt_holds_limited_total", {"rule": "odd_time"}) == 2.0
+            one.metrics.registry.get_sample_value(
+                "valgnatt_holds_limited_total", {"election": one.version.id, "rule": "odd_time"}
+            )
+            == 2.0
         )
         await two.reject(odd("b-1"))
         (held,) = await one.push(odd("a-6", 2, 12), sender=OTHER)
