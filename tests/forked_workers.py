@@ -19,6 +19,9 @@ from gateway import worker
 from gateway.machine.supervisor import WORKER_COMMAND
 from tests import fork_server
 
+KEPT = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
+"""Signals that cannot be set, and those that Python ignores from its start."""
+
 
 class ForkedProcess:
     """What the supervisor uses of `asyncio.subprocess.Process`, for a child that was forked."""
@@ -83,7 +86,9 @@ def forking(fork: Callable[[dict[str, Any], tuple[int, ...]], int]) -> Any:
 
 
 def run_worker(wanted: dict[str, Any], streams: list[int]) -> NoReturn:
-    """Become a worker, run it and exit."""
+    """Become a worker, run it and exit. Like a new process of uvloop, it ignores no signal that this one ignores."""
+    for number in signal.valid_signals() - KEPT:
+        signal.signal(number, signal.SIG_DFL)
     fork_server.become(wanted, streams[:3])
     sys.argv = [str(worker.__file__), wanted["command"][3], str(streams[3])]
     worker.main()
