@@ -9,6 +9,7 @@
     │   ├── SessionUnfit        journal_unavailable      a session that a guarantee cannot rely on   retryable
     │   └── LoginRefused        journal_unavailable      the login is wrong; waiting does not help   retryable
     ├── VersionChanged          version_changed          the election changed; check again           retryable
+    ├── Behind                  behind                   the rules did not see all; judge again      retryable
     ├── Unstorable              unstorable               Postgres rejects the report itself
     ├── AreaNotFound            unknown_area             no area, or more than one, has this name
     ├── ElectionUnknown         unknown_election         no election with this identifier
@@ -44,6 +45,7 @@
     ├── OutboxUnavailable       outbox_unavailable       the outbox cannot be opened, read or written     retryable
     │   └── OutboxInUse         outbox_unavailable       another process sends from the outbox      retryable
     ├── NotDiscarded            not_discarded            nothing was removed from the outbox
+    ├── NothingDecided          nothing_decided          no held report was decided, and no rule changed
     ├── ReceiptsUnavailable     receipts_unavailable     the table of receipts cannot be written
     ├── TokenFileUnusable       token_file_unusable      the file for new tokens cannot be written or read
     ├── OutboxConflict          outbox_conflict          the same revision with different figures

@@ -39,7 +39,7 @@ PAUSE_MAX_S = 10.0
 
 
 class NothingDecided(GatewayError):
-    """Nothing was decided, as something has to be corrected first; `misused` if it is the command line."""
+    """Nothing was decided or changed, as something has to be corrected first; `misused` if it is the command line."""
 
     code = "nothing_decided"
 
