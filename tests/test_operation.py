@@ -30,6 +30,15 @@ http://127.0.0.1:8081/v1/elections/rehearsal-1/reports; echo
 """,
     '…"revision":2000000000,"outcome":"accepted"…\n',
 )
+HELD = Step(
+    "A municipality sends only a part of its count",
+    """curl --silent --show-error --header "Authorization: Bearer $(python -c 'import json, sys
+print(json.load(sys.stdin)["0604"])' < ~/rehearsal/tokens.json)" --json '{"unit": "0604-0002", "revision": 900,
+"counted_at": "2025-09-08T22:00:00+02:00", "status": "final", "counts": {"election_day": {"ballots": 12, "blank": 0,
+"rejected": 0, "votes": {"FL": 12}}}}' http://127.0.0.1:8081/v1/elections/rehearsal-1/reports; echo
+""",
+    '…"state":"held"…\n',
+)
 SHOWN_AGAIN = Step(
     "The results show the true count",
     """curl --silent http://127.0.0.1:8080/v1/elections/rehearsal-1/areas/0604-0001; echo\n""",
@@ -43,11 +52,14 @@ def test_a_rehearsal_and_its_archive_work_as_documented(postgres: EmbeddedPostgr
     database = make_database(postgres)
     write_election(tmp_path / "night", 7, 0.02)
     page = steps(PAGE)
+    held = next(place for place, step in enumerate(page) if step.heading == "What is held")
     way_back = next(place for place, step in enumerate(page) if "used up" in step.heading)
     archive = next(place for place, step in enumerate(page) if "archive" in step.heading)
     typed = [
         FIRST,
-        *page[:way_back],
+        *page[:held],
+        HELD,
+        *page[held:way_back],
         USED_UP,
         *page[way_back:archive],
         SHOWN_AGAIN,
