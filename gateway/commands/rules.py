@@ -125,7 +125,10 @@ def try_(
 
 
 def read_rules(text: str) -> Any:
-    """Return "recommended", or the document in a file; exit with status 2 if it cannot be read."""
+    """Return "recommended", or the document in a file; exit with status 2 if it cannot be read.
+
+    The file may also be what `rules show --json` prints.
+    """
     if text == RECOMMENDED:
         return text
     import orjson
@@ -138,6 +141,8 @@ def read_rules(text: str) -> Any:
     if len(content) > FILE_MAX:
         fail(f"{printable(text)}: larger than {FILE_MAX >> 10} KiB", 2)
     try:
-        return orjson.loads(content)
+        document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         fail(f"{printable(text)}: not JSON: {error}", 2)
+    shown = isinstance(document, dict) and {"election", "rules"} <= document.keys()
+    return document["rules"] if shown else document

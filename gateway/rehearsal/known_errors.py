@@ -35,6 +35,8 @@ class KnownError(msgspec.Struct, frozen=True):
     """The reports that are held, to be decided on together, in this order."""
     corrected_by: tuple[ReportName, ...] = ()
     """The sender's corrections; a move needs none."""
+    copied_from: ReportName | None = None
+    """The report of another sender whose count this is; None for other errors."""
 
 
 class ErrorsFile(msgspec.Struct, frozen=True):

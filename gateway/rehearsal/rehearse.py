@@ -15,7 +15,8 @@ from gateway.humanize import counted
 from gateway.journal.administration import administration
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.judge import History, judge
-from gateway.rehearsal.operator import LOOK_S, Decided, Operator
+from gateway.rehearsal.known_errors import KnownError
+from gateway.rehearsal.operator import LOOK_S, Decided, Operator, ReportKey
 from gateway.rehearsal.replay import TRANSPORTS, Latency, Replay, Sending, Summary, prepare, rehearsal_of
 from gateway.rehearsal.schedule import Schedule
 from gateway.wire.holds import AreaNames, Hold
@@ -82,7 +83,7 @@ async def rehearse(
     """Load a data set as a separate election that starts in SET_UP_S, with one token per municipality.
 
     An operator looks at each held report for `look_s` seconds and then decides by the data set's known errors, whose
-    corrections wait for that. Raises GatewayError.
+    corrections wait for that; a copy waits for what it repeats. Raises GatewayError.
     """
     errors = dataset.errors()
     recorded = list(dataset.reports())
@@ -123,14 +124,22 @@ async def rehearse(
         on_answer=on_answer,
         operator=operator,
         placed=placed,
-        corrections={
-            (correction.unit, correction.revision): (wrong.unit, wrong.revision)
-            for error in errors
-            for wrong, correction in zip(error.reports, error.corrected_by, strict=False)
-        },
+        after=_after(errors),
     )
     publish_at = started + timedelta(seconds=schedule.publish_s)
     return Rehearsal(election, started, publish_at, replay, dataset, tokens, gateway.database, author)
+
+
+def _after(errors: Sequence[KnownError]) -> dict[ReportKey, ReportKey]:
+    """Return which reports wait for others: corrections for the decision, and copies for what they repeat."""
+    after = {}
+    for error in errors:
+        for wrong, correction in zip(error.reports, error.corrected_by, strict=False):
+            after[correction.unit, correction.revision] = (wrong.unit, wrong.revision)
+        if error.copied_from is not None:
+            for copy in error.reports:
+                after[copy.unit, copy.revision] = (error.copied_from.unit, error.copied_from.revision)
+    return after
 
 
 def summary_lines(summary: Summary) -> list[str]:

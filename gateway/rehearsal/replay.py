@@ -157,11 +157,12 @@ class Replay:
         on_answer: Callable[[Sending], None] = lambda _: None,
         operator: Operator,
         placed: Callable[[], Awaitable[int | None]],
-        corrections: Mapping[ReportKey, ReportKey] | None = None,
+        after: Mapping[ReportKey, ReportKey] | None = None,
     ) -> None:
         """`placed` returns how many reports have a place in the record, None while some are held.
 
-        `corrections` names reports whose senders first wait for the decision on another one, if that is held.
+        `after` names reports whose senders first wait for the receipt of another one, and if that is held, for the
+        decision on it.
         """
         self.senders = senders
         self._push_url = push_url
@@ -179,7 +180,7 @@ class Replay:
         self._started = 0.0
         self._operator = operator
         self._placed = placed
-        self._corrections = corrections or {}
+        self._after = after or {}
         self._answers: dict[ReportKey, Answer] = {}
 
     @property
@@ -322,7 +323,7 @@ class Replay:
             await self._wait_decided(sendings[place])
             now = asyncio.get_running_loop().time() - self._started
             part = [sending for sending in sendings[place : place + most] if sending.due_s <= now]
-            part = part[: self._before_correction(part)] or [sendings[place]]
+            part = part[: self._before_waiting(part)] or [sendings[place]]
             place += len(part)
             await self._post(session, municipality, part, ndjson=way == "ndjson")
 
@@ -348,21 +349,21 @@ class Replay:
             await asyncio.sleep(left_s)
 
     async def _wait_decided(self, sending: Sending) -> None:
-        """Before a correction, wait for the decision on what it corrects, if that is held."""
-        corrected = self._corrections.get((sending.unit, sending.revision))
-        while corrected is not None:
-            answer = self._answers.get(corrected)
-            if answer is not None and (answer.state != "held" or corrected in self._operator.decided):
+        """Wait for the report that must come first, and for the decision on it, if it is held."""
+        first = self._after.get((sending.unit, sending.revision))
+        while first is not None:
+            answer = self._answers.get(first)
+            if answer is not None and (answer.state != "held" or first in self._operator.decided):
                 return
             self._operator.moved.clear()
             await self._operator.moved.wait()
 
-    def _before_correction(self, part: Sequence[Sending]) -> int:
-        """Return how many reports can be sent at once: all up to the next one that may have to wait."""
+    def _before_waiting(self, part: Sequence[Sending]) -> int:
+        """Return how many reports can be sent at once: those before the next one that may have to wait."""
         places = (
             place
             for place, sending in enumerate(part)
-            if place and (sending.unit, sending.revision) in self._corrections
+            if place and (sending.unit, sending.revision) in self._after
         )
         return next(places, len(part))
 

@@ -129,6 +129,7 @@ class _Night:
                 "reject",
                 "duplicate",
                 (),
+                copied_from=name,
             ),
         )
 
