@@ -6,9 +6,11 @@ from typing import Any
 import asyncpg
 import orjson
 import pytest
+from msgspec import structs
 
 from gateway.election.outcome import Receipt
 from gateway.election.rules import evaluation
+from gateway.election.rules.current import CurrentReports
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionStarted, JournalUnavailable
 from gateway.journal import appending, postgres
@@ -20,7 +22,7 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import Connection
 from tests.conftest import Database
-from tests.journal.makers import FAR, a_registry, a_report, refuse_in_postgres, until
+from tests.journal.makers import FAR, UNITS, a_registry, a_report, refuse_in_postgres, until
 from tests.journal.push_processes import DUPLICATES, ODD_TIME, Process, odd, processes, rules, verify
 
 OTHER = 1
@@ -270,6 +272,54 @@ async def test_a_process_that_starts_reads_the_record_in_slices(
         )
         assert (held.state, limited.state, stale.code) == ("held", "published", "revision_conflict")
         await verify(owner, second.version.key)
+
+
+async def test_the_end_of_an_embargo_does_not_wait_until_the_record_is_read(
+    acts: Administration, owner: Connection, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a process that was started reads a long record for its rules, it makes the append that ends the embargo."""
+    monkeypatch.setattr("gateway.journal.news.NEWS_MAX", 2)
+    later = await owner.fetchval("SELECT clock_timestamp() + $1::interval", FAR)
+    election = await an_election(acts, publish_from=later.isoformat())
+    async with processes(database.url, election) as (first,):
+        key = first.version.key
+        await first.push(*(a_report(unit) for unit in UNITS))
+    await owner.execute("UPDATE embargo SET publish_from = clock_timestamp() WHERE election = $1", key)
+    reading = asyncio.Event()
+    news = PostgresJournal.news
+
+    async def slow_news(self: PostgresJournal, election: int, known: Any) -> Any:
+        if known.accepted > 4:
+            await reading.wait()
+        return await news(self, election, known)
+
+    monkeypatch.setattr(PostgresJournal, "news", slow_news)
+    async with processes(database.url, election) as (second,):
+        second.writer.request_append()
+
+        async def released() -> Any:
+            return await owner.fetchval("SELECT released_at FROM embargo WHERE election = $1", key)
+
+        assert await until(released)
+        reading.set()
+        (receipt,) = await second.push(a_report("a-1", 2))
+        assert receipt.state == "published"
+
+
+async def test_a_record_that_is_another_one_than_before_is_read_from_its_start(
+    acts: Administration, owner: Connection, database: Database
+) -> None:
+    """As after a failover that lost a part of it: the chain shows it, also if the number of reports is the same."""
+    async with processes(database.url, await an_election(acts, DUPLICATES)) as (process,):
+        await process.push(a_report("a-1", **COUNTED))
+        evaluator = process.writer._appends._evaluator
+        assert evaluator is not None
+        evaluator.ends = structs.replace(evaluator.ends, chain=bytes(32))
+        evaluator._current = CurrentReports(evaluator.registry)
+        (held,) = await process.push(a_report("b-1", **COUNTED))
+        assert held.state == "held"
+        assert process.writer._appends._evaluator is not evaluator
+        await verify(owner, process.version.key)
 
 
 async def test_a_process_that_ends_with_the_lock_loses_nothing_and_delays_others_no_longer_than_a_limit(
