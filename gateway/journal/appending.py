@@ -207,13 +207,18 @@ def _decisions(row: asyncpg.Record, reports: Sequence[ValidReport]) -> list[Deci
         return list(map(New, sequences, current))
     newest = row["revisions_before"]
     decisions: list[Decision] = []
-    for place, valid in enumerate(reports):
+    accepted: set[str] = set()
+    for place in reversed(range(len(reports))):
+        report = reports[place].report
         if sequences[place] is not None:
             decisions.append(New(sequences[place], current[place]))
         elif held is not None and held[place] is not None:
-            decisions.append(Held(current[place], held[place]))
+            decisions.append(Held(current[place], held[place], report.unit in accepted))
         else:
-            decisions.append(_found(row, place, valid.report.revision, newest[place]))
+            decisions.append(_found(row, place, report.revision, newest[place]))
+            continue
+        accepted.add(report.unit)
+    decisions.reverse()
     return decisions
 
 

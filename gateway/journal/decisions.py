@@ -24,6 +24,8 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     """The revision of the unit's current report; 0 if it has none."""
     since: datetime
     """Since when the unit has been held without interruption."""
+    superseded: bool = False
+    """Whether a later report of the same append has superseded it."""
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):

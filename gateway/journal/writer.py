@@ -462,7 +462,10 @@ def _outcome(
         case New():
             sequence = decision.sequence
         case Held():
-            hold = HoldNotice("open", decision.since, finding.codes if finding is not None else ())
+            codes = finding.codes if finding is not None else ()
+            hold = HoldNotice("open", decision.since, codes)
+            if decision.superseded:
+                hold = HoldNotice("superseded", decision.since, codes, appended.at)
         case Known():
             sequence, accepted_at, hold = decision.sequence, decision.accepted_at, decision.hold
             warned = decision.warnings

@@ -87,6 +87,16 @@ class Model:
             self.placed.append((report.unit, report.revision))
         return "accepted", new.state
 
+    def push_batch(self, batch: list[ValidReport]) -> list[tuple[str, str]]:
+        """Decide on the reports of one request; a receipt has the state after all of them."""
+        decided = [self.push(valid) for valid in batch]
+        return [
+            (outcome, state)
+            if outcome == "refused"
+            else (outcome, self.accepted[valid.report.unit][valid.report.revision].state)
+            for valid, (outcome, state) in zip(batch, decided, strict=True)
+        ]
+
     def decide(self, release: bool, named: list[Accepted]) -> list[str | None]:
         """Decide on reports, and return the code of each conflict; None for no conflict."""
         found = [self._code(release, each) for each in named]
@@ -202,7 +212,7 @@ class Histories(RuleBasedStateMachine):
         """A request with some reports."""
         reports = [self._drawn(*each) for each in batch]
         found = self.run(self.both[place].push(*reports))
-        assert [_shown(each) for each in found] == [self.model.push(each) for each in reports]
+        assert [_shown(each) for each in found] == self.model.push_batch(reports)
 
     @rule(report=st.tuples(*drawn))
     def push_to_both(self, report: tuple[str, int, bool, int]) -> None:
