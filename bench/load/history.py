@@ -46,7 +46,10 @@ async def stored_reports(target: Target) -> list[JournalReport]:
 def broken_guarantees(
     target: Target, pushes: Sequence[Push], observed: Sequence[ObservedBlock], stored: Sequence[JournalReport]
 ) -> list[BrokenGuarantee]:
-    """Return every guarantee that was broken, to senders or to a subscriber of the default selection."""
+    """Return every guarantee that was broken, to senders or to a subscriber of the default selection.
+
+    Reports that are held are left out: the public record does not show them.
+    """
     registry = target.registry
     parents = {area.get("parent") for area in registry["areas"]}
     areas = frozenset(area["id"] for area in registry["areas"] if area["id"] in parents)
@@ -54,7 +57,7 @@ def broken_guarantees(
         History(
             registry=registry,
             publish_from=target.publish_from.timestamp(),
-            pushes=pushes,
+            pushes=[push for push in pushes if push.answer.state != "held"],
             readings=[ReaderHistory("subscriber", areas, observed)],
             stored=stored,
         )

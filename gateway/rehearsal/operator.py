@@ -6,6 +6,7 @@ sender had confirmed it. Without an operator, what is held would never be public
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -60,10 +61,10 @@ class Operator:
         self._on_decided = on_decided
         self._seen: dict[ReportKey, float] = {}
         """When a held report was first seen, by the loop's clock."""
-        self.decided: set[ReportKey] = set()
-        """Every report that was decided on."""
+        self.ended: set[ReportKey] = set()
+        """Every report that was held and is not any more, whoever decided on it."""
         self.moved = asyncio.Event()
-        """Set with each decision; to be cleared by whoever waits for it."""
+        """Set with each end of a hold; to be cleared by whoever waits for it."""
 
     async def run(self) -> None:
         """Decide until cancelled. Raises GatewayError if the push door does not answer for UNAVAILABLE_S."""
@@ -85,6 +86,7 @@ class Operator:
             if (hold.unit, hold.revision) not in self._seen:
                 self._seen[hold.unit, hold.revision] = now
                 self._on_held(hold, found.areas)
+        self._note_ended(self._seen.keys() - {(hold.unit, hold.revision) for hold in holds})
         others: list[Hold] = []
         groups: dict[int, list[Hold]] = {}
         for hold in holds:
@@ -114,9 +116,13 @@ class Operator:
         note = decided.error.description if decided.error is not None else "an operator of a rehearsal"
         body = {"decide": decided.decide, "holds": named, "reason": decided.reason, "note": note}
         await door.send("POST", "/decisions", body)
-        self.decided.update((hold.unit, hold.revision) for hold in decided.holds)
-        self.moved.set()
+        self._note_ended({(hold.unit, hold.revision) for hold in decided.holds})
         self._on_decided(decided)
+
+    def _note_ended(self, ended: AbstractSet[ReportKey]) -> None:
+        if not ended <= self.ended:
+            self.ended |= ended
+            self.moved.set()
 
 
 def held_line(hold: Hold, areas: Mapping[str, AreaNames]) -> str:

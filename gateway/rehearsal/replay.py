@@ -353,7 +353,7 @@ class Replay:
         first = self._after.get((sending.unit, sending.revision))
         while first is not None:
             answer = self._answers.get(first)
-            if answer is not None and (answer.state != "held" or first in self._operator.decided):
+            if answer is not None and (answer.state != "held" or first in self._operator.ended):
                 return
             self._operator.moved.clear()
             await self._operator.moved.wait()
