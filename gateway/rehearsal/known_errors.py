@@ -48,8 +48,7 @@ class ErrorsFile(msgspec.Struct, frozen=True):
 
 def document(errors: Iterable[KnownError]) -> dict[str, Any]:
     """Return the file as JSON members."""
-    found: dict[str, Any] = msgspec.to_builtins(ErrorsFile(FORMAT, tuple(errors)))
-    return found
+    return {"format": FORMAT, "errors": [msgspec.to_builtins(error) for error in errors]}
 
 
 def read(content: bytes) -> tuple[KnownError, ...]:
