@@ -6,6 +6,7 @@ reports too, the lock is taken first at once.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -107,12 +108,15 @@ class JudgedAppends:
         self._pause = pause
         self._evaluator: Evaluator | None = None
         self._lock_first = 0
+        self.paused_s = 0.0
+        """For how long the last append paused while its reports were judged, so that other work could be done."""
         self._clock = CpuClock()
 
     async def append(
         self, election: ElectionVersion, batch: Sequence[Judgeable]
     ) -> tuple[Appended, Sequence[Finding | None]]:
         """Append a batch; return also what the rules found, one per report. Raises as `Journal.append`, but Behind."""
+        self.paused_s = 0.0
         if election.policy.is_off:
             self._evaluator = None
         known = self._evaluator
@@ -209,7 +213,9 @@ class JudgedAppends:
         findings: list[Finding | None] = []
         for first in range(0, len(batch), SLICE):
             if first:
+                paused_at = time.perf_counter()
                 await asyncio.sleep(0)
+                self.paused_s += time.perf_counter() - paused_at
             began_s = self._clock()
             part = batch[first : first + SLICE]
             for pending in part:

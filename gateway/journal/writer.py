@@ -274,7 +274,8 @@ class BatchWriter:
                 continue
             except Unstorable as error:
                 return refused + await self._split(batch, error)
-            self._committed(len(batch), asyncio.get_running_loop().time() - started)
+            seconds = asyncio.get_running_loop().time() - started - self._appends.paused_s
+            self._committed(len(batch), max(0.0, seconds))
             self.released = appended.released_at is not None
             return [*refused, Committed(batch, appended, findings)]
         raise JournalUnavailable("the election kept changing while reports were checked")
