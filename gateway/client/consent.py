@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from gateway.client.http_json import NoDocument
-from gateway.client.preview import RED_LINES_MAX, preview, red_lines, warnings
+from gateway.client.preview import RED_LINES_MAX, holds, preview, red_lines, warnings
 from gateway.count_files.comparison import Comparison
 from gateway.count_files.findings import WITHOUT_REASON
 from gateway.count_files.reports import Count, Mistakes
@@ -69,7 +69,7 @@ class Consent:
         comparisons: Sequence[Comparison],
         unanswered: GatewayError | None = None,
     ) -> bool:
-        """Show what will be sent, the warnings, and the red lines; return whether to send it.
+        """Show what will be sent, warnings, what the gateway would hold, and red lines; return whether to send it.
 
         `unanswered` is the error because of which the reports can only be kept. Raises RedLines if there are red lines
         and no terminal to ask at, or too many to accept.
@@ -78,6 +78,8 @@ class Consent:
         for line in preview(comparisons):
             self._console.say(line)
         for line in warnings(comparisons):
+            self._console.say(line, "yellow")
+        for line in holds(comparisons):
             self._console.say(line, "yellow")
         crossing = [each for each in comparisons if each.red_lines]
         check_red_lines(counts, comparisons, accept=self._accept or is_terminal)

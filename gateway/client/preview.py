@@ -1,4 +1,4 @@
-"""PURE: the lines that push shows before it sends reports: figures before and now, then warnings, then red lines.
+"""PURE: the lines that push shows before it sends reports: figures before and now, warnings, holds, then red lines.
 
 The lines that need a decision come last, directly before the question. The number of lines is limited: of thousands of
 reports, those with findings are shown, and the others are summed up. Independent of terminals.
@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 
+from gateway.client.hold_sentences import reason
 from gateway.count_files.comparison import Change, Comparison, Figures
 from gateway.count_files.findings import Finding
 from gateway.count_files.messages import abbreviated
 from gateway.humanize import counted, spaced
+from gateway.wire.holds import FiredRule
 
 SHOWN_MAX = 20
 """Reports that are shown one by one."""
@@ -19,6 +21,8 @@ WARNINGS_MAX = 20
 """Warnings that are shown."""
 RED_LINES_MAX = 50
 """Reports with red lines that can be accepted in one command, since nobody reads a longer list."""
+HOLDS_MAX = 20
+"""Reasons to hold reports that are shown."""
 PARTIES_MAX = 5
 """Parties that one line names."""
 CATEGORIES_MAX = 10
@@ -26,16 +30,19 @@ CATEGORIES_MAX = 10
 NAME_MAX = 24
 """Characters of the name of a unit."""
 _NONE = "–"
+_HELD_TOO = "; the gateway would hold this report"
 
 
 def preview(comparisons: Sequence[Comparison]) -> list[str]:
     """Return the lines about the figures, one or two per report, and the sums of all reports."""
-    ordered = sorted(comparisons, key=lambda each: (-len(each.red_lines), -len(each.warnings)))
+    ordered = sorted(
+        comparisons, key=lambda each: (-len(each.red_lines), not each.would_be_held, -len(_warnings(each)))
+    )
     shown = set(map(id, ordered[:SHOWN_MAX]))
     lines = _table([each for each in comparisons if id(each) in shown])
     if len(comparisons) > SHOWN_MAX:
         rest = [each for each in comparisons if id(each) not in shown]
-        unusual = sum(bool(each.findings) for each in rest)
+        unusual = sum(bool(each.findings or each.rules) for each in rest)
         lines.append(f"… and {counted(len(rest), 'more report')}, {unusual or 'none'} of them with warnings")
     return [*lines, summary(comparisons)]
 
@@ -69,10 +76,38 @@ def summary(comparisons: Sequence[Comparison]) -> str:
 
 def warnings(comparisons: Sequence[Comparison]) -> list[str]:
     """Return a line for each warning, WARNINGS_MAX at most, and how many more there are."""
-    found = [(each, finding) for each in comparisons for finding in each.warnings]
-    lines = [f"warning: {_about(each)}: {text_of(finding)}" for each, finding in found[:WARNINGS_MAX]]
+    found = [(each, text) for each in comparisons for text in _warnings(each)]
+    lines = [f"warning: {_about(each)}: {text}" for each, text in found[:WARNINGS_MAX]]
     if len(found) > WARNINGS_MAX:
         lines.append(f"… and {counted(len(found) - WARNINGS_MAX, 'more warning')}")
+    return lines
+
+
+def holds(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return a line for each rule that would hold a report, HOLDS_MAX at most, and what that means.
+
+    A rule that fires for the same reason as a red line has no line of its own; that of the red line says so.
+    """
+    held = sum(each.would_be_held for each in comparisons)
+    if not held:
+        return []
+    found = [
+        (each, rule)
+        for each in comparisons
+        for rule in each.rules
+        if rule.do == "hold" and not any(_same(rule, finding) for finding in each.red_lines)
+    ]
+    lines = [
+        f"would be held: {_about(each)}: {reason(rule, each.unit, each.areas)}"
+        for each, rule in found[:HOLDS_MAX]
+    ]
+    if len(found) > HOLDS_MAX:
+        lines.append(f"… and {counted(len(found) - HOLDS_MAX, 'more reason')} to hold reports")
+    they = "it is" if held == 1 else "they are"
+    lines.append(
+        f"{counted(held, 'report')} would be held: accepted with a receipt, but not published before {they} checked and"
+        " released. The gateway compares with all reports, also of other senders, and its rules may be set otherwise."
+    )
     return lines
 
 
@@ -80,7 +115,7 @@ def red_lines(comparisons: Sequence[Comparison]) -> list[str]:
     """Return a line for each red line of the first RED_LINES_MAX reports that have one, and how many more there are."""
     crossing = [each for each in comparisons if each.red_lines]
     lines = [
-        f"RED LINE: {_about(each)}: {text_of(finding)}"
+        f"RED LINE: {_about(each)}: {text_of(finding)}{_HELD_TOO if _is_held_for(each, finding) else ''}"
         for each in crossing[:RED_LINES_MAX]
         for finding in each.red_lines
     ]
@@ -93,6 +128,25 @@ def text_of(finding: Finding) -> str:
     """Return a finding in words."""
     text = _TEXTS.get(finding.code)
     return text(finding) if text is not None else finding.code.replace("_", " ")
+
+
+def _warnings(each: Comparison) -> list[str]:
+    """Return the warnings about a report; a rule that warns of the same as a finding is left out."""
+    rules = [
+        rule
+        for rule in each.rules
+        if rule.do == "warn" and not any(_same(rule, finding) for finding in each.findings)
+    ]
+    return [*map(text_of, each.warnings), *(reason(rule, each.unit, each.areas) for rule in rules)]
+
+
+def _is_held_for(each: Comparison, finding: Finding) -> bool:
+    return any(rule.do == "hold" and _same(rule, finding) for rule in each.rules)
+
+
+def _same(rule: FiredRule, finding: Finding) -> bool:
+    """Whether a rule of the gateway fires for what a finding says too."""
+    return rule.code == finding.code and rule.evidence.get("area") == finding.evidence.get("area")
 
 
 def _about(each: Comparison) -> str:

@@ -17,7 +17,7 @@ from gateway.client.outbox import Destination, Outbox
 from gateway.client.outbox_file import when_available
 from gateway.client.outbox_use import lock_file, use_for_sending
 from gateway.client.preparation import Door
-from gateway.client.preview import red_lines, warnings
+from gateway.client.preview import holds, red_lines, warnings
 from gateway.client.push_directory import Delivering, push_directory
 from gateway.client.push_files import destination
 from gateway.client.receipts_table import part_of
@@ -197,7 +197,8 @@ async def _watch(options: PushOptions, watched: Path, delivery: Delivery, consol
     async def add(files: Mapping[str, bytes]) -> int:
         prepared = await delivery.prepare(delivery.read(files))
         check_red_lines(prepared.counts, prepared.comparisons, accept=options.accept)
-        for line in (*warnings(prepared.comparisons), *red_lines(prepared.comparisons)):
+        found = prepared.comparisons
+        for line in (*warnings(found), *holds(found), *red_lines(found)):
             console.say(line, "yellow")
         delivery.add(prepared.counts, prepared.comparisons)
         return len(prepared.counts)

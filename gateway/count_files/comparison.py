@@ -9,8 +9,11 @@ from typing import Literal
 
 import msgspec
 
-from gateway.count_files.findings import Document, Finding, Municipality, Step, ballots_of, find
+from gateway.count_files.findings import ABOVE, Document, Finding, Municipality, Step, ballots_of, find
+from gateway.count_files.gateway_rules import GatewayRules, named_areas
 from gateway.election.registry import Area, Registry
+from gateway.election.rules.ballots import rises_above
+from gateway.wire.holds import AreaNames, FiredRule
 
 Effect = Literal["first", "replaces", "repeats", "older", "unknown"]
 """What a report does: it is the unit's first, replaces the current one, is the current one, or is older than it.
@@ -57,6 +60,15 @@ class Comparison(msgspec.Struct, frozen=True):
     municipality: Municipality | None
     findings: tuple[Finding, ...]
     """The most severe first."""
+    rules: tuple[FiredRule, ...] = ()
+    """The rules of the gateway that would fire."""
+    areas: dict[str, AreaNames] = {}
+    """The unit, and the areas that the evidence of these rules names; empty if none fires."""
+
+    @property
+    def would_be_held(self) -> bool:
+        """Whether a rule of the gateway would hold the report."""
+        return any(rule.do == "hold" for rule in self.rules)
 
     @property
     def red_lines(self) -> tuple[Finding, ...]:
@@ -80,15 +92,19 @@ def compare(
     known. Successive reports of a unit are in the order in which they are sent; each is compared with the one before.
     """
     municipalities = _Municipalities(registry, reports, current)
+    rules = GatewayRules(registry, current)
     latest: dict[str, Document | None] = dict(current)
     found = []
     for report in reports:
         unit = report["unit"]
         before = latest.get(unit)
         effect = _effect(report, before, is_known=unit in latest)
-        found.append(_comparison(registry, report, before, effect, municipalities))
+        fired = rules.evaluate(report) if effect in ("first", "replaces") else ()
+        found.append(_comparison(registry, report, before, effect, municipalities, fired))
         if effect in ("first", "replaces", "unknown"):
             latest[unit] = report
+        if effect == "unknown":
+            rules.place(report)
     return found
 
 
@@ -128,6 +144,7 @@ def _comparison(
     before: Document | None,
     effect: Effect,
     municipalities: "_Municipalities",
+    rules: tuple[FiredRule, ...],
 ) -> Comparison:
     area = registry.units.get(report["unit"]) if registry is not None else None
     eligible = area.eligible if area is not None else None
@@ -151,6 +168,8 @@ def _comparison(
         turnout=permille(ballots_of(report), eligible),
         municipality=place,
         findings=find(Step(report, before, area, place)) if changes else (),
+        rules=rules,
+        areas=named_areas(registry, rules, report["unit"]) if registry is not None and rules else {},
     )
 
 
@@ -229,7 +248,7 @@ class _Municipalities:
         self._alone = {
             place.id
             for place, by in growth
-            if by > 0 and self._now[place.id] - by <= (place.eligible or 0) < self._now[place.id]
+            if by > 0 and rises_above(self._now[place.id] - by, self._now[place.id], place.eligible, ABOVE)
         }
 
     def _place(self, unit: Area) -> Area:

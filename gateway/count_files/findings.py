@@ -16,11 +16,17 @@ import msgspec
 
 from gateway.election.registry import Area
 from gateway.election.report import STATUS_ORDER
+from gateway.election.rules.ballots import falls_far, rises_above
+from gateway.election.rules.policy import AboveEligible, Fell
 
-FELL_BALLOTS, FELL_PERMILLE = 20, 20
-"""A fall of more ballots, and of more ‰ of the municipality's ballots, is a red line: 22 reports, none in the night."""
-ABOVE_PERMILLE = 1000
-"""Ballots of a municipality above so many ‰ of its eligible voters are a red line: 7 reports, 4 of them wrong."""
+FELL = Fell(do="warn", ballots=20, permille=20)
+"""A fall of more ballots, and of more ‰ of the municipality's ballots, is a red line: 22 reports, none in the night.
+
+The recommended rules hold a report only for a larger fall, and for none that the record explains: a hold delays a
+count, while the sender, who knows the reason, only has to state it.
+"""
+ABOVE = AboveEligible(do="warn", permille=1000)
+"""Ballots of a municipality that rise above so many ‰ of its eligible voters are a red line: 7 reports, 4 wrong."""
 UNIT_TIMES, UNIT_BALLOTS = 2, 1000
 """Ballots above UNIT_TIMES the eligible voters of a unit, and UNIT_BALLOTS more than these, are a red line: one unit.
 
@@ -85,14 +91,14 @@ def ballots_of(document: Document) -> int:
 
 
 def above_eligible(step: Step) -> Iterator[Finding]:
-    """Find a report with which the ballots of the municipality grow above its eligible voters.
+    """Find a report with which the ballots of the municipality rise above its eligible voters.
 
     Of several reports sent together, it concerns those without whose growth that would not be so.
     """
     place = step.municipality
     if place is None or not place.eligible or step.growth <= 0 or place.above_without:
         return
-    if place.after * 1000 > place.eligible * ABOVE_PERMILLE:
+    if rises_above(place.before, place.after, place.eligible, ABOVE):
         evidence = {
             "area": place.id,
             "name": place.name,
@@ -124,7 +130,7 @@ def fell(step: Step) -> Iterator[Finding]:
         return
     fall, before = -step.growth, ballots_of(step.before)
     known = max(step.municipality.before if step.municipality is not None else 0, before)
-    is_large = fall > FELL_BALLOTS and fall * 1000 > known * FELL_PERMILLE
+    is_large = falls_far(fall, known, FELL)
     evidence = {"before": before, "after": before - fall, "municipality": known}
     yield Finding("fell", "red_line" if is_large and not step.has_reason else "warning", evidence)
 

@@ -82,7 +82,7 @@ RESULTS_DESCRIPTION = "Valgresultater, direkte. Election results, live."
 FILE_TEXTS = DIRECTORY / "file_texts"
 """What may be wrong with a file with counts; only the page for it needs these."""
 HOLD_TEXTS = DIRECTORY / "hold_texts"
-"""The texts about held reports; only the page for operators needs these."""
+"""The texts about held reports and their rules; only the pages of the push door need these."""
 
 FEED_PAGES = DoorPages(
     pages={

@@ -79,6 +79,8 @@ export type Comparison = {
   turnout_before: number | null;
   turnout: number | null;
   findings: Finding[];
+  rules: FiredRule[];
+  areas: HoldAreas;
 };
 
 export type Report = { unit: string; revision: number };

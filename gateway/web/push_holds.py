@@ -23,6 +23,7 @@ from gateway.web.queries import refuse_those
 from gateway.web.shares import ByteBudget, ByteReservation
 from gateway.web.turns import SLICE_S, Turns
 from gateway.wire.decisions import BODY_MAX, Decision, read_decision
+from gateway.wire.hold_areas import add_names, areas_in
 from gateway.wire.holds import (
     HOLDS_MAX,
     AreaNames,
@@ -44,8 +45,6 @@ STATES = ("open", "all")
 """The values of the parameter `state`."""
 ATTEMPTS = 5
 """How often a decision is tried while the election changes."""
-_NAMED = ("other", "area", "municipality", "reference")
-"""Members of evidence that are areas."""
 Now = Mapping[int, Sequence[str] | None]
 """The rules that would hold a report if it arrived now, by the place of its hold; None where that is not known."""
 
@@ -189,7 +188,7 @@ def list_document(
     for place in chosen:
         hold = hold_of(version, token, rows[place], now.get(place))
         holds.append(msgspec.Raw(encoded(hold)))
-        _add_names(named, registry, _areas_of(hold))
+        add_names(named, registry, (hold.unit, *areas_in(hold.rules)))
         yield
     hidden_until = None if version.released else local_time(registry, version.publish_from)
     document = HoldList(
@@ -265,21 +264,3 @@ def _reaches(registry: Registry, areas: Collection[str], identifier: str) -> boo
     if area is None:
         return False
     return any(registry.areas[index].id in areas for index in (area.index, *area.path))
-
-
-def _areas_of(hold: Hold) -> Iterable[str]:
-    yield hold.unit
-    for rule in hold.rules:
-        yield from (str(rule.evidence[name]) for name in _NAMED if name in rule.evidence)
-
-
-def _add_names(named: dict[str, AreaNames], registry: Registry, identifiers: Iterable[str]) -> None:
-    """Add the names of areas, and of the municipalities of units."""
-    for identifier in identifiers:
-        area = registry.by_id.get(identifier)
-        if area is None or identifier in named:
-            continue
-        municipality = registry.municipality(area).id if area.is_unit else None
-        named[identifier] = AreaNames(area.name, dict(area.names), municipality)
-        if municipality is not None and municipality != identifier:
-            _add_names(named, registry, [municipality])

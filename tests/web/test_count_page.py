@@ -346,6 +346,39 @@ async def test_mistakes_and_notes_are_in_the_language_of_the_page(
 
 
 @needs_chromium
+async def test_what_the_gateway_would_hold_is_said_before_it_is_sent(
+    browser: Browser, gateway: Gateway, small: GeneratedElection
+) -> None:
+    """In each language; it needs no consent, and the receipt says the same."""
+    election = await gateway.load(a_registry(small, rules="recommended"))
+    sender = await gateway.issue(election, [HERE])
+    async with visiting(browser, locale="nb-NO") as visitor:
+        page = await Officer(visitor, sender, sender).sign_in()
+        await checked(page, pasted(row(UNIT, 300), row(OTHER_UNIT, 300)))
+        held, card = (
+            page.locator("#preview-holds"),
+            page.locator(f'#preview-table [data-unit="{OTHER_UNIT}"]'),
+        )
+        await expect(held).to_contain_text("ville 1 telling bli holdt tilbake: den får kvittering")
+        await expect(card).to_have_class("hold")
+        await expect(card).to_contain_text(
+            "Ville bli holdt tilbake. Disse 301 valgtingsstemmene er de samme som i"
+        )
+        await page.locator("#language").select_option("nn")
+        await expect(card).to_contain_text("Ville bli halden tilbake. Desse 301 ")
+        await expect(held).to_contain_text("ville 1 teljing bli halden tilbake")
+        await page.locator("#language").select_option("en")
+        await expect(card).to_contain_text("Would be held. These 301 election-day ballots equal those of")
+        await expect(held).to_contain_text(
+            "1 count would be held: received, but checked before it is published"
+        )
+        await page.evaluate(AXE_SCRIPT)
+        assert await violations(page, {}) == []
+        await page.get_by_role("button", name="Send 2 counts").click()
+        await expect(page.locator("#answers")).to_contain_text("received, and checked before it is published")
+
+
+@needs_chromium
 async def test_a_phone_shows_a_token_that_may_only_read_what_there_is(
     browser: Browser, officer: Officer
 ) -> None:

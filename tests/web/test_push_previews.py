@@ -19,6 +19,7 @@ from gateway.web.count_previews import CountPreviews
 from gateway.web.count_task import Task
 from tests.running import Gateway, Sender
 from tests.web.doors import (
+    COUNTRY,
     FOREIGN_UNIT,
     HERE,
     OTHER_UNIT,
@@ -89,6 +90,23 @@ async def test_the_reports_of_a_preview_are_sent_as_they_are(
     assert second["report"]["revision"] == 2
     assert second["comparison"]["total"]["before"]["ballots"] == 11
     assert second["comparison"]["total"]["after"]["ballots"] == 13
+
+
+async def test_a_preview_names_the_rules_that_would_fire_by_the_tokens_own_reports(
+    http: aiohttp.ClientSession, gateway: Gateway, small: GeneratedElection
+) -> None:
+    """With the settings of the registry; sent all the same, the report is held. Other municipalities are not seen."""
+    election = await gateway.load(a_registry(small, rules={"duplicate_within": {"do": "hold"}}))
+    here, elsewhere = await gateway.issue(election, [HERE]), await gateway.issue(election, [COUNTRY])
+    await pushed(http, elsewhere, a_report(unit=FOREIGN_UNIT, votes=300))
+    first, second = await previewed(http, here, table(row(votes=300), row(OTHER_UNIT, votes=300)))
+    assert first["comparison"]["rules"] == []
+    (rule,) = second["comparison"]["rules"]
+    assert (rule["code"], rule["do"], rule["evidence"]["other"]) == ("duplicate_within", "hold", UNIT)
+    assert {*second["comparison"]["areas"]} == {OTHER_UNIT, UNIT, HERE}
+    assert (await push(http, here, first["report"])).status == 201
+    receipt = (await push(http, here, second["report"])).document
+    assert (receipt["state"], receipt["hold"]["rules"]) == ("held", ["duplicate_within"])
 
 
 async def test_a_count_is_never_replaced_by_an_earlier_one(http: aiohttp.ClientSession, here: Sender) -> None:

@@ -26,17 +26,18 @@ def above_eligible(
         return None
     if step.unit.kind is not None and step.unit.kind in setting.kinds:
         before, eligible = step.ballots_before, step.unit.eligible
-        if _rises_above(before, grown, eligible, setting.permille):
+        if rises_above(before, before + grown, eligible, setting):
             return _above(step.unit.id, eligible, before, grown, of_unit=True)
     municipality = current.registry.areas[step.municipality]
     before, eligible = current.ballots(step.municipality), municipality.eligible
-    if _rises_above(before, grown, eligible, setting.permille):
+    if rises_above(before, before + grown, eligible, setting):
         return _above(municipality.id, eligible, before, grown, of_unit=municipality is step.unit)
     return None
 
 
-def _rises_above(before: int, grown: int, eligible: int | None, permille: int) -> bool:
-    return eligible is not None and 1000 * before <= permille * eligible < 1000 * (before + grown)
+def rises_above(before: int, after: int, eligible: int | None, setting: AboveEligible) -> bool:
+    """Whether ballots rise above the eligible voters, if it is known how many these are."""
+    return eligible is not None and 1000 * before <= setting.permille * eligible < 1000 * after
 
 
 def _above(
@@ -53,7 +54,7 @@ def fell(current: CurrentReports, step: Step, setting: Fell) -> evidence.Fell | 
     if lost <= setting.ballots or step.report.reason is not msgspec.UNSET:
         return None
     before = current.ballots(step.municipality)
-    if 1000 * lost <= setting.permille * before:
+    if not falls_far(lost, before, setting):
         return None
     if current.explanations.explained(step) in EXCUSING:
         return None
@@ -63,6 +64,11 @@ def fell(current: CurrentReports, step: Step, setting: Fell) -> evidence.Fell | 
         municipality=current.registry.areas[step.municipality].id,
         municipality_ballots=before,
     )
+
+
+def falls_far(lost: int, municipality: int, setting: Fell) -> bool:
+    """Whether a unit loses many ballots, beside those of its municipality before."""
+    return lost > setting.ballots and 1000 * lost > setting.permille * municipality
 
 
 def odd_time(current: CurrentReports, step: Step, setting: OddTime) -> evidence.OddTime | None:

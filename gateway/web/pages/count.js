@@ -13,6 +13,7 @@ import { Refused, Session } from "./count_session.js";
 import { byId, setText, show } from "./dom.js";
 import { LARGE_LIMIT_MS, Pauses } from "./fetching.js";
 import { t, time, useTimeZone } from "./format.js";
+import { onHoldTexts } from "./hold_texts.js";
 import { nameOf } from "./names.js";
 import { useAreas } from "./own_areas.js";
 import { announce, showRehearsal, translate } from "./shell.js";
@@ -309,4 +310,5 @@ byId("download-csv").addEventListener("click", () => sending && download(sending
 byId("download-json").addEventListener("click", () => sending && download(sending, "json"));
 addEventListener("beforeunload", warnBeforeLoss);
 onMessages(redraw);
+onHoldTexts(redraw);
 translate(redraw);

@@ -5,14 +5,16 @@ import { messageText } from "./count_messages.js";
 import { byId, h, setText, show } from "./dom.js";
 import { categoryName, findingText, statusName } from "./findings.js";
 import { number, signedNumber, t } from "./format.js";
+import { holdTexts } from "./hold_texts.js";
+import { ruleSentence, useHoldAreas } from "./hold_words.js";
 import { nameOfArea } from "./own_areas.js";
 
-/** @import { Change, Comparison, Preview, PreviewedReport } from "../push_documents" */
+/** @import { Change, Comparison, Finding, FiredRule, Preview, PreviewedReport } from "../push_documents" */
 
 const SHOWN_MAX = 300;
 const RED_LINES_MAX = 50; // nobody reads more before accepting them
 const UNITS_MAX = 20; // of one red line, by name
-const SEVERITIES = ["red_line", "warning", "note"];
+const SEVERITIES = ["red_line", "hold", "warning", "note"];
 
 export class PreviewView {
   /** @type {Preview | null} */
@@ -21,6 +23,7 @@ export class PreviewView {
   /** @param {Preview | null} preview */
   show(preview) {
     this.#preview = preview;
+    for (const { comparison } of preview?.reports ?? []) useHoldAreas(comparison.areas);
     show(byId("preview"), preview !== null);
     byId("accept", HTMLInputElement).value = "";
     this.draw();
@@ -57,6 +60,9 @@ export class PreviewView {
     byId("preview-notes").replaceChildren(
       ...notes.map(({ text, english }) => h("li", english ? { lang: "en" } : null, text)),
     );
+    const held = preview.reports.filter(({ comparison }) => isHeld(comparison)).length;
+    show(byId("preview-holds"), held > 0);
+    setText(byId("preview-holds"), held > 0 ? t("wouldHold")(held) : "");
     this.#drawRedLines();
     const worst = preview.reports.toSorted((a, b) => severity(a) - severity(b));
     drawCards(
@@ -111,8 +117,47 @@ export class PreviewView {
 }
 
 /** @param {PreviewedReport} report */
-const severity = ({ comparison: { findings } }) =>
-  SEVERITIES.indexOf(findings[0]?.severity ?? "note") + (findings.length ? 0 : 1);
+function severity({ comparison }) {
+  const [worst] = remarks(comparison);
+  return worst === undefined ? SEVERITIES.length : SEVERITIES.indexOf(worst.kind);
+}
+
+/** @param {Comparison} comparison whether a rule of the gateway would hold it */
+const isHeld = ({ rules }) => rules.some((rule) => rule.do === "hold");
+
+/**
+ * Return what is unusual about a report, the most severe first: findings, and rules of the gateway that would fire. A
+ * rule that fires for what a finding says already is not said again.
+ *
+ * @param {Comparison} comparison
+ */
+function remarks({ unit, findings, rules }) {
+  const isSaid = (/** @type {FiredRule} */ rule) =>
+    findings.some(
+      (finding) => isSame(rule, finding) && (rule.do === "warn" || finding.severity === "red_line"),
+    );
+  const found = findings.map((finding) => {
+    const isRed = finding.severity === "red_line";
+    const held = isRed && rules.some((rule) => rule.do === "hold" && isSame(rule, finding));
+    const text = findingText(finding);
+    return { kind: finding.severity, text: held ? `${text} ${t("heldForThis")}` : text };
+  });
+  const fired = rules
+    .filter((rule) => !isSaid(rule))
+    .map((rule) => {
+      const text = holdTexts().sentence(ruleSentence(rule, { unit }));
+      return rule.do === "hold" ? { kind: "hold", text: t("heldBecause")(text) } : { kind: "warning", text };
+    });
+  return [...found, ...fired].toSorted((a, b) => SEVERITIES.indexOf(a.kind) - SEVERITIES.indexOf(b.kind));
+}
+
+/**
+ * Whether a rule fires for what a finding says.
+ *
+ * @param {FiredRule} rule
+ * @param {Finding} finding
+ */
+const isSame = (rule, finding) => rule.code === finding.code && rule.evidence.area === finding.evidence.area;
 
 /** @param {PreviewedReport[]} reports */
 function summary(reports) {
@@ -123,10 +168,11 @@ function summary(reports) {
 
 /** @param {Comparison} comparison */
 function row(comparison) {
-  const { unit, name, status, status_before, effect, total, turnout, turnout_before, findings } = comparison;
-  const found = findings.map((finding) => h("li", { class: finding.severity }, findingText(finding)));
+  const { unit, name, status, status_before, effect, total, turnout, turnout_before } = comparison;
+  const said = remarks(comparison);
+  const found = said.map(({ kind, text }) => h("li", { class: kind }, text));
   const nothing = h("span", { class: "quiet" }, t("effects")[effect] ?? effect);
-  const kind = findings[0]?.severity;
+  const kind = said[0]?.kind;
   return {
     key: unit,
     ...(kind === undefined ? {} : { kind }),
@@ -182,5 +228,5 @@ function categories(comparison) {
       change.after === null ? t("categoryMissing") : ballots(change),
     ),
   );
-  return lines.length > 1 || comparison.findings.length ? h("span", null, ...lines) : null;
+  return lines.length > 1 || remarks(comparison).length ? h("span", null, ...lines) : null;
 }

@@ -6,7 +6,7 @@ import { areaText, placeText, sentenceOf } from "./hold_sentences.js";
 import { holdTexts, named } from "./hold_texts.js";
 import { nameOf } from "./names.js";
 
-/** @import { FiredRule, Hold, HoldAreas, HoldSender } from "../push_documents" */
+/** @import { FiredRule, HoldAreas, HoldSender } from "../push_documents" */
 
 /** @type {HoldAreas} */
 let areas = {};
@@ -37,7 +37,7 @@ const words = (unit) => ({
  * Return why a rule fired, without the place.
  *
  * @param {FiredRule} rule
- * @param {Hold} hold
+ * @param {{unit: string}} report
  */
 export const ruleSentence = (rule, { unit }) => sentenceOf(holdTexts().sentences, rule, unit, words(unit));
 

@@ -360,6 +360,12 @@ export const texts = ({ number, noun, count, times }) => ({
   emptyUnits: (n) => `${count(n, "unit", "units")} without figures left out.`,
   moreReports: (n) => `and ${count(n, "more count", "more counts")}`,
   moreUnits: (n) => `and ${count(n, "more unit", "more units")}`,
+  wouldHold: (n) =>
+    `With these figures, ${count(n, "count", "counts")} would be held: received, but checked before ` +
+    `${noun(n, "it is", "they are")} published. Look at the figures once more. The gateway compares with more counts ` +
+    "than this page can, and its rules may have been changed.",
+  heldBecause: (why) => `Would be held. ${why}`,
+  heldForThis: "The count would be held.",
   redLinesTitle: "This is almost never right",
   acceptWord: "YES",
   acceptLabel: (word) => `Are the figures right all the same? Type ${word} to be able to send them.`,

@@ -407,6 +407,12 @@ export const texts = ({ number, noun, count, times }) => ({
   emptyUnits: (/** @type {number} */ n) => `${count(n, "tellested", "tellesteder")} uten tall er utelatt.`,
   moreReports: (/** @type {number} */ n) => `og ${count(n, "telling", "tellinger")} til`,
   moreUnits: (/** @type {number} */ n) => `og ${count(n, "tellested", "tellesteder")} til`,
+  wouldHold: (/** @type {number} */ n) =>
+    `Slik tallene er nå, ville ${count(n, "telling", "tellinger")} bli holdt tilbake: ` +
+    `${noun(n, "den", "de")} får kvittering, men blir kontrollert før ${noun(n, "den", "de")} publiseres. Se over ` +
+    "tallene en gang til. Mottaket sammenligner med flere tellinger enn siden kan, og reglene kan være endret.",
+  heldBecause: (/** @type {string} */ why) => `Ville bli holdt tilbake. ${why}`,
+  heldForThis: "Tellingen ville bli holdt tilbake.",
   redLinesTitle: "Dette er nesten aldri riktig",
   acceptWord: "JA",
   acceptLabel: (/** @type {string} */ word) =>

@@ -362,6 +362,13 @@ export const texts = ({ number, noun, count, times }) => ({
   emptyUnits: (n) => `${count(n, "teljestad", "teljestader")} utan tal er utelatne.`,
   moreReports: (n) => `og ${count(n, "teljing", "teljingar")} til`,
   moreUnits: (n) => `og ${count(n, "teljestad", "teljestader")} til`,
+  wouldHold: (n) =>
+    `Slik tala er no, ville ${count(n, "teljing", "teljingar")} bli ${noun(n, "halden", "haldne")} tilbake: ` +
+    `${noun(n, "ho", "dei")} får kvittering, men blir ${noun(n, "kontrollert", "kontrollerte")} før ` +
+    `${noun(n, "ho blir publisert", "dei blir publiserte")}. Sjå over tala ein gong til. Mottaket samanliknar med ` +
+    "fleire teljingar enn sida kan, og reglane kan vere endra.",
+  heldBecause: (why) => `Ville bli halden tilbake. ${why}`,
+  heldForThis: "Teljinga ville bli halden tilbake.",
   redLinesTitle: "Dette er nesten aldri rett",
   acceptWord: "JA",
   acceptLabel: (word) => `Er tala likevel rette? Skriv ${word} for å kunne sende dei.`,
