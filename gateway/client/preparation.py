@@ -22,7 +22,7 @@ from gateway.count_files.comparison import Comparison, compare, other_units
 from gateway.count_files.messages import abbreviated
 from gateway.count_files.parts import MISTAKES_MAX
 from gateway.count_files.reports import Count, Mistakes, give_revisions
-from gateway.count_files.revisions import Known
+from gateway.count_files.revisions import Known, current_and_newest
 from gateway.count_files.versions import Version
 from gateway.election.registry import Registry, read_time
 from gateway.errors import GatewayError
@@ -147,8 +147,9 @@ class Preparation:
         known = numbered.of(choose) | compared.of(given)
         if known and self._registry is not None:
             known |= await self.others(self._registry, known)
-        documents = {unit: each.document if each is not None else None for unit, each in known.items()}
-        comparisons = compare(self._registry, [_compared(count, known) for count in counts], documents)
+        comparisons = compare(
+            self._registry, [_compared(count, known) for count in counts], *current_and_newest(known)
+        )
         fresh = {unit: numbered.reports.get(unit) for unit in choose}
         return Prepared(counts, comparisons, fresh, unanswered)
 

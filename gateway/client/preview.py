@@ -274,9 +274,9 @@ def _tenths(permille: int) -> str:
 def _details(each: Comparison) -> list[str]:
     """Return the line below a report: its categories with blank and rejected ballots, or that nothing changes."""
     if each.effect == "repeats":
-        return ["    is the gateway's current report already"]
+        return ["    is the gateway's newest report already"]
     if each.effect == "older":
-        return [f"    is older than the gateway's current report, revision {each.revision_before}"]
+        return [f"    is older than the gateway's newest report, revision {each.revision_before}"]
     categories = [
         f"{abbreviated(category)} {_change(each, 'ballots', change)}"
         for category, change in each.categories.items()

@@ -15,7 +15,7 @@ from gateway.client.documents import not_a_door
 from gateway.client.http_json import WAITING_S, Door, NoDocument, open_door
 from gateway.client.http_session import bearer
 from gateway.client.outbox import Destination, Outbox
-from gateway.count_files.reports import known_report
+from gateway.count_files.reports import known_at_gateway, known_report
 from gateway.count_files.revisions import Known
 from gateway.errors import MalformedDocument
 from gateway.humanize import duration
@@ -53,7 +53,7 @@ class AtGateway(msgspec.Struct):
     """What a gateway has."""
 
     reports: dict[str, Known] = {}
-    """Current reports by unit."""
+    """The newest reports by unit, with the current ones where these are others."""
     forbidden: set[str] = set()
     """Units whose reports are not known, since the token may not report for them."""
     time: datetime | None = None
@@ -81,7 +81,7 @@ async def current_reports(push_url: str, election: str, token: str, units: Seque
                     forbidden.add(unit)
                 continue
             try:
-                found[unit] = known_report(orjson.dumps(document.get("report")))
+                found[unit] = _known(document)
             except (orjson.JSONEncodeError, MalformedDocument):
                 raise not_a_door("push door", push_url) from None
 
@@ -94,6 +94,18 @@ async def current_reports(push_url: str, election: str, token: str, units: Seque
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
     return AtGateway(found, forbidden, door.server_time)
+
+
+def _known(document: dict[str, Any]) -> Known:
+    """Return the newest report in a document of the push door. Raises MalformedDocument and JSONEncodeError.
+
+    Gateways of older versions give no `current_report`; then the newest one counts as the current one.
+    """
+    newest, current = orjson.dumps(document.get("report")), document.get("current_report")
+    if current is not None:
+        return known_at_gateway(newest, orjson.dumps(current))
+    has_none = document.get("current_revision", 0) is None
+    return known_at_gateway(newest, None if has_none else newest)
 
 
 async def own_municipalities(push_url: str, election: str, token: str) -> dict[str, int]:

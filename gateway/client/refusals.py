@@ -15,7 +15,10 @@ _MEANINGS = {
         " operator for a new one, and run the command again with it"
     ),
     "token_revoked": "the token was revoked; ask the operator for a new one, and run the command again with it",
-    "role_forbidden": "this is the token of an operator, which cannot report; use the one of the municipality",
+    "role_forbidden": (
+        "a token of an operator cannot report, and one of a municipality cannot decide about held reports: use the"
+        " other one"
+    ),
     "not_found": "check the URL: this may be the other door of the gateway, or another server",
     "unknown_election": "check the name of the election, and the URL",
     "unstorable": "the gateway's database cannot store this report; ask the operator",

@@ -17,7 +17,7 @@ from gateway.count_files.comparison import Comparison, compare
 from gateway.count_files.files import encode_report
 from gateway.count_files.messages import Place
 from gateway.count_files.reports import known_report
-from gateway.count_files.revisions import Judged, Known, Waiting, judge_waiting
+from gateway.count_files.revisions import Judged, Known, Waiting, current_and_newest, judge_waiting
 from gateway.count_files.versions import Version, meaning
 from gateway.election.registry import Registry, read_time
 from gateway.errors import MalformedDocument
@@ -90,11 +90,8 @@ def compared_later(
             if document["unit"] in current:
                 documents.append((key, document))
     documents.sort(key=lambda each: each[1]["revision"])
-    known = {
-        unit: each.document if each is not None else None
-        for unit, each in (*others.items(), *current.items())
-    }
-    compared = compare(registry, [document for _, document in documents], known)
+    before, newest = current_and_newest({**others, **current})
+    compared = compare(registry, [document for _, document in documents], before, newest)
     yield from zip((key for key, _ in documents), compared, strict=True)
 
 

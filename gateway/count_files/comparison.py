@@ -5,6 +5,7 @@ Independent of files and of the way in which reports are sent. `msgspec.to_built
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -85,27 +86,38 @@ def compare(
     registry: Registry | None,
     reports: Sequence[Document],
     current: Mapping[str, Document | None],
+    newest: Mapping[str, Document] = MappingProxyType({}),
 ) -> list[Comparison]:
     """Compare reports with those before them, and return a Comparison for each, in their order.
 
     `current` has the gateway's current reports by unit: None where a unit has none, and no entry where that is not
-    known. Successive reports of a unit are in the order in which they are sent; each is compared with the one before.
+    known. `newest` has the gateway's newest reports, of units where these are not current but held, rejected or
+    superseded: a report that is not newer has no effect, and one that is newer is compared with the current one.
+    Successive reports of a unit are in the order in which they are sent; each is compared with the one before.
     """
-    municipalities = _Municipalities(registry, reports, current)
+    known = dict(newest)
     rules = GatewayRules(registry, current)
     latest: dict[str, Document | None] = dict(current)
-    found = []
+    effective = []
+    steps = []
     for report in reports:
         unit = report["unit"]
         before = latest.get(unit)
         effect = _effect(report, before, is_known=unit in latest)
+        if unit in known and not _is_newer(report, known[unit]) and effect in ("first", "replaces"):
+            before, effect = known[unit], _effect(report, known[unit], is_known=True)
         fired = rules.evaluate(report) if effect in ("first", "replaces") else ()
-        found.append(_comparison(registry, report, before, effect, municipalities, fired))
+        steps.append((report, before, effect, fired))
         if effect in ("first", "replaces", "unknown"):
             latest[unit] = report
+            effective.append(report)
         if effect == "unknown":
             rules.place(report)
-    return found
+    municipalities = _Municipalities(registry, reports, effective, current)
+    return [
+        _comparison(registry, report, before, effect, municipalities, fired)
+        for report, before, effect, fired in steps
+    ]
 
 
 def other_units(registry: Registry, units: Collection[str]) -> list[str]:
@@ -206,8 +218,10 @@ class _Municipalities:
         self,
         registry: Registry | None,
         reports: Sequence[Document],
+        effective: Sequence[Document],
         current: Mapping[str, Document | None],
     ) -> None:
+        """`effective` are those of the reports that replace a current report, or are the first of their unit."""
         self._registry = registry
         self._before: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
@@ -218,7 +232,7 @@ class _Municipalities:
         """Municipalities that one report alone takes above the eligible voters."""
         if registry is None:
             return
-        self._add_up(registry, reports, current)
+        self._add_up(registry, effective, current)
         asked = {report["unit"] for report in reports}
         self._incomplete = {
             self._place(registry.units[unit]).id

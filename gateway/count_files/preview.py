@@ -13,8 +13,15 @@ import msgspec
 from gateway.count_files.comparison import Comparison, compare, other_units
 from gateway.count_files.messages import Message, Place, parameters_as_json, said
 from gateway.count_files.parts import MISTAKES_MAX
-from gateway.count_files.reports import Count, FileReports, Mistakes, give_revisions, known_report, read_files
-from gateway.count_files.revisions import Known
+from gateway.count_files.reports import (
+    Count,
+    FileReports,
+    Mistakes,
+    give_revisions,
+    known_at_gateway,
+    read_files,
+)
+from gateway.count_files.revisions import Known, current_and_newest
 from gateway.election.registry import Registry
 from gateway.election.validation import Scope
 from gateway.errors import MalformedDocument
@@ -81,12 +88,12 @@ class FileToPreview:
         own = {version.unit for version in self._reports.versions}
         self.units = [*own, *(unit for unit in other_units(registry, own) if unit in scope)]
 
-    def preview(self, bodies: Mapping[str, bytes], now: datetime) -> Preview:
-        """Return the preview, by the current reports of those units that have one. Raises Mistakes."""
+    def preview(self, bodies: Mapping[str, tuple[bytes, bytes | None]], now: datetime) -> Preview:
+        """Return the preview, by the newest and the current reports of those units that have any. Raises Mistakes."""
         current: dict[str, Known] = {}
-        for unit, body in bodies.items():
+        for unit, (newest, placed) in bodies.items():
             try:
-                current[unit] = known_report(body)
+                current[unit] = known_at_gateway(newest, placed)
             except MalformedDocument as error:  # a newer version of the gateway accepted it
                 raise Mistakes([said("current_unreadable", unit=unit, detail=str(error))]) from None
         counts = give_revisions(self._reports.versions, current, lambda _: (), now)
@@ -94,8 +101,8 @@ class FileToPreview:
         return Preview(self._compared(counts, current), notes, self._reports.empty_units)
 
     def _compared(self, counts: Sequence[Count], current: Mapping[str, Known]) -> tuple[PreviewedReport, ...]:
-        before = {unit: current[unit].document if unit in current else None for unit in self.units}
-        compared = compare(self._registry, [count.document for count in counts], before)
+        before, newest = current_and_newest({unit: current.get(unit) for unit in self.units})
+        compared = compare(self._registry, [count.document for count in counts], before, newest)
         return tuple(
             PreviewedReport(
                 msgspec.Raw(count.body),

@@ -89,6 +89,18 @@ def known_report(body: bytes) -> Known:
     return Known(document["revision"], document)
 
 
+def known_at_gateway(newest: bytes, current: bytes | None) -> Known:
+    """Return the newest report that the gateway has of a unit, with the current one if that is another.
+
+    `current` is None if the unit has no current report. Raises MalformedDocument.
+    """
+    known = known_report(newest)
+    if current == newest:
+        return known
+    other = known_report(current).document if current is not None else None
+    return Known(known.revision, known.document, is_current=False, other_current=other)
+
+
 class FileReports(msgspec.Struct, frozen=True):
     """The reports in all files of a command, checked and merged by unit."""
 

@@ -5,7 +5,7 @@ is that report, or one that waits or has a receipt, it keeps its revision, so th
 order is unknown, or a category would be dropped, nothing is sent.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +17,30 @@ from gateway.election.registry import COUNT_MAX, read_time
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A report of a unit that the gateway has as its current one, or that the outbox has."""
+    """The newest report of a unit that the gateway has, or one that the outbox has."""
 
     revision: int
     document: dict[str, Any]
+    is_current: bool = True
+    """False if the gateway has held, rejected or superseded it, so that another report, or none, is the current one."""
+    other_current: dict[str, Any] | None = None
+    """The current report if that is another one; None if the unit has none."""
+
+    @property
+    def current(self) -> "Known | None":
+        """The current report of the unit, with which newer ones are compared; None if it has none."""
+        if self.is_current:
+            return self
+        return Known(self.other_current["revision"], self.other_current) if self.other_current else None
+
+
+def current_and_newest(
+    known: Mapping[str, Known | None],
+) -> tuple[dict[str, dict[str, Any] | None], dict[str, dict[str, Any]]]:
+    """Return the current reports of units, None where there is none, and the newest where those are not current."""
+    current = {unit: each.current if each is not None else None for unit, each in known.items()}
+    newest = {unit: each.document for unit, each in known.items() if each is not None and not each.is_current}
+    return {unit: each.document if each is not None else None for unit, each in current.items()}, newest
 
 
 class Numbered(msgspec.Struct, frozen=True):
@@ -66,7 +86,8 @@ def numbered_by_files(
             elif (
                 not found and current.revision < (version.revision or 0) and "reason" not in version.document
             ):
-                _check_drops_nothing(current, version, version.revision or 0)
+                for each in _replaced(current, current):
+                    _check_drops_nothing(each, version, version.revision or 0)
         document = {**known.document, "revision": known.revision} if known is not None else version.document
         found.append(Numbered(version, document, chosen=False))
     return found
@@ -100,16 +121,16 @@ def number(versions: Sequence[Version], current: Known | None, outbox: Sequence[
                 _known_in(outbox, version) or _before(version, newest, same - place, current, outbox)
             )
         elif not_before is None:
-            for each in [newest, *at_gateway]:
+            for each in _replaced(newest, current):
                 _check_drops_nothing(each, version, newest.revision + 1)
             above = max([newest.revision, *(each.revision for each in found)])
             found.append(_next(version, above + 1))
         elif (again := _known_in(outbox, version)) is not None:
             _check_not_overtaken(version, Known(again.revision, again.document), current)
             found.append(again)
-        elif current is not None and _is(current, version):
-            _check_outbox(version, current, outbox)
-            found.append(_again(version, current))
+        elif (repeated := _repeated(version, current)) is not None:
+            _check_outbox(version, repeated, outbox)
+            found.append(_again(version, repeated))
         else:
             raise Contradiction(_order_unknown(version, not_before, newest.revision + 1), version)
     return found
@@ -174,7 +195,8 @@ def judge_waiting(waiting: Sequence[Waiting], current: Known | None, taken: Cont
 def _check_is_newer(newest: Known, version: Version, revision: int) -> None:
     if _time(newest) >= version.instant:
         raise Contradiction(_order_unknown(version, newest, revision), version)
-    _check_drops_nothing(newest, version, revision)
+    for each in _replaced(newest, newest):
+        _check_drops_nothing(each, version, revision)
 
 
 def _check_not_overtaken(version: Version, known: Known, current: Known | None) -> None:
@@ -183,6 +205,20 @@ def _check_not_overtaken(version: Version, known: Known, current: Known | None) 
         if _is(current, version):
             return
         raise Contradiction(_order_unknown(version, current, known.revision + 1), version)
+
+
+def _replaced(newest: Known, at_gateway: Known | None) -> list[Known]:
+    """Return the reports that a version with the next revision replaces: none that is held or was rejected."""
+    current = at_gateway.current if at_gateway is not None else None
+    waits = at_gateway is None or newest.revision > at_gateway.revision
+    return [*([newest] if waits else []), *([current] if current is not None else [])]
+
+
+def _repeated(version: Version, at_gateway: Known | None) -> Known | None:
+    """Return the gateway's newest or current report if it is this version."""
+    if at_gateway is None:
+        return None
+    return next((each for each in (at_gateway, at_gateway.current) if each and _is(each, version)), None)
 
 
 def _time(known: Known) -> datetime:

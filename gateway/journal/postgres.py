@@ -88,6 +88,11 @@ class StoredReport(msgspec.Struct, frozen=True, kw_only=True):
         """Its state."""
         return state_of(self.hold, self.released_at)
 
+    @property
+    def current(self) -> bytes | None:
+        """The body of the unit's current report, None if it has none."""
+        return self.body if self.revision == self.current_revision else self.previous
+
 
 class TransferRow(msgspec.Struct, frozen=True):
     """What the journal has of one unit, including embargoed and held reports."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 
@@ -38,8 +38,8 @@ _INHERITED = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "SYSTEMROOT
 """Variables of the environment that a reader needs to start; it gets no others."""
 COMMAND = (sys.executable, "-m", "gateway.web.count_reader")
 
-ReadCurrent = Callable[[Iterable[str]], Awaitable[Mapping[str, bytes]]]
-"""Returns the current reports of units, of those that have one."""
+ReadCurrent = Callable[[Iterable[str]], Awaitable[Current]]
+"""Returns the newest and the current reports of units, of those that have any."""
 
 
 class CountPreviews:
@@ -132,7 +132,7 @@ async def _read(process: asyncio.subprocess.Process, task: Task, read_current: R
     """Have a file read. Raises _TooCostly, Problem, and what `read_current` raises."""
     reply = await _ask(process, msgspec.msgpack.encode(task))
     if isinstance(reply, Wanted):
-        current: Current = dict(await read_current(reply.units))
+        current = await read_current(reply.units)
         reply = await _ask(process, msgspec.msgpack.encode(current))
     if isinstance(reply, Failed):
         if reply.too_large:

@@ -54,4 +54,5 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 Reply = Wanted | Done | Failed
-Current = dict[str, bytes]
+Current = dict[str, tuple[bytes, bytes | None]]
+"""The newest and the current report by unit; None for the current one of a unit that has none."""

@@ -3,7 +3,7 @@
 The client then pushes the reports of the answer with `POST …/reports`, like any others.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from aiohttp import hdrs, web
@@ -12,7 +12,7 @@ from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.intake import Intake, OpenElection
 from gateway.web.answers import JSON, Problem
 from gateway.web.count_previews import CountPreviews
-from gateway.web.count_task import Task
+from gateway.web.count_task import Current, Task
 from gateway.web.push_receiving import receive_content
 from gateway.web.shares import ByteBudget, ByteReservation
 from gateway.wire import csv_text
@@ -53,10 +53,10 @@ class PushPreviews:
             version = election.current
             task = Task(extension, content, self._registry_of(version), token.areas, datetime.now(UTC))
 
-            async def read_current(units: Iterable[str]) -> Mapping[str, bytes]:
+            async def read_current(units: Iterable[str]) -> Current:
                 own = [unit for unit in units if unit in token.scope]
                 found = await self._intake.journal.newest_reports(version.key, own)
-                return {each.unit: each.body for each in found}
+                return {each.unit: (each.body, each.current) for each in found}
 
             return await self.files.preview(token.key, task, read_current)
 

@@ -42,10 +42,12 @@ async def report_document(
         hold=stored.hold,
     )
     document = outcome_document(receipt, rehearsal=version.registry.rehearsal)
+    current = stored.current if stored.current_revision != stored.revision else None
     return {
         "report": orjson.Fragment(stored.body),
         "receipt": document,
         "current_revision": stored.current_revision,
+        "current_report": orjson.Fragment(current) if current is not None else None,
     }
 
 

@@ -44,7 +44,7 @@ def test_first_and_repeated_reports_and_unknown_ones_are_told_apart() -> None:
         "11-1  Toso     1         preliminary  – → 100       334   29.9 %",
         "    election_day – → 100; blank – → 0, rejected – → 1",
         "11-2  Sentrum  3         preliminary       50     4 666    1.1 %",
-        "    is the gateway's current report already",
+        "    is the gateway's newest report already",
         "11-3  Forhånd  1         preliminary    ? → 5",
         "    election_day ? → 5; blank ? → 0, rejected ? → 1",
         "3 reports (1 first of its unit, 1 is at the gateway already, 1 not compared): 50 → 155 ballots.",

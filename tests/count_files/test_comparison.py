@@ -179,6 +179,24 @@ def test_reports_without_revisions_follow_one_another() -> None:
     assert [each.revision_before for each in found] == [7, None]
 
 
+def test_after_a_rejection_reports_are_compared_with_the_current_one() -> None:
+    """What is not newer than a held or rejected report still has no effect."""
+    current = {"11-1": report("11-1", 1, a=100), "11-2": None, "11-3": None}
+    newest = {"11-1": report("11-1", 3, a=4_900)}
+    sent = [report("11-1", 2, a=90), newest["11-1"], report("11-1", 4, a=98), report("11-1", 5, a=99)]
+    older, repeated, corrected, again = compare(REGISTRY, sent, current, newest)
+    assert [older.effect, repeated.effect, corrected.effect, again.effect] == [
+        "older", "repeats", "replaces", "replaces",
+    ]  # fmt: skip
+    assert (corrected.revision_before, again.revision_before) == (1, 4)
+    assert corrected.municipality is not None
+    assert (corrected.municipality.before, corrected.municipality.after) == (100, 98)
+    assert codes(older) == codes(repeated) == codes(again) == []
+    assert "fell" in dict(codes(compare(REGISTRY, [sent[2]], newest)[0]))
+    (first,) = compare(REGISTRY, [sent[2]], current | {"11-1": None}, newest)
+    assert (first.effect, first.total.before) == ("first", None)
+
+
 def test_without_the_current_reports_only_the_eligible_voters_are_compared() -> None:
     found = compare(REGISTRY, [report("11-1", 3, a=12_000)], {})[0]
     assert found.effect == "unknown"

@@ -61,6 +61,21 @@ def test_the_newest_report_again_keeps_its_revision_and_its_bytes() -> None:
     assert revisions(two, known(4)) == [4, 5]
 
 
+def test_a_rejected_report_takes_a_revision_and_is_not_replaced() -> None:
+    """A correction need not repeat its categories; the current report again is recognised."""
+    current = known(4, minute=1)
+    two = {"advance": figures(99), "election_day": figures(5)}
+    rejected = known(6, minute=3, counts=two)
+    for other in (current.document, None):
+        newest = Known(6, rejected.document, is_current=False, other_current=other)
+        for outbox in ((), (rejected,)):
+            assert revisions(versions_of(a_part(minute=5)), newest, *outbox) == [7]
+    newest = Known(6, rejected.document, is_current=False, other_current=current.document)
+    assert revisions(versions_of(a_part(minute=1)), newest) == [4]
+    with pytest.raises(Contradiction):
+        number(versions_of(a_part(minute=5)), rejected, ())
+
+
 def test_both_versions_of_a_command_again_keep_their_revisions() -> None:
     """Without an outbox, the earlier one has the revision before; that is never accepted anew."""
     two = versions_of(a_part(minute=5), a_part("b", minute=9, counts={"advance": figures(12)}))

@@ -184,6 +184,8 @@ async def test_a_rejected_report_is_never_public_and_a_released_one_once(
         "rejected",
         "duplicate",
     )
+    held = (await ask(http, "GET", own.url(f"/reports/{OTHER_UNIT}"), headers=own.headers)).document
+    assert (held["report"]["revision"], held["current_report"]["revision"]) == (2, 1)
     released = await operator.decide("release", "confirmed", FALLEN)
     (second,) = released.document["holds"]
     assert (second["state"], second["sequence"]) == ("released", 3)
@@ -200,6 +202,7 @@ async def test_a_rejected_report_is_never_public_and_a_released_one_once(
     shown_to_sender = await ask(http, "GET", own.url(f"/reports/{UNIT}"), headers=own.headers)
     receipt = shown_to_sender.document["receipt"]
     assert (receipt["state"], receipt["hold"]["reason"]) == ("rejected", "duplicate")
+    assert shown_to_sender.document["current_report"] is None
     assert b"Ringte" not in shown_to_sender.body
     assert (await operator.holds())["holds"] == []
     copy, fallen = (await operator.holds("all"))["holds"]

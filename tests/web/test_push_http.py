@@ -500,7 +500,12 @@ async def test_a_sender_reads_back_the_report_and_receipt_of_its_unit(
     answer = await ask(http, "GET", url, headers=local.headers)
     assert answer.status == 200
     assert answer.headers["Cache-Control"] == "private, no-store"
-    assert answer.document == {"report": report, "receipt": receipts[1], "current_revision": 2}
+    assert answer.document == {
+        "report": report,
+        "receipt": receipts[1],
+        "current_revision": 2,
+        "current_report": None,
+    }
     assert receipts[1]["warnings"] == ["figures_fell", "status_back"]
 
 
@@ -561,6 +566,7 @@ async def test_under_embargo_a_sender_reads_back_its_own_reports(
         "report": a_report(OTHER_UNIT),
         "receipt": receipts[1],
         "current_revision": 1,
+        "current_report": None,
     }
     transfers = await ask(http, "GET", local.url("/transfers"), headers=local.headers)
     (transfer,) = transfers.document["transfers"]

@@ -16,7 +16,7 @@ from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import count_previews
 from gateway.web.answers import Problem
 from gateway.web.count_previews import CountPreviews
-from gateway.web.count_task import Task
+from gateway.web.count_task import Current, Task
 from tests.running import Gateway, Sender
 from tests.web.doors import (
     COUNTRY,
@@ -212,7 +212,7 @@ async def test_own_reports_are_shown_under_embargo_too(
     (await ask(http, "GET", here.url())).problem(401, "token_missing")
 
 
-async def no_reports(_: Iterable[str]) -> dict[str, bytes]:
+async def no_reports(_: Iterable[str]) -> Current:
     return {}
 
 
