@@ -84,6 +84,14 @@ def test_a_report_that_would_be_held_is_not_what_the_next_one_replaces() -> None
     assert [codes(each) for each in found] == [[("duplicate_elsewhere", "hold")], []]
 
 
+def test_a_report_that_is_held_is_not_what_the_rules_compare_with() -> None:
+    """The correction of a held copy is no fall, and counts of other units are no copies of it."""
+    held = report("12-1", **COUNT)
+    sent = [report("12-1", 2, a=300), report("11-2", **COUNT)]
+    found = compare(HOLDING, sent, dict.fromkeys(REGISTRY.units), {"12-1": held})
+    assert [codes(each) for each in found] == [[], []]
+
+
 def test_only_reports_that_change_something_are_judged() -> None:
     """Not those that the gateway has or has newer ones of, nor those whose current report is not known."""
     original, copy = report("12-1", **COUNT), report("11-2", 2, **COUNT)

@@ -107,6 +107,9 @@ async def test_a_preview_names_the_rules_that_would_fire_by_the_tokens_own_repor
     assert (await push(http, here, first["report"])).status == 201
     receipt = (await push(http, here, second["report"])).document
     assert (receipt["state"], receipt["hold"]["rules"]) == ("held", ["duplicate_within"])
+    corrected = table(row(OTHER_UNIT, votes=10).replace("23:00", "23:30"))
+    (correction,) = await previewed(http, here, corrected)
+    assert (correction["report"]["revision"], correction["comparison"]["rules"]) == (2, [])
 
 
 async def test_a_count_is_never_replaced_by_an_earlier_one(http: aiohttp.ClientSession, here: Sender) -> None:
