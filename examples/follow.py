@@ -23,7 +23,7 @@ async def main(election: str, area: str, percent: str) -> int:
             now = it.copy[area]
             units = now["units"]
             ballots = sum(counts["ballots"] for counts in now["counts"].values())
-            if it.sequence == 0:  # before the release everything is zero, whatever was received
+            if it.sequence == 0:  # under embargo everything is zero, whatever was received
                 print("0\tnothing is published yet", flush=True)
                 return False
             print(

@@ -363,7 +363,7 @@ def test_an_election_is_checked_against_the_time_of_its_release(
 
     assert worse(at(publish_from=NOW - timedelta(seconds=2))) == []
     assert worse(at(publish_from=NOW - HOUR, loaded_at=NOW - timedelta(seconds=1))) == []
-    the_one(at(publish_from=NOW - HOUR), "error", name, "not released", "valgnatt serve")
+    the_one(at(publish_from=NOW - HOUR), "error", name, "not published", "valgnatt serve")
     assert worse(at(publish_from=NOW - HOUR, released_at=NOW - HOUR)) == []
     past = {"publish_from": NOW - 400 * HOUR, "released_at": NOW - 400 * HOUR, "tokens": []}
     the_one(at(**past), "warning", name, "election close generated-7")

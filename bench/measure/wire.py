@@ -152,7 +152,7 @@ class Recording:
 
 
 def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]:
-    """Yield every report with its place in the record; the release publishes what was counted before it."""
+    """Yield every report with its position in the record; the release publishes what was counted before it."""
     checker = Checker(dataset.registry)
     chain = CHAIN_START
     for sequence, recorded in enumerate(sorted(dataset.reports(), key=lambda each: each.counted_at), 1):

@@ -41,7 +41,7 @@ def _state_besides(document: Transfers, now: datetime, *, anything_held: bool) -
     transfers = document.transfers
     until = document.hidden_until
     if until is not None and until <= now:
-        return "The results are being released now."
+        return "The results are being published now."
     if until is not None and is_hidden(document):
         return (
             f"Hidden until {clock_time(until, now)}: nothing that municipalities have sent is shown before."

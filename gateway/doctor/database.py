@@ -16,8 +16,8 @@ CONNECTIONS_PER_PROCESS = 10
 CONNECTIONS_FOR_PEOPLE = 3
 """For commands, and for a person with psql."""
 CLOCK_WARNING_S, CLOCK_ERROR_S = 1.0, 10.0
-"""Difference between two clocks: above the first, times shown to people differ; above the second, releases and expiries
-happen at the wrong time."""
+"""Difference between two clocks: above the first, times shown to people differ; above the second, embargoes and tokens
+end at the wrong time."""
 DISK_WARNING, DISK_ERROR = 5 << 30, 1 << 30
 """Free bytes: 2 GiB of WAL, one night, and a reserve; below the second, the disk may fill up in one night."""
 
@@ -256,7 +256,7 @@ def _clock(database: Database) -> Finding:
     seen = f"the database's clock is {duration(ahead)} {where} this machine's (± {1000 * within:.0f} ms)"
     do = "synchronise both with the same time servers (chrony or systemd-timesyncd)"
     if abs(ahead) - within > CLOCK_ERROR_S:
-        return error("clock", f"{seen}: releases and expiries happen at the wrong time", do)
+        return error("clock", f"{seen}: embargoes and tokens end at the wrong time", do)
     if abs(ahead) - within > CLOCK_WARNING_S:
         return warning("clock", seen, do)
     return ok(

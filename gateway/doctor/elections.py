@@ -51,7 +51,7 @@ def _embargo(name: str, election: Election, now: datetime) -> Finding:
     until = election.publish_from.isoformat()
     if election.released_at is not None:
         since = duration((now - election.released_at).total_seconds())
-        seen = f"released {since} ago, {counted(election.accepted, 'report')}"
+        seen = f"public for {since}, {counted(election.accepted, 'report')}"
         if _over(election, now):
             do = f"run `valgnatt election close {election.registry.id}` if the election is over"
             return warning(name, f"{seen}, and still open for reports", do)
@@ -62,11 +62,11 @@ def _embargo(name: str, election: Election, now: datetime) -> Finding:
             f"under embargo for {duration(left_s)}, until {until}; {counted(election.accepted, 'report')}",
         )
     if max(left_s, (election.loaded_at - now).total_seconds()) > -LATE_S:
-        return ok(name, f"being released now, {until}")
+        return ok(name, f"being published now, {until}")
     return error(
         name,
-        f"the embargo ended {duration(left_s)} ago ({until}), but the election is not released",
-        "start `valgnatt serve` with a push process, which releases elections",
+        f"the embargo ended {duration(left_s)} ago ({until}), but its results are not published",
+        "start `valgnatt serve` with a push process, which ends embargoes",
     )
 
 

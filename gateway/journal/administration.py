@@ -411,7 +411,7 @@ class Administration(Acts):
         return [JournalReport(*row) for row in rows]
 
     async def placed(self, election: str) -> int | None:
-        """Return how many reports have a place in the record; None while some are held."""
+        """Return how many reports have a position in the record; None while some are held."""
         with translate_db_errors():
             placed: int | None = await self._connection.fetchval(
                 "SELECT CASE WHEN h.open_holds = 0 THEN h.accepted END"

@@ -139,7 +139,7 @@ def decided_line(decided: Decided) -> str:
     more = f" and {len(decided.holds) - 2} others" if len(decided.holds) > 2 else ""
     verb, effect = {
         "reject": ("Rejected", "are never public" if both else "is never public"),
-        "release": ("Released", "have places in the record" if both else "has a place in the record"),
+        "release": ("Released", "have positions in the record" if both else "has a position in the record"),
     }[decided.decide]
     they = "they" if both else "it"
     return f"{verb:10} {units}{more} ({decided.reason.replace('_', ' ')}): {they} {effect}"

@@ -159,7 +159,7 @@ class Replay:
         placed: Callable[[], Awaitable[int | None]],
         after: Mapping[ReportKey, ReportKey] | None = None,
     ) -> None:
-        """`placed` returns how many reports have a place in the record, None while some are held.
+        """`placed` returns how many reports have a position in the record, None while some are held.
 
         `after` names reports whose senders first wait for the receipt of another one, and if that is held, for the
         decision on it.

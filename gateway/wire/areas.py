@@ -147,7 +147,7 @@ def _no_head(_: Registry) -> bytes:
 
 
 def _join_json(state: ElectionState, _: bytes, areas: Sequence[bytes]) -> bytes:
-    """Return the parent's document with two more members: the place in the record, and the children."""
+    """Return the parent's document with two more members: the position in the record, and the children."""
     more = {
         "rehearsal": state.registry.rehearsal,
         "record": {

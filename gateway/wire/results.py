@@ -38,7 +38,7 @@ EncodeArea = Callable[[Document], bytes]
 
 
 class Heading(NamedTuple):
-    """What a table shows: areas of a level, at or below an area if one is named, and the place in the record."""
+    """What a table shows: areas of a level, at or below an area if one is named, and the position in the record."""
 
     registry: Registry
     level: str

@@ -50,7 +50,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
     published: int
     embargoed: int
     held: int = 0
-    """How many units have a held report, which has no place in the record; older gateways do not send it."""
+    """How many units have a held report, which has no position in the record; older gateways do not send it."""
     oldest_held_s: float | None = None
     """How long the one of them that has been held longest has been held; None if none is."""
     oldest_unpublished_s: float | None

@@ -79,7 +79,7 @@ HELD_ALONE = a_transfer("Fet", reported=0, accepted=0, published=0, held=1, olde
             public(nothing_of("Bergen"), hidden_until=UNTIL),
             "Hidden until 21:00: nothing that municipalities have sent is shown before.",
         ),
-        (public(GOOD, hidden_until=UNTIL - timedelta(hours=1)), "The results are being released now."),
+        (public(GOOD, hidden_until=UNTIL - timedelta(hours=1)), "The results are being published now."),
         (
             own(EMBARGOED, hidden_until=UNTIL),
             "Under embargo until 21:00: 4 reports received; 6 units to come.",

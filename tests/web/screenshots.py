@@ -99,7 +99,6 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
             await take(
                 browser, results, directory / "results-phone.png", ready, viewport=PHONE, locale="nb-NO"
             )
-            await take(browser, gateway.feed_url + area, directory / "area.png", "#plot svg", viewport=TALL)
             await take(
                 browser, f"{results}?kiosk", directory / "kiosk.png", "#kiosk-tiles .tile", 1.5, viewport=SCREEN,
                 color_scheme="dark", locale="nb-NO",
@@ -110,6 +109,8 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
                 browser, f"{gateway.feed_url}/transfers?election=night", directory / "transfers.png",
                 "#list tbody tr", TRANSFERS_S, viewport=DESKTOP,
             )  # fmt: skip
+            corrected = "#area-corrections-list > li"
+            await take(browser, gateway.feed_url + area, directory / "area.png", corrected, viewport=TALL)
             await take(
                 browser,
                 f"{gateway.feed_url}/areas/before",

@@ -78,7 +78,7 @@ async def test_all_corrections_are_listed_and_those_of_one_error_together(
                 )
             )
         await expect(page.locator("#corrections-before")).to_have_text(
-            "1 correction was made before the release, of figures that were never public."
+            "1 correction was made under embargo, of figures that were never public."
         )
         await expect(items).to_have_count(10)
         await page.locator("#corrections-more").click()

@@ -341,7 +341,9 @@ async def test_a_token_shows_its_own_counts_before_the_release_and_is_not_stored
     await page.get_by_label("Token").fill(sender.secret)
     await page.get_by_role("button", name="Show my counts").click()
     await expect(page.locator("#own tbody tr")).to_have_count(1)
-    await expect(sentence).to_have_text("1 municipality is waiting for the release, with 2 counts received.")
+    await expect(sentence).to_have_text(
+        "1 municipality is waiting for the end of the embargo, with 2 counts received."
+    )
     assert set(shown_to) == {f"Bearer {sender.secret}"}
     kept = await page.evaluate(
         "JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])"
@@ -566,7 +568,7 @@ async def test_texts_have_the_right_plural_in_every_language(gateway: Gateway, b
         "Everything received is published; all 1,234 units have reported.",
         "Everything received is published; 1,094 units to come.",
         "1 count received and being published; 2 units to come.",
-        "1 municipality is waiting for the release, with 1 count received.",
+        "1 municipality is waiting for the end of the embargo, with 1 count received.",
         "report",
         "Connection lost at 21:00:00 (3 s ago). Reconnecting automatically.",
         "Revision",

@@ -383,7 +383,7 @@ async def test_transfers_say_where_every_municipality_is(
 async def test_elections_are_listed_and_each_shows_its_registry(
     door: Election, small: GeneratedElection
 ) -> None:
-    """What a program needs to begin: names, levels, units, the place in the record."""
+    """What a program needs to begin: names, levels, units, the position in the record."""
     (receipt,) = await door.holds(a_report())
     rehearsal = await door.gateway.load(a_registry(small, rehearsal=True, name="Øving"))
     await shown(door.gateway, rehearsal)

@@ -36,10 +36,10 @@ function correctionsOf(area) {
  * Show below a name what the columns of a kind contain, where the window is too narrow for these.
  *
  * @param {HTMLTableCellElement} cell
- * @param {"slim" | "third"} kind
+ * @param {"slim" | "second" | "third"} kind
  * @param {string} text
  */
-function drawInstead(cell, kind, text) {
+export function drawInstead(cell, kind, text) {
   const found = cell.querySelector(`.instead-${kind}`);
   if (!found && !text) return;
   const note = found ?? h("small", { class: `instead-${kind}` });

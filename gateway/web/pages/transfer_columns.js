@@ -1,6 +1,6 @@
 // The columns of tables of transfers.
 
-import { parts } from "./columns.js";
+import { drawInstead, parts } from "./columns.js";
 import { h, setText } from "./dom.js";
 import { age, duration, number, t } from "./format.js";
 import { isHidden } from "./hidden.js";
@@ -25,6 +25,7 @@ const name = {
     const [label, note] = parts(cell, () => [h("span"), h("small")]);
     setText(label, row.name);
     setText(note, row.county ?? row.municipality);
+    drawInstead(cell, "second", row.held ? `${t("colChecked")}: ${checkedOf(row)}` : "");
   },
 };
 
@@ -54,6 +55,13 @@ const figure = (title, member, kind) => ({
   draw: (cell, row) => setText(cell, typeof row[member] === "number" ? number(row[member]) : "–"),
 });
 
+/**
+ * Return how many units are being checked, and for how long the oldest has been.
+ *
+ * @param {TransferRow} row
+ */
+const checkedOf = ({ held, oldest_held_s }) => `${number(held ?? 0)} (${age(oldest_held_s ?? 0)})`;
+
 /** @type {TransferColumn} */
 const checked = {
   title: "colChecked",
@@ -61,7 +69,7 @@ const checked = {
   descending: true,
   value: (row) => row.held ?? 0,
   draw(cell, row) {
-    setText(cell, row.held ? `${number(row.held)} (${age(row.oldest_held_s ?? 0)})` : "–");
+    setText(cell, row.held ? checkedOf(row) : "–");
     cell.classList.toggle("slow", Boolean(row.held));
   },
 };
@@ -165,7 +173,7 @@ export const listColumns = (clock) => [
 ];
 
 /**
- * Return a column that shows nothing before the release: on the feed door everything is zero until then.
+ * Return a column that shows nothing under embargo: on the feed door everything is zero until then.
  *
  * @param {TransferColumn} column
  * @returns {TransferColumn}

@@ -40,13 +40,13 @@ export const texts = ({ number, noun, count, times }) => ({
   silentFor: (duration) => `nothing received for ${duration}`,
   dataAge: (time, duration) => `figures as of ${time}, ${duration} ago`,
 
-  embargoTitle: "Results will be released in",
+  embargoTitle: "Results will be published in",
   hidden: "hidden",
   hiddenUntil: (time) => `hidden until ${time}`,
   embargoUntil: (time) =>
     `Everything is hidden until ${time}: neither figures nor anything else that has been reported is shown before.`,
-  embargoNow: "Results are being released …",
-  announceReleased: "The results have been released.",
+  embargoNow: "Results are being published …",
+  announceReleased: "The results have been published.",
   announceCounted: (share) => `${share} of units have reported.`,
 
   unitsCounted: "Units reporting",
@@ -70,7 +70,7 @@ export const texts = ({ number, noun, count, times }) => ({
   correctionsWhy:
     "When a figure goes down, the municipality has corrected it. The largest corrections come first.",
   correctionsBefore: (n) =>
-    `${count(n, "correction was made", "corrections were made")} before the release, of figures that were never public.`,
+    `${count(n, "correction was made", "corrections were made")} under embargo, of figures that were never public.`,
   correctionChange: (before, after, change) =>
     `${number(before)} → ${count(after, "ballot", "ballots")} (${change})`,
   correctionMoved: (n, before, after) =>
@@ -211,9 +211,9 @@ export const texts = ({ number, noun, count, times }) => ({
   sentenceEmbargo: (time, left) =>
     `Hidden until ${time}, in ${left}: nothing that municipalities have sent is shown before then.`,
   sentenceEmbargoOwn: (n, counts) =>
-    `${count(n, "municipality is", "municipalities are")} waiting for the release, with ` +
+    `${count(n, "municipality is", "municipalities are")} waiting for the end of the embargo, with ` +
     `${count(counts, "count", "counts")} received.`,
-  sentenceReleasing: "Results are being released …",
+  sentenceReleasing: "Results are being published …",
   sentenceUnknown: (time) => `Status unknown: no answer since ${time}.`,
   sentenceReading: "Loading …",
 
@@ -278,7 +278,7 @@ export const texts = ({ number, noun, count, times }) => ({
 
   ownTitle: "For municipalities: see your own counts",
   ownWhy:
-    "Before the results are released, a municipality can see its own counts with its token. The token is kept " +
+    "Before the results are published, a municipality can see its own counts with its token. The token is kept " +
     "only in the memory of this page, is never stored, and is sent only to the push door.",
   ownToken: "Token",
   ownShow: "Show my counts",
@@ -463,7 +463,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardProblems: (n) => count(n, "problem", "problems"),
   boardNoProblem: "No problems",
   boardOverdue: (age, n) =>
-    `The embargo ended ${age} ago, but ${count(n, "report is", "reports are")} not released`,
+    `The embargo ended ${age} ago, but ${count(n, "report is", "reports are")} not published`,
   boardReceipts: (age, n) =>
     `The oldest count has waited ${age} for its receipt (${count(n, "waits", "wait")})`,
   boardUnpublished: (age, n) =>
