@@ -15,6 +15,7 @@ from gateway.client.failures import TEMPORARY
 from gateway.client.holds_report import (
     conflict_line,
     decided_line,
+    ended_line,
     figures_table,
     hold_lines,
     holds_table,
@@ -142,7 +143,11 @@ async def decide(
     console = Terminal()
     async with operator_door(options) as door:
         _, found, holds = await door.holds("open")
-        chosen = [_chosen(text, holds, "no report of this unit is held") for text in units]
+        if not all(any(text.split(":")[0] == each.unit for each in holds) for text in units):
+            _, _, ended = await door.holds("all")
+        else:
+            ended = []
+        chosen = [_chosen(text, holds, _not_held(text, ended)) for text in units]
         if len({each.unit for each in chosen}) < len(chosen):
             raise NothingDecided("a unit is named twice", misused=True)
         if len(chosen) > DECIDED_MAX:
@@ -180,6 +185,15 @@ def _chosen(text: str, holds: Sequence[Hold], otherwise: str) -> Hold:
             f"{text}: the held revision is {', '.join(others)}; look at it with hold show {unit}"
         )
     raise NothingDecided(f"{text}: {otherwise}")
+
+
+def _not_held(text: str, ended: Sequence[Hold]) -> str:
+    """Return that no report of a unit is held, with the end of the last hold."""
+    unit = text.rpartition(":")[0]
+    for each in reversed(ended):
+        if each.unit in (text, unit) and (line := ended_line(each)) is not None:
+            return f"no report of this unit is held; revision {each.revision} was {line}"
+    return "no report of this unit is held"
 
 
 def _conflicts(document: Mapping[str, Any] | None) -> list[DecisionConflict]:

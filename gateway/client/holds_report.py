@@ -81,12 +81,18 @@ def hold_lines(each: Hold, areas: Areas, now: datetime) -> list[str]:
     if each.state == "open" and each.now is not None:
         rules = ", ".join(each.now)
         lines.append(f"now it would be held by: {rules}" if rules else "now no rule would hold it")
-    if each.ended_at is not None:
-        by = f" by {sender_name(each.decided_by)}" if each.decided_by is not None else ""
-        because = f", {each.reason}" if each.reason else ""
-        note = f": {each.note}" if each.note else ""
-        lines.append(f"{each.state} at {each.ended_at:%Y-%m-%d %H:%M:%S} UTC{by}{because}{note}")
+    if (ended := ended_line(each)) is not None:
+        lines.append(f"{ended}{f': {each.note}' if each.note else ''}")
     return lines
+
+
+def ended_line(each: Hold) -> str | None:
+    """Return how, when, by whom and why a hold ended; None while it is open."""
+    if each.ended_at is None:
+        return None
+    by = f" by {sender_name(each.decided_by)}" if each.decided_by is not None else ""
+    because = f", {each.reason}" if each.reason else ""
+    return f"{each.state} at {each.ended_at:%Y-%m-%d %H:%M:%S} UTC{by}{because}"
 
 
 def figures_table(each: Hold) -> Table:

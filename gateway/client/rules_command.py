@@ -41,6 +41,10 @@ async def set_rules(options: OperatorOptions, rules: object, *, yes: bool) -> No
     async with operator_door(options) as door:
         before = read_document(await door.get("/rules"), PolicyDocument, options.push_url)
         console.say(f"{before.election}: {origin_of(before)}")
+        if isinstance(rules, dict) and (unnamed := only_warning(before.rules, rules)):
+            console.say(
+                f"Not in the file, so that they only warn from now on: {', '.join(unnamed)}.", "yellow"
+            )
         if not yes and not sys.stdin.isatty():
             raise NothingDecided("there is no terminal to ask at; add --yes", misused=True)
         if not yes and not answer("Change the rules? [y/N] ", ("y", "yes", "j", "ja")):
@@ -81,9 +85,18 @@ def rules_table(rules: Mapping[str, Any]) -> Table:
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return what differs between two policies, a line each."""
     return [
-        f"{code}: {_value(before.get(code))} → {_value(after.get(code))}"
+        f"{code}: {_differing(before.get(code), after.get(code))}"
         for code in dict.fromkeys([*before, *after])
         if before.get(code) != after.get(code)
+    ]
+
+
+def only_warning(before: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:
+    """Return the rules that hold reports, and only warn once `rules` are set, which do not name them."""
+    return [
+        code
+        for code, setting in before.items()
+        if isinstance(setting, dict) and setting.get("do") == "hold" and code not in rules
     ]
 
 
@@ -94,6 +107,17 @@ def violation_lines(document: Mapping[str, Any] | None) -> list[str]:
     lines = [f"{each.get('path')}: {each.get('detail')}" for each in violations[:VIOLATIONS_MAX]]
     more = len(violations) - VIOLATIONS_MAX
     return [*lines, f"… and {counted(more, 'more mistake')}"] if more > 0 else lines
+
+
+def _differing(before: Any, after: Any) -> str:
+    """Return two values of a policy; of two settings of a rule, the members that differ."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return f"{_value(before)} → {_value(after)}"
+    return ", ".join(
+        f"{'' if name == 'do' else f'{name} '}{_value(before.get(name))} → {_value(after.get(name))}"
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    )
 
 
 def _value(value: Any) -> str:

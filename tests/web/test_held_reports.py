@@ -418,6 +418,9 @@ async def test_an_operator_decides_with_commands(
     assert "these 401 election-day ballots equal those of" in rejected.out
     assert f"{UNIT}" in rejected.out.splitlines()[-1]
     assert rejected.out.splitlines()[-1].endswith("revision 1: rejected")
+    too_late = await command("hold", "release", UNIT, "--reason", "confirmed", "--yes")
+    assert too_late.status == 1
+    assert "no report of this unit is held; revision 1 was rejected at " in too_late.err
     released = await command(
         "hold", "release", OTHER_UNIT, "--reason", "confirmed", "--note", "By phone", "--yes"
     )
@@ -440,10 +443,11 @@ async def test_an_operator_shows_and_sets_rules_with_commands(command: Any, tmp_
     ended = await command("rules", "set", rules, "--yes")
     assert ended.status == 1
     assert "$.rules.fallen: no such rule" in ended.out + ended.err
+    assert "so that they only warn from now on: duplicate_elsewhere" in ended.out
     rules.write_text('{"fell": {"do": "hold", "ballots": 200, "permille": 0}, "most_open": 20}')
     ended = await command("rules", "set", rules, "--yes")
     assert ended.status == 0, ended
-    assert "fell: do hold ballots 100 permille 0 → do hold ballots 200 permille 0" in ended.out
+    assert "fell: ballots 100 → 200" in ended.out
     again = await command("rules", "set", rules, "--yes")
     assert "nothing changed" in again.out
     document = json.loads((await command("rules", "show", "--json")).out)

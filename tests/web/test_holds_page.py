@@ -378,7 +378,7 @@ async def test_a_report_is_rejected_once_after_the_dialog_has_said_what_happens(
     await page.locator("#decision-send").click()
     await expect(page.locator("#decision-problem")).to_have_text("Choose a reason.")
     assert door.decisions == []
-    await dialog.get_by_label("The same count is reported elsewhere").check()
+    await dialog.get_by_label("The same count was reported twice, here or elsewhere").check()
     await dialog.get_by_label("Note (never public)").fill("Called 22:45,\nKari Hansen")
     await page.evaluate(AXE_SCRIPT)
     assert await violations(page, {}) == []
@@ -577,7 +577,7 @@ async def test_what_is_decided_on_the_page_is_done_by_the_gateway(
             "these 301 election-day ballots equal those of 0602"
         )
         dialog = await asked(page, HELD_UNIT, "Reject")
-        await dialog.get_by_label("The same count is reported elsewhere").check()
+        await dialog.get_by_label("The same count was reported twice, here or elsewhere").check()
         await page.locator("#decision-send").click()
         await expect(page.locator("#holds-decided")).to_contain_text(": rejected.")
         dialog = await asked(page, OTHER_UNIT, "Release")

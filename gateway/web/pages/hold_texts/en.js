@@ -118,7 +118,7 @@ export const texts = ({ number, noun, count, both, sentence }) => {
       confirmed: "The sender has confirmed the figures",
       moved: "Ballots were moved between units",
       rule_too_strict: "The rule is too strict here",
-      duplicate: "The same count is reported elsewhere",
+      duplicate: "The same count was reported twice, here or elsewhere",
       wrong_unit: "The count belongs to another unit",
       typing_error: "Typing error",
       other: "Something else",

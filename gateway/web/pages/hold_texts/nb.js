@@ -131,7 +131,7 @@ export const texts = ({ number, noun, count, both, sentence }) => {
       confirmed: "Avsenderen har bekreftet tallene",
       moved: "Stemmene er flyttet mellom tellesteder",
       rule_too_strict: "Regelen er for streng her",
-      duplicate: "Den samme tellingen er meldt et annet sted",
+      duplicate: "Den samme tellingen er meldt to ganger, her eller et annet sted",
       wrong_unit: "Tellingen hører til et annet tellested",
       typing_error: "Tastefeil",
       other: "Noe annet",

@@ -125,7 +125,7 @@ export const texts = ({ number, noun, count, both, sentence }) => {
       confirmed: "Avsendaren har stadfesta tala",
       moved: "Røystene er flytte mellom teljestader",
       rule_too_strict: "Regelen er for streng her",
-      duplicate: "Den same teljinga er meld ein annan stad",
+      duplicate: "Den same teljinga er meld to gonger, her eller ein annan stad",
       wrong_unit: "Teljinga høyrer til ein annan teljestad",
       typing_error: "Tastefeil",
       other: "Noko anna",
