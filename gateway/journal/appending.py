@@ -10,6 +10,7 @@ import orjson
 from gateway.election.outcome import HoldNotice
 from gateway.election.validation import ValidReport
 from gateway.errors import GatewayError, JournalUnavailable, StandbyMissing
+from gateway.journal.connection import prepare_all
 from gateway.journal.db_errors import LocalCommit
 from gateway.journal.decisions import (
     Appended,
@@ -23,7 +24,7 @@ from gateway.journal.decisions import (
     New,
     Stale,
 )
-from gateway.journal.news import News
+from gateway.journal.news import LINES, REPORTS, News
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 SETTLED_S = 2.0
@@ -35,6 +36,15 @@ checkpoint."""
 LOCK_IDLE_MS = 2000
 """Within how many milliseconds a process that has the head lock must send its next statement; otherwise the server ends
 its session. Others wait longer than that for a lock, so none of them fails."""
+
+
+_APPEND = (
+    f"SELECT a.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
+    " FROM append_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS a"
+)
+LOCK = "SELECT * FROM lock_v1($1, $2, $3)"
+_LOCKED = (LOCK, REPORTS, LINES, _APPEND)
+"""The statements of a process that has the head lock."""
 
 
 class Behind(GatewayError):
@@ -77,8 +87,7 @@ async def append_uncommitted(
 ) -> asyncpg.Record:
     """Append a batch within the transaction of the connection, if there is one. Raises Behind."""
     row = await connection.fetchrow(
-        f"SELECT a.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
-        " FROM append_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS a",
+        _APPEND,
         election,
         version,
         evaluated.chain if evaluated is not None else None,
@@ -101,8 +110,10 @@ async def append_uncommitted(
 async def locked_head(connection: Connection) -> AsyncIterator[None]:
     """Run a transaction that takes the head lock; what it does not commit is rolled back.
 
+    Its statements are prepared before: a server that has prepared one and waits for its execution knows no limit.
     After any error the connection is closed: nobody may get it from the pool with a lock.
     """
+    await prepare_all(connection, _LOCKED)
     try:
         await connection.execute(f"BEGIN; SELECT {COMMIT_SETTINGS}")
         yield

@@ -8,7 +8,7 @@ which the event loop ran, so a busy process does not mistake its own stall for a
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -75,6 +75,12 @@ class _Pooled(asyncpg.Connection):
         """See asyncpg. Raises TimeoutError."""
         async with self._answered_in(timeout):
             return await super().fetchval(query, *args, column=column)
+
+    async def prepare_all(self, queries: Iterable[str]) -> None:
+        """Prepare statements that are not, so that each takes one round trip. Raises TimeoutError."""
+        async with self._answered_in(None):
+            for query in queries:
+                await self._get_statement(query, None, named=True)  # type: ignore[attr-defined]
 
     def _answered_in(self, timeout: float | None) -> AbstractAsyncContextManager[object]:
         seconds = self.answer_s if timeout is None else timeout
@@ -273,6 +279,11 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
         raise
     finally:
         await pool.release(taken, timeout=ANSWER_S)  # does nothing for a closed connection
+
+
+async def prepare_all(connection: Connection, queries: Iterable[str]) -> None:
+    """Prepare statements of a connection of a pool, unless they are. Raises what asyncpg raises, or TimeoutError."""
+    await cast("_Pooled", connection).prepare_all(queries)
 
 
 def _terminate(connection: Connection) -> None:

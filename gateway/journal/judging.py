@@ -28,8 +28,8 @@ log = structlog.get_logger()
 
 LOCK_FIRST = 16
 """Appends that take the lock first after another process has placed something; each further find renews that."""
-SLICE = 64
-"""Reports that are judged without a pause for other work, some 2 ms."""
+SLICE_S = 0.002
+"""After how many seconds of CPU time other work gets a turn while reports are judged."""
 ATTEMPTS = 5
 
 
@@ -167,7 +167,14 @@ class JudgedAppends:
         evaluator = self._evaluator_of(election)
         if evaluator is None:
             return [None] * len(reports)
-        return [evaluator.holding(report, election.policy) for report in reports]
+        found: list[tuple[str, ...] | None] = []
+        began_s = self._clock()
+        for report in reports:
+            found.append(evaluator.holding(report, election.policy))
+            if self._clock() - began_s > SLICE_S:
+                await asyncio.sleep(0)
+                began_s = self._clock()
+        return found
 
     async def _append_known(
         self, election: ElectionVersion, batch: Sequence[Judgeable]
@@ -211,19 +218,19 @@ class JudgedAppends:
         self, evaluator: Evaluator, election: ElectionVersion, batch: Sequence[Judgeable]
     ) -> list[Finding | None]:
         findings: list[Finding | None] = []
-        for first in range(0, len(batch), SLICE):
-            if first:
+        counted, began_s = 0, self._clock()
+        for pending in batch:
+            judged = evaluator.judge(pending.sender, pending.valid, election.policy)
+            findings.append(judged.finding)
+            if judged.failed or judged.over_limit:
+                self._report(election.id, pending.valid, judged)
+            if (now_s := self._clock()) - began_s > SLICE_S:
+                self._metrics.judged(len(findings) - counted, now_s - began_s)
                 paused_at = time.perf_counter()
                 await asyncio.sleep(0)
                 self.paused_s += time.perf_counter() - paused_at
-            began_s = self._clock()
-            part = batch[first : first + SLICE]
-            for pending in part:
-                judged = evaluator.judge(pending.sender, pending.valid, election.policy)
-                findings.append(judged.finding)
-                if judged.failed or judged.over_limit:
-                    self._report(election.id, pending.valid, judged)
-            self._metrics.judged(len(part), self._clock() - began_s)
+                counted, began_s = len(findings), self._clock()
+        self._metrics.judged(len(findings) - counted, self._clock() - began_s)
         return findings
 
     def _report(self, election: str, valid: ValidReport, judged: Judged) -> None:

@@ -10,6 +10,19 @@ from gateway.journal.session import Connection
 
 NEWS_MAX = 500
 """Reports that are read at once."""
+LOCKED_MAX = 64
+"""Reports that are read at once under the head lock, some 100 kB, which the buffers of a socket take: a server that
+waits for a process to read more has no limit, and keeps the lock."""
+
+REPORTS = (
+    "SELECT r.body, r.chain, r.sequence FROM report r"
+    " WHERE r.election = $1 AND r.sequence >= $2 AND r.sequence <= $3 ORDER BY r.sequence"
+)
+LINES = (
+    "SELECT l.unit, l.revision, l.state, h.token, l.chain, l.number FROM hold_line l"
+    " JOIN hold h ON h.election = l.election AND h.unit = l.unit AND h.revision = l.revision"
+    " WHERE l.election = $1 AND h.election = $1 AND l.number >= $2 AND l.number <= $3 ORDER BY l.number"
+)
 
 
 class Placed(msgspec.Struct, frozen=True, gc=False):
@@ -52,23 +65,20 @@ async def read_ends(connection: Connection, election: int) -> Ends | None:
     return Ends(*row) if row is not None else None
 
 
-async def read_news(connection: Connection, election: int, known: Ends, ends: Ends) -> News:
-    """Return what lies between two ends, NEWS_MAX reports and as many lines at most."""
-    reports: Sequence[asyncpg.Record] = ()
+async def read_news(
+    connection: Connection, election: int, known: Ends, ends: Ends, at_once: int | None = None
+) -> News:
+    """Return what lies between two ends, NEWS_MAX reports and as many lines at most; `at_once` reports at a time."""
+    reports: list[asyncpg.Record] = []
     lines: Sequence[asyncpg.Record] = ()
     if ends.accepted > known.accepted:
-        reports = await connection.fetch(
-            "SELECT r.body, r.chain, r.sequence FROM report r"
-            " WHERE r.election = $1 AND r.sequence >= $2 AND r.sequence <= $3 ORDER BY r.sequence",
-            election,
-            known.accepted,
-            min(ends.accepted, known.accepted + NEWS_MAX),
-        )
+        last = min(ends.accepted, known.accepted + NEWS_MAX)
+        step = at_once or NEWS_MAX + 1
+        for first in range(known.accepted, last + 1, step):
+            reports += await connection.fetch(REPORTS, election, first, min(last, first + step - 1))
     if ends.hold_lines > known.hold_lines:
         lines = await connection.fetch(
-            "SELECT l.unit, l.revision, l.state, h.token, l.chain, l.number FROM hold_line l"
-            " JOIN hold h ON h.election = l.election AND h.unit = l.unit AND h.revision = l.revision"
-            " WHERE l.election = $1 AND h.election = $1 AND l.number >= $2 AND l.number <= $3 ORDER BY l.number",
+            LINES,
             election,
             known.hold_lines,
             min(ends.hold_lines, known.hold_lines + NEWS_MAX),

@@ -19,12 +19,12 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable, MalformedPolicy
-from gateway.journal.appending import LOCK_IDLE_MS, LockedAppend, append, locked_head
+from gateway.journal.appending import LOCK, LOCK_IDLE_MS, LockedAppend, append, locked_head
 from gateway.journal.connection import acquired
 from gateway.journal.db_errors import VERSION_CHANGED, translate_db_errors
 from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.holds import HoldJournal
-from gateway.journal.news import News, read_ends, read_news
+from gateway.journal.news import LOCKED_MAX, News, read_ends, read_news
 from gateway.journal.session import Connection
 
 log = structlog.get_logger()
@@ -141,11 +141,9 @@ class PostgresJournal(HoldJournal):
         """See `Journal.locked`."""
         with translate_db_errors():
             async with acquired(self._pool) as connection, locked_head(connection):
-                row = await connection.fetchrow(
-                    "SELECT * FROM lock_v1($1, $2, $3)", election, version, LOCK_IDLE_MS
-                )
+                row = await connection.fetchrow(LOCK, election, version, LOCK_IDLE_MS)
                 assert row is not None
-                news = await read_news(connection, election, known, Ends(*row))
+                news = await read_news(connection, election, known, Ends(*row), LOCKED_MAX)
                 yield LockedAppend(
                     connection, election, version, news, self._announce, require_standby=self._require_standby
                 )

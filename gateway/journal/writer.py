@@ -198,7 +198,7 @@ class BatchWriter:
                 continue
             try:
                 found = await self._appends.holding_now(election, reports)
-            except JournalUnavailable:
+            except (JournalUnavailable, ElectionUnknown):
                 found = [None] * len(reports)
             if not answer.done():
                 answer.set_result(found)
@@ -302,9 +302,17 @@ class BatchWriter:
 
     async def _append_requested_now(self) -> None:
         """Make the append that was requested, if any, while reports wait for their rules to know the record."""
-        if self._append_requested:
-            self._append_requested = False
+        if not self._append_requested:
+            return
+        self._append_requested = False
+        try:
             appended = await self._journal.append(self._election.key, self._election.version, [], [])
+        except (VersionChanged, ElectionUnknown, JournalUnavailable) as error:
+            self._append_requested = True
+            if not isinstance(error, VersionChanged):
+                raise
+            self._election = await self._renew()  # the append is made after the next slice
+        else:
             self.released = appended.released_at is not None
 
     async def _split(self, batch: list[PendingReport], error: Unstorable) -> list[Decided]:

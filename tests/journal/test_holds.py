@@ -351,6 +351,43 @@ async def test_a_process_that_ends_with_the_lock_loses_nothing_and_delays_others
         await verify(owner, version.key)
 
 
+async def test_under_the_lock_no_statement_is_prepared_and_few_reports_are_read_at_once(
+    acts: Administration, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that waits for a stopped process within a statement, or to send it more, knows no limit."""
+    monkeypatch.setattr(postgres, "LOCKED_MAX", 2)
+    election = await an_election(acts)
+    reports = [a_report(unit) for unit in UNITS[:5]]
+    async with processes(database.url, election) as (process,), open_pool(database.url) as pool:
+        version = process.version
+        await process.push(*reports)
+        async with PostgresJournal(pool).locked(version.key, version.version, START) as lock:
+            assert [each.body for each in lock.news.reports] == [each.body for each in reports]
+            rows = await lock._connection.fetch(
+                "SELECT statement, prepare_time < now() AS before FROM pg_prepared_statements"
+            )
+            before = {row["statement"] for row in rows if row["before"]}
+            assert any("append_v3" in each for each in before)
+            assert len(rows) == len(before) + 1, "only this question was prepared since"
+
+
+async def test_a_change_of_the_election_while_the_record_is_read_ends_no_writer(
+    acts: Administration, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The append that was requested is made at the new version."""
+    monkeypatch.setattr("gateway.journal.news.NEWS_MAX", 2)
+    election = await an_election(acts)
+    async with processes(database.url, election, 2) as (one, two):
+        await two.push(a_report())
+        await one.push(*(a_report(unit, 2) for unit in UNITS))
+        known = two.version
+        await one.set_policy(rules(odd_time={"do": "warn"}))
+        two.writer.request_append()
+        assert await two.writer.holding_now(known, [a_report().report]) == [()]
+        (receipt,) = await two.push(odd(revision=3))
+        assert receipt.state == "published"
+
+
 async def _fail_with_lock(journal: PostgresJournal, process: Process) -> None:
     async with journal.locked(process.version.key, process.version.version, START):
         raise ZeroDivisionError
