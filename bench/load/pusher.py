@@ -54,6 +54,8 @@ class Order(msgspec.Struct):
     """File to which the answers are written at the end, one `Answered` per line; empty: they are not kept."""
     certificate: str = ""
     """File of the certificate to trust, if the port uses TLS."""
+    unmeasured: list[int] = []
+    """Senders, as in `senders`, whose latencies do not count."""
 
 
 class Pushed(msgspec.Struct):
@@ -171,6 +173,7 @@ class Pusher:
         for fd in self._by_fd:
             self._poll.register(fd, select.EPOLLIN)
         self._reports = self._missing = len(bodies)
+        self._unmeasured = frozenset(order.unmeasured)
         self._outcomes: Counter[str] = Counter()
         self._latencies: list[float] = []
         self._late: list[float] = []
@@ -303,7 +306,9 @@ class Pusher:
                 continue
             self._outcomes[result.outcome] += 1
             if self._order.rate:
-                self._latencies.append(self._last_at - connection.due_at.pop(result.id))
+                due_at = connection.due_at.pop(result.id)
+                if connection.place not in self._unmeasured:
+                    self._latencies.append(self._last_at - due_at)
             self._done(connection, 1)
         connection.unsent.extendleft(sorted(again, reverse=True))
 

@@ -11,6 +11,7 @@ from bench.measure.options import Options
 MEASUREMENTS = (
     "decode",
     "rules",
+    "holds",
     "night",
     "latency",
     "release",
