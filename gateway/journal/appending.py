@@ -24,7 +24,7 @@ from gateway.journal.decisions import (
     New,
     Stale,
 )
-from gateway.journal.news import LINES, REPORTS, News
+from gateway.journal.news import LINES, SOME_REPORTS, News
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 SETTLED_S = 2.0
@@ -43,7 +43,7 @@ _APPEND = (
     " FROM append_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS a"
 )
 LOCK = "SELECT * FROM lock_v1($1, $2, $3)"
-_LOCKED = (LOCK, REPORTS, LINES, _APPEND)
+_LOCKED = (LOCK, SOME_REPORTS, LINES, _APPEND)
 """The statements of a process that has the head lock."""
 
 

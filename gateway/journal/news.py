@@ -10,13 +10,22 @@ from gateway.journal.session import Connection
 
 NEWS_MAX = 500
 """Reports that are read at once."""
-LOCKED_MAX = 64
-"""Reports that are read at once under the head lock, some 100 kB, which the buffers of a socket take: a server that
-waits for a process to read more has no limit, and keeps the lock."""
+AT_ONCE_MAX = 64
+"""Reports that are read at once under the head lock."""
+LOCKED_BYTES = 64 << 10
+"""Bytes of reports that are read at once under the head lock, if they are more than one. If the process is stopped, the
+buffers of its socket take them and the server's last message; a server that waits to send keeps the lock, without a
+limit."""
 
 REPORTS = (
     "SELECT r.body, r.chain, r.sequence FROM report r"
     " WHERE r.election = $1 AND r.sequence >= $2 AND r.sequence <= $3 ORDER BY r.sequence"
+)
+SOME_REPORTS = (
+    "SELECT s.body, s.chain, s.sequence FROM ("
+    "  SELECT r.body, r.chain, r.sequence, sum(octet_length(r.body)) OVER (ORDER BY r.sequence) AS size"
+    "  FROM report r WHERE r.election = $1 AND r.sequence >= $2 AND r.sequence <= $3) s"
+    " WHERE s.size <= $4 OR s.sequence = $2 ORDER BY s.sequence"
 )
 LINES = (
     "SELECT l.unit, l.revision, l.state, h.token, l.chain, l.number FROM hold_line l"
@@ -66,16 +75,25 @@ async def read_ends(connection: Connection, election: int) -> Ends | None:
 
 
 async def read_news(
-    connection: Connection, election: int, known: Ends, ends: Ends, at_once: int | None = None
+    connection: Connection, election: int, known: Ends, ends: Ends, bytes_max: int | None = None
 ) -> News:
-    """Return what lies between two ends, NEWS_MAX reports and as many lines at most; `at_once` reports at a time."""
+    """Return what lies between two ends, NEWS_MAX reports and as many lines at most.
+
+    Reports are read `bytes_max` at a time, if that is given.
+    """
     reports: list[asyncpg.Record] = []
     lines: Sequence[asyncpg.Record] = ()
     if ends.accepted > known.accepted:
-        last = min(ends.accepted, known.accepted + NEWS_MAX)
-        step = at_once or NEWS_MAX + 1
-        for first in range(known.accepted, last + 1, step):
-            reports += await connection.fetch(REPORTS, election, first, min(last, first + step - 1))
+        first, last = known.accepted, min(ends.accepted, known.accepted + NEWS_MAX)
+        if bytes_max is None:
+            reports += await connection.fetch(REPORTS, election, first, last)
+        else:
+            while first <= last:
+                found = await connection.fetch(
+                    SOME_REPORTS, election, first, min(last, first + AT_ONCE_MAX - 1), bytes_max
+                )
+                reports += found
+                first = (found[-1]["sequence"] if found else last) + 1
     if ends.hold_lines > known.hold_lines:
         lines = await connection.fetch(
             LINES,

@@ -24,7 +24,7 @@ from gateway.journal.connection import acquired
 from gateway.journal.db_errors import VERSION_CHANGED, translate_db_errors
 from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.holds import HoldJournal
-from gateway.journal.news import LOCKED_MAX, News, read_ends, read_news
+from gateway.journal.news import LOCKED_BYTES, News, read_ends, read_news
 from gateway.journal.session import Connection
 
 log = structlog.get_logger()
@@ -143,7 +143,7 @@ class PostgresJournal(HoldJournal):
             async with acquired(self._pool) as connection, locked_head(connection):
                 row = await connection.fetchrow(LOCK, election, version, LOCK_IDLE_MS)
                 assert row is not None
-                news = await read_news(connection, election, known, Ends(*row), LOCKED_MAX)
+                news = await read_news(connection, election, known, Ends(*row), LOCKED_BYTES)
                 yield LockedAppend(
                     connection, election, version, news, self._announce, require_standby=self._require_standby
                 )

@@ -355,7 +355,7 @@ async def test_under_the_lock_no_statement_is_prepared_and_few_reports_are_read_
     acts: Administration, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that waits for a stopped process within a statement, or to send it more, knows no limit."""
-    monkeypatch.setattr(postgres, "LOCKED_MAX", 2)
+    monkeypatch.setattr(postgres, "LOCKED_BYTES", 2 * len(a_report().body))
     election = await an_election(acts)
     reports = [a_report(unit) for unit in UNITS[:5]]
     async with processes(database.url, election) as (process,), open_pool(database.url) as pool:
