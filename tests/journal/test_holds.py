@@ -484,6 +484,17 @@ async def test_a_decision_applies_to_a_later_revision_with_the_same_counts(
         await verify(owner, process.version.key)
 
 
+async def test_a_decision_follows_a_bounded_number_of_revisions(
+    acts: Administration, database: Database
+) -> None:
+    """A sender that repeats its counts again and again makes no decision keep the head lock for long."""
+    async with processes(database.url, await an_election(acts)) as (process,):
+        await process.push(*(odd(revision=revision) for revision in range(1, 203)))
+        assert [each.code for each in (await process.release(odd())).conflicts] == ["superseded"]
+        (decided,) = (await process.release(odd(revision=2))).decided
+        assert (decided.revision, decided.state) == (202, "released")
+
+
 async def test_decisions_are_made_after_the_election_is_closed(
     acts: Administration, owner: Connection, database: Database
 ) -> None:

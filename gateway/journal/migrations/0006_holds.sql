@@ -418,7 +418,8 @@ END $$;
 -- Decide on held reports: all or none, in the order given, in one commit. An append in every other respect.
 --
 -- `p_release` says whether they are released or rejected. A decision names a held report by unit, revision and digest.
--- If that was superseded by a held revision with the same counts, the decision applies to the latter. What was decided in
+-- If that was superseded by a held revision with the same counts, the decision applies to the latter, at most 200
+-- revisions further in all; beyond that, it is superseded. What was decided in
 -- the same way before keeps its first answer.
 --
 -- Returns arrays by the place of the report: `codes` (null: decided as requested; otherwise superseded,
@@ -456,6 +457,7 @@ DECLARE
     hold valgnatt.hold%ROWTYPE;
     next_hold valgnatt.hold%ROWTYPE;
     next_revision integer;
+    steps integer := 0;  -- bounded in all, so that no decision keeps the lock for long
     hold_lines bigint;
     refused boolean := false;
 BEGIN
@@ -494,7 +496,8 @@ BEGIN
         ELSIF hold.digest <> p_digests[i] THEN
             codes[i] := 'revision_conflict';
         ELSE
-            WHILE hold.state = 'superseded' LOOP
+            WHILE hold.state = 'superseded' AND steps < 200 LOOP
+                steps := steps + 1;
                 -- What superseded it is the next revision that was accepted, held or not.
                 SELECT least((SELECT min(h.revision) FROM valgnatt.hold h WHERE h.election = p_election
                               AND h.unit = hold.unit AND h.revision > hold.revision),
