@@ -142,9 +142,9 @@ def _state(each: Kept, current: Mapping[str, Known | None] | None) -> str:
         return ""
     with suppress(MalformedDocument):
         if meaning(known_report(each.item.body).document) == meaning(known.document):
-            return f"is the gateway's current report, revision {known.revision}: it has a receipt"
+            return f"is the gateway's newest report, revision {known.revision}: it has a receipt"
     if each.item.revision <= known.revision:
-        return f"may have a receipt; the gateway's current report is revision {known.revision}"
+        return f"may have a receipt; the gateway's newest report is revision {known.revision}"
     return ""
 
 

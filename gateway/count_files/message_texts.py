@@ -151,12 +151,12 @@ MISTAKES = {
         " revision {next} and a reason"
     ),
     "current_is_later": (
-        "{about}, counted at {time}, has {difference:and} than the current report (revision {revision}), which was"
+        "{about}, counted at {time}, has {difference:and} than the newest report (revision {revision}), which was"
         " counted later, at {other_time}; if this count is newer, enter a later counted_at, or the revision {next} (a"
         " report replaces the whole earlier one, with all its categories); else leave the unit out"
     ),
     "current_at_same_time": (
-        "{about}, counted at {time}, has {difference:and} than the current report (revision {revision}), which was"
+        "{about}, counted at {time}, has {difference:and} than the newest report (revision {revision}), which was"
         " also counted at {other_time}; if this count is newer, enter a later counted_at, or the revision {next} (a"
         " report replaces the whole earlier one, with all its categories); else leave the unit out"
     ),

@@ -153,7 +153,7 @@ def summary_lines(summary: Summary) -> list[str]:
         f"to subscriber  {_latency(summary.to_subscriber)}",
     ]
     if summary.release_s is not None:
-        lines.append(f"release        public {1000 * summary.release_s:.0f} ms after the embargo's end")
+        lines.append(f"embargo        public {1000 * summary.release_s:.0f} ms after its end")
     if summary.broken:
         lines += [f"BROKEN         {broken.guarantee}: {broken.example}" for broken in summary.broken]
     else:

@@ -108,9 +108,9 @@ def test_what_may_have_a_receipt_is_named_before_it_is_removed(desk: Desk) -> No
     fill(desk, a_report(), a_report(OTHER_UNIT, revision=2), a_report("0602-0001"))
     status, output, _ = shown(desk, "--discard", "all", "--yes")
     assert status == 0
-    assert f"unit {UNIT}, revision 1: is the gateway's current report, revision 1: it has a receipt" in output
+    assert f"unit {UNIT}, revision 1: is the gateway's newest report, revision 1: it has a receipt" in output
     assert (
-        f"unit {OTHER_UNIT}, revision 2: may have a receipt; the gateway's current report is revision 4"
+        f"unit {OTHER_UNIT}, revision 2: may have a receipt; the gateway's newest report is revision 4"
         in output
     )
     assert "unit 0602-0001, revision 1: " not in output

@@ -57,7 +57,7 @@ async def test_a_count_without_a_revision_gets_the_next_one_only_if_it_was_count
         status, output = await desk.push_here(desk.file("count.json", counted(12, minute=minute)))
         assert status == 2
         assert "count.json, line 1: unit 0604-0001, counted at 2024-09-09T22:4" in output
-        assert "has other figures than the current report (revision 3)" in output
+        assert "has other figures than the newest report (revision 3)" in output
     assert len(desk.answers()) == 3
 
 

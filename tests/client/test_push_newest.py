@@ -81,7 +81,7 @@ async def test_one_category_in_two_commands_does_not_take_back_the_other(desk: D
     assert (await desk.push_here(first))[0] == 0
     row = f"{UNIT},%s,%s,final,election_day,70,0,0,70"
     later = TIME.replace("22:05", "22:06")
-    for time, words in ((TIME, "has other figures than the current report"), (later, "has no 'advance'")):
+    for time, words in ((TIME, "has other figures than the newest report"), (later, "has no 'advance'")):
         status, output = await desk.push_here(table(desk.directory / "b.csv", row % ("", time)))
         assert status == 2
         assert "b.csv, line 2: unit 0604-0001" in output

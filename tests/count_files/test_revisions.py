@@ -126,7 +126,7 @@ def test_a_count_is_newer_only_if_it_is_later_than_what_the_gateway_has_too() ->
     waiting = known(10, minute=1, counts={"advance": figures(12)})
     current = known(3, minute=30, counts={"advance": figures(14)})
     between = versions_of(a_part(minute=9))
-    with pytest.raises(Contradiction, match=r"current report \(revision 3\).*later, at.*the revision 11"):
+    with pytest.raises(Contradiction, match=r"newest report \(revision 3\).*later, at.*the revision 11"):
         number(between, current, [waiting])
     assert revisions(versions_of(a_part(minute=40)), current, waiting) == [11]
     assert revisions(versions_of(a_part(minute=30, counts={"advance": figures(14)})), current, waiting) == [3]

@@ -145,10 +145,10 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
         `The category is missing, but the current count has it (revision ${revision}, counted ${time}). ${REPLACES} Enter ` +
         `all categories. To take one back, enter revision ${next} and a reason.`,
       current_is_later: ({ time, difference, revision, other_time, next }) =>
-        `The count of ${time} has ${both(difference)} than the current one (revision ${revision}), which was counted later: ` +
+        `The count of ${time} has ${both(difference)} than the newest one (revision ${revision}), which was counted later: ` +
         `${other_time}. If this one is newer all the same, enter a later time, or revision ${next}. Otherwise leave the unit out.`,
       current_at_same_time: ({ time, difference, revision, other_time, next }) =>
-        `The count of ${time} has ${both(difference)} than the current one (revision ${revision}), which has the same time: ` +
+        `The count of ${time} has ${both(difference)} than the newest one (revision ${revision}), which has the same time: ` +
         `${other_time}. If this one is newer, enter a later time, or revision ${next}. Otherwise leave the unit out.`,
       more_contradictions: ({ count: n }) =>
         `… and ${count(n, "more unit", "more units")} whose counts contradict.`,

@@ -138,10 +138,10 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
         `Kategorien mangler, men er med i den gjeldende tellingen (revisjon ${revision}, talt ${time}). ${REPLACES} Ta med ` +
         `alle kategoriene. Skal en trekkes tilbake, så skriv revisjon ${next} og en årsak.`,
       current_is_later: ({ time, difference, revision, other_time, next }) =>
-        `Tellingen fra ${time} har ${both(difference)} enn den gjeldende (revisjon ${revision}), som er talt senere: ` +
+        `Tellingen fra ${time} har ${both(difference)} enn den nyeste (revisjon ${revision}), som er talt senere: ` +
         `${other_time}. Er denne likevel nyere, så skriv et senere tidspunkt, eller revisjon ${next}. Ellers: ta ut tellestedet.`,
       current_at_same_time: ({ time, difference, revision, other_time, next }) =>
-        `Tellingen fra ${time} har ${both(difference)} enn den gjeldende (revisjon ${revision}), som har samme tidspunkt: ` +
+        `Tellingen fra ${time} har ${both(difference)} enn den nyeste (revisjon ${revision}), som har samme tidspunkt: ` +
         `${other_time}. Er denne nyere, så skriv et senere tidspunkt, eller revisjon ${next}. Ellers: ta ut tellestedet.`,
       more_contradictions: ({ count: n }) =>
         `… og ${count(n, "tellested", "tellesteder")} til med tellinger som motsier hverandre.`,

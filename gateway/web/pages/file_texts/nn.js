@@ -138,10 +138,10 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
         `Kategorien manglar, men er med i den gjeldande teljinga (revisjon ${revision}, talt ${time}). ${REPLACES} Ta med ` +
         `alle kategoriane. Skal ein trekkjast tilbake, så skriv revisjon ${next} og ein årsak.`,
       current_is_later: ({ time, difference, revision, other_time, next }) =>
-        `Teljinga frå ${time} har ${both(difference)} enn den gjeldande (revisjon ${revision}), som er talt seinare: ` +
+        `Teljinga frå ${time} har ${both(difference)} enn den nyaste (revisjon ${revision}), som er talt seinare: ` +
         `${other_time}. Er denne likevel nyare, så skriv eit seinare tidspunkt, eller revisjon ${next}. Elles: ta ut teljestaden.`,
       current_at_same_time: ({ time, difference, revision, other_time, next }) =>
-        `Teljinga frå ${time} har ${both(difference)} enn den gjeldande (revisjon ${revision}), som har same tidspunkt: ` +
+        `Teljinga frå ${time} har ${both(difference)} enn den nyaste (revisjon ${revision}), som har same tidspunkt: ` +
         `${other_time}. Er denne nyare, så skriv eit seinare tidspunkt, eller revisjon ${next}. Elles: ta ut teljestaden.`,
       more_contradictions: ({ count: n }) =>
         `… og ${count(n, "teljestad", "teljestader")} til med teljingar som motseier kvarandre.`,
