@@ -32,9 +32,14 @@ class Explanation(TypedDict):
 
 
 class Correction(TypedDict):
-    """The members of a correction that are shown."""
+    """The members of a correction that are shown: a unit's own, or the last one at or below an area."""
 
     explained: NotRequired[Explanation | None]
+    sequence: NotRequired[int]
+    previous: NotRequired[dict[str, Counts]]
+    """Only of a unit's own."""
+    ballots: NotRequired[int]
+    """By how much they changed; only of an area above."""
 
 
 class Area(TypedDict):
@@ -43,6 +48,7 @@ class Area(TypedDict):
     area: str
     name: str
     parent: str | None
+    sequence: NotRequired[int]
     units: Units
     counts: dict[str, Counts]
     corrections: NotRequired[int]
@@ -54,7 +60,7 @@ class Area(TypedDict):
 EXPLANATIONS = {
     "duplicate_withdrawn": "a count of {unit} is withdrawn",
     "exchanged": "two parties were exchanged",
-    "moved": "moved to or from {unit}",
+    "moved": "moved {direction} {unit}",
     "restated": "reported again",
     "counted_elsewhere": "counted elsewhere",
     "status_back": "counting was reopened",
@@ -110,8 +116,19 @@ def corrections(area: Area) -> str:
     words = EXPLANATIONS.get(explained["code"]) if explained else None
     shown = [str(area.get("corrections") or "")]
     if explained and words:
-        shown.append(f"it looks like: {words.format(unit=printable(explained.get('unit', '')))}")
+        unit = printable(explained.get("unit", ""))
+        shown.append(f"it looks like: {words.format(unit=unit, direction=_direction(area, last))}")
     return ", ".join(each for each in shown if each)
+
+
+def _direction(area: Area, last: Correction) -> str:
+    """Return where ballots were moved; a unit's change is known only while no later report has come."""
+    change = last.get("ballots", 0)
+    if "previous" in last and last.get("sequence") == area.get("sequence"):
+        change = ballots(area) - sum(counts["ballots"] for counts in last["previous"].values())
+    if change:
+        return "to" if change < 0 else "from"
+    return "to or from"
 
 
 def ballots(area: Area) -> int:

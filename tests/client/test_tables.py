@@ -27,6 +27,14 @@ def an_area(**members: object) -> Area:
             {"explained": {"code": "moved", "unit": "3451-0002"}},
             "3, it looks like: moved to or from 3451-0002",
         ),
+        (
+            {"explained": {"code": "moved", "unit": "3451-0002"}, "ballots": -495},
+            "3, it looks like: moved to 3451-0002",
+        ),
+        (
+            {"explained": {"code": "moved", "unit": "3451-0002"}, "ballots": 495},
+            "3, it looks like: moved from 3451-0002",
+        ),
         ({"explained": {"code": "counted_again"}}, "3, it looks like: counted again"),
         ({"explained": {"code": "a_newer_one"}}, "3"),
         ({}, "3"),
@@ -42,6 +50,20 @@ def test_a_unit_has_its_own_correction() -> None:
     explained: Correction = {"explained": {"code": "exchanged"}}
     assert corrections(an_area(correction=explained)) == "it looks like: two parties were exchanged"
     assert corrections(an_area(correction=None)) == ""
+
+
+@pytest.mark.parametrize(
+    ("sequence", "direction"), [(7, "to"), (8, "to or from")], ids=["last report", "later report"]
+)
+def test_a_unit_shows_where_its_ballots_were_moved(sequence: int, direction: str) -> None:
+    """As long as its figures are those after the correction."""
+    moved: Correction = {
+        "explained": {"code": "moved", "unit": "3451-0002"},
+        "sequence": 7,
+        "previous": {"advance": {"ballots": 495, "votes": {}}},
+    }
+    unit = an_area(correction=moved, sequence=sequence, counts={"advance": {"ballots": 0, "votes": {}}})
+    assert corrections(unit) == f"it looks like: moved {direction} 3451-0002"
 
 
 def test_every_explanation_has_words() -> None:
