@@ -16,10 +16,13 @@ from bench.load.target import Data, create_election
 
 
 class Supply:
-    """The reports of one data set, by number."""
+    """The reports of one data set, by number. They start again when all were sent, so rules only warn of what falls."""
 
     def __init__(self, data: Data) -> None:
-        self.registry = data.registry
+        self.registry = {
+            **data.registry,
+            "election": {name: value for name, value in data.registry["election"].items() if name != "rules"},
+        }
         reports: dict[str, dict[str, list[dict[str, object]]]] = {}
         for each in data.reports():
             units = reports.setdefault(each.municipality, {})

@@ -87,7 +87,7 @@ async def test_that_the_gateway_is_busy_is_shown_while_it_is_asked_again(
         (401, "token_missing", "--token-file", True),
         (401, "token_invalid", "expired or been revoked: ask the operator for a new one", True),
         (401, "token_revoked", "ask the operator for a new one", True),
-        (403, "role_forbidden", "use the one of the municipality", True),
+        (403, "role_forbidden", "a token of an operator cannot report", True),
         (403, "unit_forbidden", "check the unit, or ask the operator", True),
         (404, "unknown_election", "check the name of the election, and the URL", False),
         (404, "not_found", "this may be the other door of the gateway", False),
