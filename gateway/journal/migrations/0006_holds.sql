@@ -233,49 +233,49 @@ BEGIN
 
     IF sent > 0 THEN
         -- A report before another in its own batch will be accepted too, unless the election is closed.
-        SELECT array_agg(greatest(coalesce(stored.revision, 0),
-                                  CASE WHEN closed THEN 0 ELSE coalesce(batch.before, 0) END)
-                         ORDER BY batch.place)
-        INTO revisions_before
-        FROM (
-            SELECT place, unit,
-                   max(revision) OVER (PARTITION BY unit ORDER BY place
-                                       ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-            FROM unnest(p_units, p_revisions) WITH ORDINALITY AS s (unit, revision, place)
-        ) AS batch
-        CROSS JOIN LATERAL (
-            SELECT max(r.revision) AS revision FROM valgnatt.report r
-            WHERE r.election = p_election AND r.unit = batch.unit
-        ) AS stored;
-
         IF head.hold_lines > 0 OR p_rules IS NOT NULL THEN
             -- The newest revision may be one that was held; the current one is what is in the record, or will be.
-            SELECT array_agg(greatest(before.revision, coalesce(held.revision, 0)) ORDER BY before.place),
+            SELECT array_agg(greatest(coalesce(stored.revision, 0), coalesce(held.revision, 0),
+                                      CASE WHEN closed THEN 0 ELSE coalesce(batch.before, 0) END)
+                             ORDER BY batch.place),
                    array_agg(greatest(coalesce(stored.revision, 0),
-                                      CASE WHEN closed THEN 0 ELSE coalesce(before.placed, 0) END)
-                             ORDER BY before.place)
+                                      CASE WHEN closed THEN 0 ELSE coalesce(batch.placed, 0) END)
+                             ORDER BY batch.place)
             INTO revisions_before, current_before
             FROM (
-                SELECT s.place, s.unit, s.before AS revision,
-                       max(CASE WHEN s.rules IS NULL THEN s.revision END)
-                           OVER (PARTITION BY s.unit ORDER BY s.place
-                                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS placed
-                FROM unnest(p_units, p_revisions, revisions_before, p_rules) WITH ORDINALITY
-                    AS s (unit, revision, before, rules, place)
-            ) AS before
+                SELECT s.place, s.unit, max(s.revision) OVER earlier AS before,
+                       max(CASE WHEN s.rules IS NULL THEN s.revision END) OVER earlier AS placed
+                FROM unnest(p_units, p_revisions, p_rules) WITH ORDINALITY AS s (unit, revision, rules, place)
+                WINDOW earlier AS (PARTITION BY s.unit ORDER BY s.place
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+            ) AS batch
             CROSS JOIN LATERAL (
                 SELECT max(h.revision) AS revision FROM valgnatt.hold h
-                WHERE h.election = p_election AND h.unit = before.unit
+                WHERE h.election = p_election AND h.unit = batch.unit
             ) AS held
             CROSS JOIN LATERAL (
                 SELECT max(r.revision) AS revision FROM valgnatt.report r
-                WHERE r.election = p_election AND r.unit = before.unit
+                WHERE r.election = p_election AND r.unit = batch.unit
             ) AS stored;
             IF head.open_holds > 0 THEN
                 SELECT array_agg(h.unit) INTO open_units FROM valgnatt.hold h
                 WHERE h.election = p_election AND h.state = 'open';
             END IF;
         ELSE
+            SELECT array_agg(greatest(coalesce(stored.revision, 0),
+                                      CASE WHEN closed THEN 0 ELSE coalesce(batch.before, 0) END)
+                             ORDER BY batch.place)
+            INTO revisions_before
+            FROM (
+                SELECT place, unit,
+                       max(revision) OVER (PARTITION BY unit ORDER BY place
+                                           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                FROM unnest(p_units, p_revisions) WITH ORDINALITY AS s (unit, revision, place)
+            ) AS batch
+            CROSS JOIN LATERAL (
+                SELECT max(r.revision) AS revision FROM valgnatt.report r
+                WHERE r.election = p_election AND r.unit = batch.unit
+            ) AS stored;
             current_before := revisions_before;
         END IF;
 
