@@ -5,7 +5,7 @@ import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -130,8 +130,9 @@ async def test_a_feed_with_a_wrong_login_is_reported_and_senders_are_served(data
             assert "password authentication failed" in problem
             status = 503
             while status != 200:
-                async with http.get(f"http://127.0.0.1:{push}/health/ready") as answer:
-                    status = answer.status
+                with suppress(aiohttp.ClientConnectorError):  # its process may not listen yet
+                    async with http.get(f"http://127.0.0.1:{push}/health/ready") as answer:
+                        status = answer.status
     status, printed = await run("serve", role="feed", feed_database_url=wrong)
     assert status == 1
     assert "password authentication failed" in printed

@@ -141,10 +141,11 @@ async def processes(url: str, election: str, number: int = 1) -> AsyncIterator[S
 
 async def verify(owner: Connection, election: int) -> None:
     """Check the record and the list of holds of an election: gapless, chained, and consistent with each other."""
-    head = await owner.fetchrow("SELECT * FROM head WHERE election = $1", election)
-    reports = await owner.fetch("SELECT * FROM report WHERE election = $1 ORDER BY sequence", election)
-    lines = await owner.fetch("SELECT * FROM hold_line WHERE election = $1 ORDER BY number", election)
-    holds = await owner.fetch("SELECT * FROM hold WHERE election = $1", election)
+    async with owner.transaction(isolation="repeatable_read"):  # all of one moment: appends may still commit
+        head = await owner.fetchrow("SELECT * FROM head WHERE election = $1", election)
+        reports = await owner.fetch("SELECT * FROM report WHERE election = $1 ORDER BY sequence", election)
+        lines = await owner.fetch("SELECT * FROM hold_line WHERE election = $1 ORDER BY number", election)
+        holds = await owner.fetch("SELECT * FROM hold WHERE election = $1", election)
     assert head is not None
     assert [row["sequence"] for row in reports] == list(range(1, head["accepted"] + 1))
     chain = CHAIN_START
