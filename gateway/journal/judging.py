@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -81,6 +82,10 @@ class Journal(Protocol):
         """
 
 
+Append = Callable[[Sequence[ValidReport], Sequence[datetime], Evaluated], Awaitable[Appended]]
+"""Appends reports, given when each was received and what the rules found."""
+
+
 class RuleMetrics(Protocol):
     """What is counted about rules."""
 
@@ -127,9 +132,12 @@ class JudgedAppends:
             await self.catch_up(election)
         for _ in range(ATTEMPTS):
             try:
+                evaluator = self._evaluator
+                assert evaluator is not None
                 if self._lock_first:
-                    return await self._append_locked(election, batch)
-                return await self._append_known(election, batch)
+                    return await self._append_locked(election, evaluator, batch)
+                append = partial(self._journal.append, election.key, election.version)
+                return await self._append_judged(election, evaluator, batch, append)
             except Behind:
                 self._lock_first = LOCK_FIRST
                 await self.catch_up(election)
@@ -176,42 +184,34 @@ class JudgedAppends:
                 began_s = self._clock()
         return found
 
-    async def _append_known(
-        self, election: ElectionVersion, batch: Sequence[Judgeable]
-    ) -> tuple[Appended, Sequence[Finding | None]]:
-        evaluator = self._evaluator
-        assert evaluator is not None
-        ends = evaluator.ends
-        evaluator.begin()
-        try:
-            findings = await self._judge(evaluator, election, batch)
-            evaluated = _evaluated(ends, batch, findings)
-            appended = await self._journal.append(election.key, election.version, *_columns(batch), evaluated)
-        except BaseException:
-            evaluator.roll_back()
-            raise
-        self._keep(evaluator, appended)
-        return appended, findings
-
     async def _append_locked(
-        self, election: ElectionVersion, batch: Sequence[Judgeable]
+        self, election: ElectionVersion, evaluator: Evaluator, batch: Sequence[Judgeable]
     ) -> tuple[Appended, Sequence[Finding | None]]:
-        evaluator = self._evaluator
-        assert evaluator is not None
         async with self._journal.locked(election.key, election.version, evaluator.ends) as locked:
             news = locked.news
             if not news.follows or not news.complete:
                 raise Behind("too much is new to read it under the lock")
             self._lock_first = LOCK_FIRST if news.reports or news.lines else self._lock_first - 1
             evaluator.follow(news)
-            evaluator.begin()
-            try:
-                findings = await self._judge(evaluator, election, batch)
-                appended = await locked.append(*_columns(batch), _evaluated(evaluator.ends, batch, findings))
-            except BaseException:
-                evaluator.roll_back()
-                raise
-        self._keep(evaluator, appended)
+            return await self._append_judged(election, evaluator, batch, locked.append)
+
+    async def _append_judged(
+        self, election: ElectionVersion, evaluator: Evaluator, batch: Sequence[Judgeable], append: Append
+    ) -> tuple[Appended, Sequence[Finding | None]]:
+        """Judge a batch with what is known, and append it; if that fails, what is known is as before."""
+        ends = evaluator.ends
+        evaluator.begin()
+        try:
+            findings = await self._judge(evaluator, election, batch)
+            senders = [pending.sender for pending in batch]
+            appended = await append(
+                *_columns(batch), Evaluated(ends.chain, ends.hold_chain, senders, findings)
+            )
+        except BaseException:
+            evaluator.roll_back()
+            raise
+        if not evaluator.keep(appended):
+            self._discard("the journal decided otherwise than expected")
         return appended, findings
 
     async def _judge(
@@ -248,10 +248,6 @@ class JudgedAppends:
                 revision=report.revision,
             )
 
-    def _keep(self, evaluator: Evaluator, appended: Appended) -> None:
-        if not evaluator.keep(appended):
-            self._discard("the journal decided otherwise than expected")
-
     def _discard(self, why: str) -> None:
         """Forget what is known; it is read again, from the start."""
         log.warning("current reports are read again", why=why)
@@ -260,7 +256,3 @@ class JudgedAppends:
 
 def _columns(batch: Sequence[Judgeable]) -> tuple[list[ValidReport], list[datetime]]:
     return [pending.valid for pending in batch], [pending.received_at for pending in batch]
-
-
-def _evaluated(ends: Ends, batch: Sequence[Judgeable], findings: Sequence[Finding | None]) -> Evaluated:
-    return Evaluated(ends.chain, ends.hold_chain, [pending.sender for pending in batch], findings)
