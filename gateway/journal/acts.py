@@ -7,21 +7,18 @@ are.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
 
-import asyncpg
 import msgspec
 
 from gateway.election.registry import Registry
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.db_errors import LocalCommit, translate_db_errors
-from gateway.journal.notifications import ACT, CHANNEL
+from gateway.journal.notifications import notify_act
 from gateway.journal.postgres import registry_of
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 
-NOTIFY_S = 2.0
-"""Timeout of the notification of an act in seconds; without it, push processes see the act within a second."""
 _LOCALLY = (
     "committed on the primary, but the wait for the synchronous standby was cut short: a failover can still lose it."
     " Repeat the command once the standby is back; it is idempotent, and then succeeds without this message"
@@ -79,23 +76,9 @@ class Acts:
                 await local.rule_out(_LOCALLY)
                 raise
             await local.rule_out(_LOCALLY)
-        await self._notify()
-
-    async def _notify(self) -> None:
-        """Wake the push processes after an act that changed something; they also poll every second.
-
-        Outside the act's transaction, which a full notification queue would make fail. The act is committed, so a
-        failure here is not an error of the act, and this commit waits for no standby.
-        """
         if self._notification_due:
             self._notification_due = False
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                await self._connection.execute(
-                    "SELECT set_config('synchronous_commit', 'local', true), pg_notify($1, $2)",
-                    CHANNEL,
-                    ACT,
-                    timeout=NOTIFY_S,
-                )
+            await notify_act(self._connection)
 
     @asynccontextmanager
     async def _act(self, election: str) -> AsyncIterator[LockedElection]:

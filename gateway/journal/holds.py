@@ -5,7 +5,6 @@ administrative act. See `migrations/0006_holds.sql`.
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,16 +15,14 @@ import orjson
 from gateway.election.outcome import HoldState
 from gateway.journal.appending import require_waited
 from gateway.journal.connection import acquired
-from gateway.journal.db_errors import OUTAGES, LocalCommit, translate_db_errors
+from gateway.journal.db_errors import LocalCommit, translate_db_errors
 from gateway.journal.decisions import Appended
 from gateway.journal.journal_connections import JournalConnections
-from gateway.journal.notifications import ACT, CHANNEL
+from gateway.journal.notifications import notify_act
 from gateway.journal.session import COMMIT_SETTINGS
 
 ConflictCode = Literal["superseded", "decided_otherwise", "not_held", "revision_conflict"]
 
-NOTIFY_S = 2.0
-"""Timeout of the notification of a change of the policy in seconds; without it, others see it within a second."""
 ENDED_MAX = 500
 """Ended holds that are returned at most, those that ended last."""
 
@@ -217,13 +214,7 @@ class HoldJournal(JournalConnections):
                 if self._require_standby:
                     await require_waited(connection, row["committed_after"])
                 if row["changed"]:
-                    with suppress(*OUTAGES):  # the other processes also poll
-                        await connection.execute(
-                            "SELECT set_config('synchronous_commit', 'local', true), pg_notify($1, $2)",
-                            CHANNEL,
-                            ACT,
-                            timeout=NOTIFY_S,
-                        )
+                    await notify_act(connection)
         changed: bool = row["changed"]
         return changed
 

@@ -1,14 +1,15 @@
-"""Listen to NOTIFY, which is only a hint: callers also poll, and a replica sends none."""
+"""NOTIFY of administrative acts, and listening: only hints, for callers also poll, and a replica sends none."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import ANSWER_S, connect
-from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.db_errors import OUTAGES, translate_db_errors
 from gateway.journal.session import Connection
 
 log = structlog.get_logger()
@@ -17,6 +18,8 @@ CHANNEL = "valgnatt"
 ACT = "act"
 """The payload of a NOTIFY after an administrative act; after publications the payload is empty."""
 
+NOTIFY_S = 2.0
+"""Timeout of the notification of an act in seconds; without it, push processes see the act within a second."""
 PROBE_S = 30.0
 """Seconds without a notification after which a listener checks that the server still answers."""
 LISTEN_AGAIN_S = 1.0
@@ -26,6 +29,21 @@ NO_LISTEN_S = 5.0
 NOTIFICATIONS_PER_S_MAX = 10_000
 """Notifications that a listener processes within a second, about 1 % of a core. Any login may send any number. Above
 this limit the listener closes its connection with everything unread; its users also poll, so they miss nothing."""
+
+
+async def notify_act(connection: Connection) -> None:
+    """Wake the push processes after an act that changed something; they also poll every second.
+
+    Call it outside the act's transaction, which a full notification queue would make fail. The act is committed, so a
+    failure here is not an error of the act, and this commit waits for no standby.
+    """
+    with suppress(*OUTAGES):
+        await connection.execute(
+            "SELECT set_config('synchronous_commit', 'local', true), pg_notify($1, $2)",
+            CHANNEL,
+            ACT,
+            timeout=NOTIFY_S,
+        )
 
 
 async def notifications(

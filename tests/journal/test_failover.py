@@ -12,6 +12,7 @@ import pytest
 
 from gateway.database_url import Host, read_database_url
 from gateway.errors import JournalUnavailable, StandbyMissing
+from gateway.journal import acts as acts_module
 from gateway.journal import appending as appending_module
 from gateway.journal import connection as connection_module
 from gateway.journal import notifications as notifications_module
@@ -455,15 +456,14 @@ async def test_the_notification_of_an_act_does_not_wait_for_the_standby(
     """If the standby disconnects right after the act, the notification is still sent at once."""
     async with administration(first, "test") as acts:
         election = await acts.load_election(a_registry())
-        notify = Administration._notify
         waiting_pids = []
 
-        async def notify_without_standby(acting: Administration) -> None:
+        async def notify_without_standby(connection: Connection) -> None:
             async with standby_missing(first, owner):
-                await notify(acting)
+                await notifications_module.notify_act(connection)
                 waiting_pids.append(await waiting_for_standby(owner))
 
-        monkeypatch.setattr(Administration, "_notify", notify_without_standby)
+        monkeypatch.setattr(acts_module, "notify_act", notify_without_standby)
         await acts.close_election(election)
         assert waiting_pids == [None]
 
