@@ -1,6 +1,6 @@
 """An append on a connection: one call of `append_v3`, and the decisions that it returns."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
@@ -65,13 +65,10 @@ async def append(
     require_standby: bool,
 ) -> Appended:
     """Append a batch and commit. Raises Behind, and what the database raises."""
-    with LocalCommit(connection) as local:
-        row = await append_uncommitted(
-            connection, election, version, reports, received, evaluated, require_standby=require_standby
-        )
-        await local.rule_out()
-    if require_standby:
-        await require_waited(connection, row["committed_after"])
+    statement = append_uncommitted(
+        connection, election, version, reports, received, evaluated, require_standby=require_standby
+    )
+    row = await committed(connection, statement, require_standby=require_standby)
     return appended(row, reports)
 
 
@@ -149,23 +146,26 @@ class LockedAppend:
         self, reports: Sequence[ValidReport], received: Sequence[datetime], evaluated: Evaluated
     ) -> Appended:
         """Append and commit, which ends the lock."""
-        with LocalCommit(self._connection) as local:
-            row = await append_uncommitted(
-                self._connection,
-                self._election,
-                self._version,
-                reports,
-                received,
-                evaluated,
-                require_standby=self._require_standby,
-            )
-            await self._connection.execute("COMMIT")
-            await local.rule_out()
-        if self._require_standby:
-            await require_waited(self._connection, row["committed_after"])
+        transaction = self._append_and_commit(reports, received, evaluated)
+        row = await committed(self._connection, transaction, require_standby=self._require_standby)
         done = appended(row, reports)
         self._announce(self._election, done)
         return done
+
+    async def _append_and_commit(
+        self, reports: Sequence[ValidReport], received: Sequence[datetime], evaluated: Evaluated
+    ) -> asyncpg.Record:
+        row = await append_uncommitted(
+            self._connection,
+            self._election,
+            self._version,
+            reports,
+            received,
+            evaluated,
+            require_standby=self._require_standby,
+        )
+        await self._connection.execute("COMMIT")
+        return row
 
 
 def _findings(evaluated: Evaluated | None) -> tuple[Sequence[object] | None, ...]:
@@ -262,6 +262,22 @@ def _hold(row: asyncpg.Record, place: int) -> HoldNotice | None:
         row["found_ended"][place],
         row["found_reasons"][place],
     )
+
+
+async def committed(
+    connection: Connection, statement: Awaitable[asyncpg.Record | None], *, require_standby: bool
+) -> asyncpg.Record:
+    """Await a statement that commits, or a transaction, and return its row, which has `committed_after`.
+
+    Raises CommittedLocally if the wait for the standby was cut short, and as `require_waited`.
+    """
+    with LocalCommit(connection) as local:
+        row = await statement
+        await local.rule_out()
+    assert row is not None
+    if require_standby:
+        await require_waited(connection, row["committed_after"])
+    return row
 
 
 async def require_waited(connection: Connection, committed_after: datetime) -> None:

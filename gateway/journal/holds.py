@@ -13,9 +13,9 @@ import msgspec
 import orjson
 
 from gateway.election.outcome import HoldState
-from gateway.journal.appending import require_waited
+from gateway.journal.appending import committed
 from gateway.journal.connection import acquired
-from gateway.journal.db_errors import LocalCommit, translate_db_errors
+from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.decisions import Appended
 from gateway.journal.journal_connections import JournalConnections
 from gateway.journal.notifications import notify_act
@@ -149,25 +149,21 @@ class HoldJournal(JournalConnections):
         """
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                with LocalCommit(connection) as local:
-                    row = await connection.fetchrow(
-                        f"SELECT d.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
-                        " FROM decide_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS d",
-                        election,
-                        version,
-                        decision.release,
-                        [each.unit for each in decision.holds],
-                        [each.revision for each in decision.holds],
-                        [each.digest for each in decision.holds],
-                        decision.reason,
-                        decision.note,
-                        decision.token,
-                        self._require_standby,
-                    )
-                    await local.rule_out()
-                assert row is not None
-                if self._require_standby:
-                    await require_waited(connection, row["committed_after"])
+                statement = connection.fetchrow(
+                    f"SELECT d.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
+                    " FROM decide_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS d",
+                    election,
+                    version,
+                    decision.release,
+                    [each.unit for each in decision.holds],
+                    [each.revision for each in decision.holds],
+                    [each.digest for each in decision.holds],
+                    decision.reason,
+                    decision.note,
+                    decision.token,
+                    self._require_standby,
+                )
+                row = await committed(connection, statement, require_standby=self._require_standby)
         self._announce(
             election,
             Appended(
@@ -199,20 +195,16 @@ class HoldJournal(JournalConnections):
         """
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                with LocalCommit(connection) as local:
-                    row = await connection.fetchrow(
-                        "SELECT set_rules_v1($1, $2, $3, $4, $5) AS changed,"
-                        f" {COMMIT_SETTINGS}, clock_timestamp() AS committed_after",
-                        election,
-                        version,
-                        document.decode(),
-                        token,
-                        self._require_standby,
-                    )
-                    await local.rule_out()
-                assert row is not None
-                if self._require_standby:
-                    await require_waited(connection, row["committed_after"])
+                statement = connection.fetchrow(
+                    "SELECT set_rules_v1($1, $2, $3, $4, $5) AS changed,"
+                    f" {COMMIT_SETTINGS}, clock_timestamp() AS committed_after",
+                    election,
+                    version,
+                    document.decode(),
+                    token,
+                    self._require_standby,
+                )
+                row = await committed(connection, statement, require_standby=self._require_standby)
                 if row["changed"]:
                     await notify_act(connection)
         changed: bool = row["changed"]
