@@ -13,6 +13,8 @@ State = Literal["published", "embargoed", "held", "rejected", "superseded"]
 """The state of an accepted report."""
 HoldState = Literal["open", "released", "rejected", "superseded"]
 """The state of a hold. All but `open` are final."""
+HoldConflictCode = Literal["superseded", "decided_otherwise", "not_held", "revision_conflict"]
+"""Why a decision about a held report was not made."""
 
 
 class HoldNotice(msgspec.Struct, frozen=True, gc=False):

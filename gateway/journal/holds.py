@@ -6,13 +6,13 @@ administrative act. See `migrations/0006_holds.sql`.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import asyncpg
 import msgspec
 import orjson
 
-from gateway.election.outcome import HoldState
+from gateway.election.outcome import HoldConflictCode, HoldState
 from gateway.journal.appending import committed
 from gateway.journal.connection import acquired
 from gateway.journal.db_errors import translate_db_errors
@@ -20,8 +20,6 @@ from gateway.journal.decisions import Appended
 from gateway.journal.journal_connections import JournalConnections
 from gateway.journal.notifications import notify_act
 from gateway.journal.session import COMMIT_SETTINGS
-
-ConflictCode = Literal["superseded", "decided_otherwise", "not_held", "revision_conflict"]
 
 ENDED_MAX = 500
 """Ended holds that are returned at most, those that ended last."""
@@ -98,7 +96,7 @@ class HoldConflict(msgspec.Struct, frozen=True):
     unit: str
     revision: int
     """As named."""
-    code: ConflictCode
+    code: HoldConflictCode
     state: HoldState | None
     """Of the report that the decision would apply to; None if the named one was never held."""
     newest_revision: int | None

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from gateway.election.outcome import HoldConflictCode, HoldState
 from gateway.election.violations import Violation
 from gateway.wire.transfers import Moment
 
@@ -18,10 +19,8 @@ HOLDS_MAX = 200
 HOLDS_BYTES_MAX = 4 << 20
 """Bytes of the holds in one list, likewise. The first is always in it."""
 
-State = Literal["open", "released", "rejected", "superseded"]
-STATES: tuple[str, ...] = get_args(State)
-ConflictCode = Literal["superseded", "decided_otherwise", "not_held", "revision_conflict"]
-CONFLICTS: tuple[str, ...] = get_args(ConflictCode)
+STATES: tuple[str, ...] = get_args(HoldState)
+CONFLICTS: tuple[str, ...] = get_args(HoldConflictCode)
 
 
 class FiredRule(msgspec.Struct, frozen=True):
@@ -47,7 +46,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str
     municipality: str
     revision: int
-    state: State
+    state: HoldState
     digest: str
     accepted_at: Moment
     since: Moment
@@ -117,7 +116,7 @@ class Decided(msgspec.Struct, frozen=True):
     unit: str
     revision: int
     """The one that was decided: a later one than named if that had the same counts."""
-    state: State
+    state: HoldState
     sequence: int | None
     """Of its publication, once that is public; None if it was rejected."""
     decided_at: Moment
@@ -135,7 +134,7 @@ class DecisionConflict(msgspec.Struct, frozen=True, omit_defaults=True):
 
     unit: str
     revision: int
-    code: ConflictCode
+    code: HoldConflictCode
     state: str | None = None
     """Of the named revision, if it is or was held."""
     newest_revision: int | None = None
