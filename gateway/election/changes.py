@@ -10,12 +10,14 @@ from operator import sub
 from typing import NamedTuple, TypeAlias
 
 from gateway.election.registry import Area
-from gateway.election.report import STATUS_ORDER
+from gateway.election.report import STATUS_ORDER, Status
 
 SMALL_PART = 50
 """A fiftieth, that is 2 %: what two counts of the same ballots may differ by."""
 SMALL_VOTES = 10
 """So many votes may always differ. A change of so few is never a move: two units may change like that by chance."""
+NO_STATUS: Status = "not_counted"
+"""The status of a unit before its first report, where its statuses are compared."""
 EXCHANGED_PART = 8
 """An eighth of the votes that changed: by so many, two parties may miss each other's votes after an exchange."""
 
@@ -77,7 +79,7 @@ class Change(NamedTuple):
     unit: Area
     counted_at: str
     status_before: str
-    """Of the current report; `not_counted` if the unit has none."""
+    """Of the current report; NO_STATUS if the unit has none."""
     status: str
     before: array[int]
     """The figures of the current report; all 0 if there is none."""

@@ -11,17 +11,10 @@ from typing import Any, NamedTuple
 
 from gateway.election.corrections import Correction
 from gateway.election.explanations import Explanation
+from gateway.election.layout import BALLOTS, COUNT_PLACES, COUNTED, PARTIES, Layout
 from gateway.election.registry import Registry
 from gateway.election.report import COUNT_NAMES, STATUSES
-from gateway.election.state import (
-    BALLOTS,
-    COUNT_PLACES,
-    COUNTED,
-    PARTIES,
-    AreaState,
-    ElectionState,
-    Layout,
-)
+from gateway.election.state import AreaState, ElectionState
 from gateway.wire import csv_text
 from gateway.wire.csv_text import csv_row
 from gateway.wire.json import to_json

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gateway.election.layout import UNKNOWN_MAX
 from gateway.election.record import Publication
-from gateway.election.state import UNKNOWN_MAX, CatchUp, Cursor, ElectionState, HistoryChanged
+from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.wire.areas import area_document
 from tests.counts import examples
 from tests.election.makers import (

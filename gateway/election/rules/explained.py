@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from gateway.election.changes import Change, Columns, time_of
+from gateway.election.changes import NO_STATUS, Change, Columns, time_of
 from gateway.election.explanations import CHANGES_MAX, DUPLICATE_PERMILLE, WINDOW_S, History
 from gateway.election.growths import GROWTH_MIN, Growths
 from gateway.election.registry import Registry
@@ -94,7 +94,7 @@ def _change(step: Step) -> Change:
         number=step.position + 1,
         unit=step.unit,
         counted_at=step.report.counted_at,
-        status_before=step.status_before or "not_counted",
+        status_before=step.status_before or NO_STATUS,
         status=step.report.status,
         before=step.before,
         after=step.after,

@@ -1,0 +1,193 @@
+"""PURE: the layout of an area's figures in one flat array, and how a report is converted to it."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from itertools import pairwise
+from operator import attrgetter
+
+import msgspec
+
+from gateway.election.changes import Columns
+from gateway.election.growths import GROWTH_MIN
+from gateway.election.registry import Registry
+from gateway.election.report import (
+    COUNT_NAMES,
+    OPTIONAL_COUNT_NAMES,
+    STATUSES,
+    NewerReport,
+    Report,
+    Status,
+)
+
+COUNTED = 0
+"""Place, from the start of a category, of the number of units that have it. The units of each optional count
+follow, then the sums of all counts and, from PARTIES on, the votes of each party in the registry's order."""
+_FIRST_SUM = COUNTED + 1 + len(OPTIONAL_COUNT_NAMES)
+COUNT_PLACES: tuple[tuple[str, int, int], ...] = tuple(
+    (
+        name,
+        _FIRST_SUM + number,
+        COUNTED + 1 + OPTIONAL_COUNT_NAMES.index(name) if name in OPTIONAL_COUNT_NAMES else COUNTED,
+    )
+    for number, name in enumerate(COUNT_NAMES)
+)
+"""For each count its name, the place of its sum, and the place of the number of units that reported it."""
+_every_count = attrgetter(*COUNT_NAMES)
+BALLOTS = next(place for name, place, _ in COUNT_PLACES if name == "ballots")
+_BLANK = next(place for name, place, _ in COUNT_PLACES if name == "blank")
+PARTIES = _FIRST_SUM + len(COUNT_NAMES)
+FIRST_FIGURE = len(STATUSES)
+"""Place of the first category; the statuses precede it."""
+
+UNKNOWN_STATUS: Status = "unstated"
+"""The status as which an unknown status is counted and shown."""
+UNKNOWN_MAX = 100
+"""Unknown names that are kept for the log and the metrics."""
+
+
+class Layout:
+    """The layout of the flat array with an area's figures: statuses first, then one category after another."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.parties = {code: number for number, code in enumerate(registry.party_codes)}
+        self.width = PARTIES + len(self.parties)
+        self.bases = {
+            name: FIRST_FIGURE + number * self.width for number, name in enumerate(registry.categories)
+        }
+        self.statuses = {name: number for number, name in enumerate(STATUSES)}
+        self.size = FIRST_FIGURE + len(self.bases) * self.width
+        self.no_figures = array("q", bytes(8 * self.size))
+        """Figures that are all 0. Must not be changed."""
+        starts = (0, *self.bases.values(), self.size)
+        self._parts = tuple(pairwise(starts))
+        """Start and end of the statuses and of each category."""
+        self._ballots = tuple(base + BALLOTS for base in self.bases.values())
+        self.columns = Columns(
+            parties=tuple(slice(base + PARTIES, base + self.width) for base in self.bases.values()),
+            blank=tuple(base + _BLANK for base in self.bases.values()),
+        )
+        self.must_not_fall = frozenset(
+            place
+            for base in self.bases.values()
+            for place in (base + BALLOTS, *range(base + PARTIES, base + self.width))
+        )
+        """Places of ballots and votes. A decrease there is a correction."""
+        self.of_votes = self.must_not_fall.union(self.columns.blank)
+        """Places of which the history of falls has to know every change."""
+        self.unknown: set[str] = set()
+        """What this version or the registry does not know of the reports read so far, at most UNKNOWN_MAX names."""
+
+    def zeros(self) -> array[int]:
+        """Return an array of figures that are all 0 (64-bit signed)."""
+        return array("q", self.no_figures)
+
+    def figures(self, report: Report) -> array[int]:
+        """Return one report's figures, as far as its status, categories and parties are known.
+
+        An unknown status counts as UNKNOWN_STATUS; an unknown category or party is left out, and noted in `unknown`.
+        """
+        if isinstance(report, NewerReport):
+            self._note_unknown(report.unknown)
+        try:
+            return self._figures(report)
+        except KeyError:
+            return self._figures(self._known_part(report))
+
+    def _figures(self, report: Report) -> array[int]:
+        figures = self.zeros()
+        figures[self.statuses[report.status]] = 1
+        parties = self.parties
+        for category, counts in report.counts.items():
+            base = self.bases[category]
+            for (_, place, units), count in zip(COUNT_PLACES, _every_count(counts), strict=True):
+                if count is not msgspec.UNSET:
+                    figures[base + units] = 1
+                    figures[base + place] = count
+            base += PARTIES
+            for party, votes in counts.votes.items():
+                figures[base + parties[party]] = votes
+        return figures
+
+    def _known_part(self, report: Report) -> Report:
+        """Return a report with a known status, and without the categories and parties that the registry lacks."""
+        counts = {}
+        for category, each in report.counts.items():
+            if category not in self.bases:
+                self._note_unknown([f"category {category}"])
+                continue
+            votes = {party: count for party, count in each.votes.items() if party in self.parties}
+            self._note_unknown(f"party {party}" for party in each.votes if party not in votes)
+            counts[category] = msgspec.structs.replace(each, votes=votes)
+        return msgspec.structs.replace(report, status=self.status(report), counts=counts)
+
+    def _note_unknown(self, names: Iterable[str]) -> None:
+        for name in names:
+            if len(self.unknown) < UNKNOWN_MAX:
+                self.unknown.add(name)
+
+    def status(self, report: Report) -> Status:
+        """Return a report's status as it is shown."""
+        return report.status if report.status in self.statuses else UNKNOWN_STATUS
+
+    def set_status(self, figures: array[int], status: Status) -> None:
+        """Replace the status in one report's figures."""
+        figures[:FIRST_FIGURE] = self.no_figures[:FIRST_FIGURE]
+        figures[self.statuses[status]] = 1
+
+    def set_counts(self, figures: array[int], report: Report) -> None:
+        """Replace counts, but not votes, by those of another report with the same categories."""
+        for category, counts in report.counts.items():
+            base = self.bases.get(category)
+            if base is not None:
+                for (_, place, units), count in zip(COUNT_PLACES, _every_count(counts), strict=True):
+                    known = count is not msgspec.UNSET
+                    figures[base + units] = known
+                    figures[base + place] = count if known else 0
+
+    def growths(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
+        """Return category and ballots of the growths of at least GROWTH_MIN ballots."""
+        return [
+            (category, growth)
+            for category, place in enumerate(self._ballots)
+            if (growth := after[place] - before[place]) >= GROWTH_MIN
+        ]
+
+    def same_votes(self, before: array[int], after: array[int]) -> bool:
+        """Whether everything at `of_votes` is equal."""
+        return self.columns.same(before, after) and all(
+            before[place] == after[place] for place in self._ballots
+        )
+
+    def changes(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
+        """Return the places where figures changed, in their order, and by how much."""
+        found = []
+        for start, end in self._parts:
+            old, new = before[start:end], after[start:end]
+            if old != new:
+                found += [
+                    (place, value - earlier)
+                    for place, (earlier, value) in enumerate(zip(old, new, strict=True), start)
+                    if earlier != value
+                ]
+        return found
+
+    def fell(self, before: array[int], after: array[int]) -> bool:
+        """Whether ballots or a party's votes are fewer than before."""
+        return any(after[place] < before[place] for place in self.must_not_fall)
+
+    def size_of_fall(self, before: array[int], after: array[int]) -> int:
+        """Return by how much figures fell: the ballots, or the votes if that is more, each summed over what fell."""
+        ballots = votes = 0
+        for base in self.bases.values():
+            ballots += max(0, before[base + BALLOTS] - after[base + BALLOTS])
+            parties = slice(base + PARTIES, base + self.width)
+            votes += sum(
+                old - new for old, new in zip(before[parties], after[parties], strict=True) if old > new
+            )
+        return max(ballots, votes)
+
+    def ballots(self, figures: array[int]) -> int:
+        """Return the ballots of all categories."""
+        return sum(figures[base + BALLOTS] for base in self.bases.values())
