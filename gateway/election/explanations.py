@@ -104,6 +104,54 @@ class _Fall:
         """Place in CODES of what is known so far; len(CODES) if nothing is."""
 
 
+class Explainer:
+    """Explains falls by themselves, or by other changes of the municipality that are given."""
+
+    def __init__(self, registry: Registry, columns: Columns) -> None:
+        self._areas = registry.areas
+        self._columns = columns
+
+    def explain(self, change: Change, deltas: Deltas, changes: Sequence[Placed]) -> Explanation | None:
+        """Return what a fall looks like; `changes` are those of its municipality before it."""
+        size = size_of(deltas)
+        if size > SMALL_VOTES:
+            parties = self._columns.parties
+            if any(is_exchange(change.before[parties[category]], delta) for category, delta in deltas):
+                return _BY_CODE["exchanged"]
+            if found := self._moved(change, changes):
+                return found
+        code = code_by_status(change, self._columns, deltas, size)
+        return _BY_CODE[code] if code is not None else None
+
+    def _moved(self, change: Change, changes: Sequence[Placed]) -> Explanation | None:
+        size = votes_of(self._columns.delta(change.before, change.after))
+        if size <= SMALL_VOTES or not changes:
+            return None
+        unit = change.unit.index
+        here = (change.counted_at, unit, change.before, change.after)
+        return self.other_half(unit, size, [*_around(changes, time_of(change.counted_at)), here])
+
+    def other_half(self, unit: int, size: int, changes: Iterable[Placed]) -> Explanation | None:
+        """Return the move whose half a fall of a unit is, given its size in votes and the changes around it."""
+        by_unit: dict[int, Sequence[int]] = {}
+        for _, index, before, after in changes:
+            delta = self._columns.delta(before, after)
+            if (earlier := by_unit.get(index)) is not None:
+                delta = list(map(add, earlier, delta))
+            by_unit[index] = delta
+        if len(by_unit) < 2 or unit not in by_unit:
+            return None
+        net = map(sum, zip(*by_unit.values(), strict=True))
+        own = by_unit.pop(unit)
+        if not is_small(sum(map(abs, net)), size) or votes_of(own) * 2 < size:
+            return None
+        differences = {
+            index: sum(map(abs, map(add, own, other))) - votes_of(other) for index, other in by_unit.items()
+        }
+        best = min(differences, key=differences.__getitem__)
+        return Explanation("moved", self._areas[best].id) if differences[best] < 0 else None
+
+
 class History:
     """The changes of votes along the record, as far as they may explain falls.
 
@@ -114,6 +162,7 @@ class History:
     def __init__(self, registry: Registry, columns: Columns) -> None:
         self._registry = registry
         self._columns = columns
+        self._explainer = Explainer(registry, columns)
         self._municipalities = array("l", bytes(array("l").itemsize * len(registry.areas)))
         """By index of a unit, the index of its municipality."""
         for unit in registry.units.values():
@@ -129,28 +178,6 @@ class History:
         """Falls by unit, the newest last."""
         self._open: dict[int, list[_Fall]] = {}
         """By municipality, those of more than SMALL_VOTES."""
-
-    def explain(self, change: Change, around: Sequence[Placed] = ()) -> Explanation | None:
-        """Return what a fall looks like, from what was placed before it. It is placed afterwards, if at all.
-
-        `around`: changes of the municipality that are known but not placed here.
-        """
-        return self._explain(change, self._columns.deltas(change.before, change.after), around)
-
-    def _explain(self, change: Change, deltas: Deltas, around: Sequence[Placed]) -> Explanation | None:
-        columns = self._columns
-        size = size_of(deltas)
-        if size > SMALL_VOTES:
-            if found := self._withdrawn(change, deltas):
-                return found
-            if any(
-                is_exchange(change.before[columns.parties[category]], delta) for category, delta in deltas
-            ):
-                return _BY_CODE["exchanged"]
-            if found := self._moved(change, around):
-                return found
-        code = code_by_status(change, columns, deltas, size)
-        return _BY_CODE[code] if code is not None else None
 
     def place(
         self,
@@ -184,7 +211,10 @@ class History:
     ) -> tuple[Explanation | None, Sequence[Later]]:
         """Add the next change, one that fell. Return what it looks like, and what it shows about earlier falls."""
         deltas = self._columns.deltas(change.before, change.after)
-        explained = self._explain(change, deltas, ())
+        explained = self._withdrawn(change, deltas) if size_of(deltas) > SMALL_VOTES else None
+        if explained is None:
+            changes = self._changes.get(self._municipalities[change.unit.index], ())
+            explained = self._explainer.explain(change, deltas, changes)
         number, unit, counted_at, _, _, before, after = change
         later = self.place(number, unit.index, counted_at, before, after, growths)
         self._keep_open(change, deltas, explained)
@@ -241,35 +271,6 @@ class History:
                     return Explanation("duplicate_withdrawn", self._registry.areas[min(others)[1]].id)
         return None
 
-    def _moved(self, change: Change, around: Sequence[Placed]) -> Explanation | None:
-        size = votes_of(self._columns.delta(change.before, change.after))
-        unit = change.unit.index
-        changes = self._changes.get(self._municipalities[unit]) or around
-        if size <= SMALL_VOTES or not changes:
-            return None
-        here = (change.counted_at, unit, change.before, change.after)
-        return self._other_half(unit, size, [*_around(changes, time_of(change.counted_at)), here])
-
-    def _other_half(self, unit: int, size: int, changes: Iterable[Placed]) -> Explanation | None:
-        """Return the move whose half a fall of a unit is, given its size in votes and the changes around it."""
-        by_unit: dict[int, Sequence[int]] = {}
-        for _, index, before, after in changes:
-            delta = self._columns.delta(before, after)
-            if (earlier := by_unit.get(index)) is not None:
-                delta = list(map(add, earlier, delta))
-            by_unit[index] = delta
-        if len(by_unit) < 2 or unit not in by_unit:
-            return None
-        net = map(sum, zip(*by_unit.values(), strict=True))
-        own = by_unit.pop(unit)
-        if not is_small(sum(map(abs, net)), size) or votes_of(own) * 2 < size:
-            return None
-        differences = {
-            index: sum(map(abs, map(add, own, other))) - votes_of(other) for index, other in by_unit.items()
-        }
-        best = min(differences, key=differences.__getitem__)
-        return Explanation("moved", self._registry.areas[best].id) if differences[best] < 0 else None
-
     # What becomes known later.
 
     def _keep_open(self, change: Change, deltas: Deltas, explained: Explanation | None) -> None:
@@ -308,7 +309,7 @@ class History:
             fall.net = list(map(add, fall.net, delta))
             if is_small(votes_of(fall.net), fall.size):
                 changes = _around(self._changes[municipality], fall.at)
-                if found := self._other_half(fall.unit, fall.size, changes):
+                if found := self._explainer.other_half(fall.unit, fall.size, changes):
                     fall.rank = _MOVED
                     yield Later(fall.number, found)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gateway.election.changes import NO_STATUS, Change, Columns, time_of
-from gateway.election.explanations import CHANGES_MAX, DUPLICATE_PERMILLE, WINDOW_S, History
+from gateway.election.explanations import CHANGES_MAX, DUPLICATE_PERMILLE, WINDOW_S, Explainer
 from gateway.election.growths import GROWTH_MIN, Growths
 from gateway.election.registry import Registry
 from gateway.election.rules.step import Category, Step
@@ -27,8 +27,8 @@ class ExplainedSteps:
             blank=tuple(base + width - 1 for base in bases),
         )
         self._growths = growths
-        self._history = History(registry, columns)
-        """Always empty."""
+        self._columns = columns
+        self._explainer = Explainer(registry, columns)
         self._changes: dict[int, list[tuple[float, Change]]] = {}
         """By municipality, with the Unix time at which they were counted, the newest last."""
         self._undo: list[Callable[[], object]] | None = None
@@ -55,7 +55,8 @@ class ExplainedSteps:
             (each.counted_at, each.unit.index, each.before, each.after)
             for _, each in self._changes.get(step.municipality, ())
         ]
-        explanation = self._history.explain(_change(step), changes)
+        deltas = self._columns.deltas(step.before, step.after)
+        explanation = self._explainer.explain(_change(step), deltas, changes)
         return explanation.code if explanation is not None else None
 
     def _is_withdrawn(self, step: Step, category: Category) -> bool:
