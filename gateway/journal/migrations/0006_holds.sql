@@ -5,9 +5,9 @@
 -- the head lock, so the revisions of a unit rise along the record, and a unit has at most one open hold: its newest
 -- revision. Each beginning and each end of a hold is a line of the public list of holds, numbered and chained.
 --
--- Rules compare a report with what was placed before it. So a push process evaluates them in memory and states with each
--- append how far it knew the record and the list of holds, by their chains. If there is more, nothing is appended: the
--- process reads what is new, for the second attempt under the head lock.
+-- Rules compare a report with the reports placed before it. A push process evaluates them in memory, and passes with each
+-- append the chains up to which it has read the record and the list of holds. If either has grown since, nothing is
+-- appended: the process reads the rest, and makes its second attempt under the head lock.
 
 ALTER TABLE valgnatt.head
     ADD COLUMN hold_lines bigint NOT NULL DEFAULT 0,     -- lines of the list of holds
@@ -136,6 +136,49 @@ CREATE FUNCTION valgnatt.hold_line_bytes(
         'UTF8')
 $$;
 
+-- Return whether commits wait for a synchronous standby. Raises VG004 if they have to and do not.
+CREATE FUNCTION valgnatt.waits_for_standby(p_require boolean) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    waits boolean := current_setting('synchronous_standby_names') <> '';
+BEGIN
+    IF p_require AND NOT waits THEN
+        RAISE EXCEPTION 'the server waits for no synchronous standby' USING ERRCODE = 'VG004';
+    END IF;
+    RETURN waits;
+END $$;
+
+-- Lock and return the head of an election. Raises VG002 if there is no such election, and VG001 if it is at another
+-- version.
+CREATE FUNCTION valgnatt.lock_head(p_election integer, p_version bigint) RETURNS valgnatt.head
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    head valgnatt.head%ROWTYPE;
+BEGIN
+    SELECT * INTO head FROM valgnatt.head h WHERE h.election = p_election FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such election' USING ERRCODE = 'VG002';
+    END IF;
+    IF head.version <> p_version THEN
+        RAISE EXCEPTION 'checked against version %, the election is at %', p_version, head.version
+            USING ERRCODE = 'VG001';
+    END IF;
+    RETURN head;
+END $$;
+
+-- Release an election if its embargo has ended, and return when it was released; null: it is not. Only within an append.
+CREATE FUNCTION valgnatt.release(p_election integer, p_at timestamptz, p_append bigint) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    embargo valgnatt.embargo%ROWTYPE;
+BEGIN
+    SELECT * INTO embargo FROM valgnatt.embargo e WHERE e.election = p_election;
+    IF embargo.released_at IS NULL AND p_at >= embargo.publish_from THEN
+        embargo.released_at := p_at;
+        UPDATE valgnatt.embargo e SET released_at = p_at, released_by = p_append WHERE e.election = p_election;
+    END IF;
+    RETURN embargo.released_at;
+END $$;
+
 -- Append a batch of one election: decide each report in the order given, place or hold what is new, and answer.
 --
 -- As append_v2, and also: `p_chain` and `p_hold_chain` are the ends of the record and of the list of holds as they were
@@ -189,7 +232,6 @@ CREATE FUNCTION valgnatt.append_v3(
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     head valgnatt.head%ROWTYPE;
-    publish_from timestamptz;
     chains bytea[];
     sent integer := cardinality(p_units);
     new integer := 0;
@@ -199,18 +241,8 @@ DECLARE
     since timestamptz;
     codes text[];
 BEGIN
-    waits_for_standby := current_setting('synchronous_standby_names') <> '';
-    IF p_require_standby AND NOT waits_for_standby THEN
-        RAISE EXCEPTION 'the server waits for no synchronous standby' USING ERRCODE = 'VG004';
-    END IF;
-    SELECT * INTO head FROM valgnatt.head h WHERE h.election = p_election FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no such election' USING ERRCODE = 'VG002';
-    END IF;
-    IF head.version <> p_version THEN
-        RAISE EXCEPTION 'checked against version %, the election is at %', p_version, head.version
-            USING ERRCODE = 'VG001';
-    END IF;
+    waits_for_standby := valgnatt.waits_for_standby(p_require_standby);
+    head := valgnatt.lock_head(p_election, p_version);
     behind := p_chain IS NOT NULL AND (p_chain <> head.chain OR p_hold_chain <> head.hold_chain);
     IF behind THEN
         RETURN;
@@ -218,13 +250,7 @@ BEGIN
 
     append_number := head.appends + 1;
     at := greatest(clock_timestamp(), head.last_at);
-    SELECT e.publish_from, e.released_at INTO publish_from, released_at
-    FROM valgnatt.embargo e WHERE e.election = p_election;
-    IF released_at IS NULL AND at >= publish_from THEN
-        released_at := at;
-        UPDATE valgnatt.embargo e SET released_at = append_v3.at, released_by = append_number
-        WHERE e.election = p_election;
-    END IF;
+    released_at := valgnatt.release(p_election, at, append_number);
     closed := head.closed_at IS NOT NULL;
     accepted := head.accepted;
     chain := head.chain;
@@ -401,26 +427,22 @@ CREATE FUNCTION valgnatt.lock_v1(
     OUT accepted bigint, OUT chain bytea, OUT hold_lines bigint, OUT hold_chain bytea
 ) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    version bigint;
+    head valgnatt.head%ROWTYPE;
 BEGIN
     PERFORM set_config('idle_in_transaction_session_timeout', p_idle_ms::text, true);
-    SELECT h.version, h.accepted, h.chain, h.hold_lines, h.hold_chain
-    INTO version, lock_v1.accepted, lock_v1.chain, lock_v1.hold_lines, lock_v1.hold_chain
-    FROM valgnatt.head h WHERE h.election = p_election FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no such election' USING ERRCODE = 'VG002';
-    END IF;
-    IF version <> p_version THEN
-        RAISE EXCEPTION 'checked against version %, the election is at %', p_version, version USING ERRCODE = 'VG001';
-    END IF;
+    head := valgnatt.lock_head(p_election, p_version);
+    accepted := head.accepted;
+    chain := head.chain;
+    hold_lines := head.hold_lines;
+    hold_chain := head.hold_chain;
 END $$;
 
 -- Decide on held reports: all or none, in the order given, in one commit. An append in every other respect.
 --
 -- `p_release` says whether they are released or rejected. A decision names a held report by unit, revision and digest.
 -- If that was superseded by a held revision with the same counts, the decision applies to the latter, at most 200
--- revisions further in all; beyond that, it is superseded. What was decided in
--- the same way before keeps its first answer.
+-- revisions further in all; beyond that, it is superseded. A report that was decided in the same way before keeps its
+-- first answer.
 --
 -- Returns arrays by the place of the report: `codes` (null: decided as requested; otherwise superseded,
 -- decided_otherwise, not_held or revision_conflict, and then nothing was decided), and its revision, state, sequence and
@@ -452,7 +474,6 @@ CREATE FUNCTION valgnatt.decide_v1(
 <<here>>
 DECLARE
     head valgnatt.head%ROWTYPE;
-    publish_from timestamptz;
     decision text := CASE WHEN p_release THEN 'released' ELSE 'rejected' END;
     hold valgnatt.hold%ROWTYPE;
     next_hold valgnatt.hold%ROWTYPE;
@@ -461,28 +482,12 @@ DECLARE
     hold_lines bigint;
     refused boolean := false;
 BEGIN
-    waits_for_standby := current_setting('synchronous_standby_names') <> '';
-    IF p_require_standby AND NOT waits_for_standby THEN
-        RAISE EXCEPTION 'the server waits for no synchronous standby' USING ERRCODE = 'VG004';
-    END IF;
-    SELECT * INTO head FROM valgnatt.head h WHERE h.election = p_election FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no such election' USING ERRCODE = 'VG002';
-    END IF;
-    IF head.version <> p_version THEN
-        RAISE EXCEPTION 'checked against version %, the election is at %', p_version, head.version
-            USING ERRCODE = 'VG001';
-    END IF;
+    waits_for_standby := valgnatt.waits_for_standby(p_require_standby);
+    head := valgnatt.lock_head(p_election, p_version);
 
     append_number := head.appends + 1;
     at := greatest(clock_timestamp(), head.last_at);
-    SELECT e.publish_from, e.released_at INTO publish_from, released_at
-    FROM valgnatt.embargo e WHERE e.election = p_election;
-    IF released_at IS NULL AND at >= publish_from THEN
-        released_at := at;
-        UPDATE valgnatt.embargo e SET released_at = decide_v1.at, released_by = append_number
-        WHERE e.election = p_election;
-    END IF;
+    released_at := valgnatt.release(p_election, at, append_number);
     accepted := head.accepted;
     hold_lines := head.hold_lines;
     codes := array_fill(NULL::text, ARRAY[cardinality(p_units)]);
@@ -575,19 +580,10 @@ CREATE FUNCTION valgnatt.set_rules_v1(
     p_election integer, p_version bigint, p_document text, p_token bigint, p_require_standby boolean
 ) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    version bigint;
     changed boolean;
 BEGIN
-    IF p_require_standby AND current_setting('synchronous_standby_names') = '' THEN
-        RAISE EXCEPTION 'the server waits for no synchronous standby' USING ERRCODE = 'VG004';
-    END IF;
-    SELECT h.version INTO version FROM valgnatt.head h WHERE h.election = p_election FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no such election' USING ERRCODE = 'VG002';
-    END IF;
-    IF version <> p_version THEN
-        RAISE EXCEPTION 'checked against version %, the election is at %', p_version, version USING ERRCODE = 'VG001';
-    END IF;
+    PERFORM valgnatt.waits_for_standby(p_require_standby);
+    PERFORM valgnatt.lock_head(p_election, p_version);
     changed := p_document IS DISTINCT FROM (
         SELECT r.document FROM valgnatt.rules r WHERE r.election = p_election ORDER BY r.key DESC LIMIT 1);
     IF changed THEN
