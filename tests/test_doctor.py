@@ -36,7 +36,8 @@ from gateway.doctor.findings import Finding
 from gateway.doctor.gather import read_certificate
 from gateway.doctor.machine import files_wanted, names_host
 from gateway.election.registry import read_registry
-from gateway.journal.administration import OpenHold, TokenSummary, administration
+from gateway.journal.administration import administration
+from gateway.journal.election_reads import OpenHold, TokenSummary
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.feed_login import (
     LARGE_OBJECTS,

@@ -11,7 +11,7 @@ from gateway.election.lookalikes import name_skeleton, shown
 from gateway.election.registry import Area, Party, Registry
 from gateway.election.validation import Scope
 from gateway.humanize import counted, duration
-from gateway.journal.administration import TokenSummary
+from gateway.journal.election_reads import TokenSummary
 
 OVER_S = 7 * 86_400.0
 """Seconds after its release until an open election is reported as forgotten."""

@@ -9,7 +9,7 @@ import msgspec
 from gateway.config import Config
 from gateway.election.registry import Registry
 from gateway.election.rules.policy import Policy
-from gateway.journal.administration import OpenHold, TokenSummary
+from gateway.journal.election_reads import OpenHold, TokenSummary
 from gateway.journal.feed_login import FeedLogin
 
 

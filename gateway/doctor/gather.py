@@ -28,9 +28,10 @@ from gateway.doctor.facts import (
     Standby,
 )
 from gateway.errors import GatewayError
-from gateway.journal.administration import RulesState, administration
+from gateway.journal.administration import administration
 from gateway.journal.connection import connect
 from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.election_reads import RulesState
 from gateway.journal.embedded import find
 from gateway.journal.feed_login import FeedLogin, read_feed_login
 from gateway.journal.session import Connection

@@ -6,7 +6,7 @@ from datetime import datetime
 from gateway.doctor.facts import Election
 from gateway.doctor.findings import Finding, error, ok, some, warning
 from gateway.humanize import counted, duration
-from gateway.journal.administration import OpenHold
+from gateway.journal.election_reads import OpenHold
 
 SOON_S = 1800.0
 """Seconds before the end of the embargo from which on open holds are named."""
