@@ -24,7 +24,7 @@ from gateway.journal.decisions import (
     New,
     Stale,
 )
-from gateway.journal.news import LINES, SOME_REPORTS, News
+from gateway.journal.continuation import LINES, SOME_REPORTS, Continuation
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 SETTLED_S = 2.0
@@ -123,19 +123,19 @@ async def locked_head(connection: Connection) -> AsyncIterator[None]:
 
 
 class LockedAppend:
-    """An append of a process that has the head lock; `news` is what it did not know before."""
+    """An append under the head lock; `continuation` is what the process had not read before."""
 
     def __init__(
         self,
         connection: Connection,
         election: int,
         version: int,
-        news: News,
+        continuation: Continuation,
         announce: Callable[[int, Appended], None],
         *,
         require_standby: bool,
     ) -> None:
-        self.news = news
+        self.continuation = continuation
         self._connection = connection
         self._election = election
         self._version = version

@@ -1,7 +1,7 @@
 """PURE: what one push process knows of an election for its rules: current reports, newest revisions, open holds.
 
 It is a copy of what the journal has up to some position of the record and some line of the list of holds. A batch is
-judged between `begin` and `keep` (it is committed) or `roll_back` (it is not, or nobody knows).
+judged between `begin` and `keep` (it is committed) or `roll_back` (it is not, or that is unknown).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
 from gateway.journal.cpu_clock import CpuClock
 from gateway.journal.decisions import Appended, Ends, Finding, Held, New
-from gateway.journal.news import News
+from gateway.journal.continuation import Continuation
 
 SHARE = 5
 """A token has at most one in SHARE of the open holds of an election, and at least one."""
@@ -61,25 +61,25 @@ class Evaluator:
         self._open_before: dict[str, int] = {}
         self._predicted: list[bool | None] = []
 
-    def follow(self, news: News) -> None:
-        """Take over what other processes placed, held and decided; it must follow."""
-        assert news.follows
+    def follow(self, continuation: Continuation) -> None:
+        """Apply what other processes placed, held and decided; it must follow."""
+        assert continuation.follows
         ends = self.ends
-        for placed in news.reports:
+        for placed in continuation.reports:
             report = decode_stored(placed.body)
             self._current.place(report)
             self._note_revision(report.unit, report.revision)
-        for line in news.lines:
+        for line in continuation.lines:
             if line.state == "held":
                 self._hold(line.unit, line.token)
                 self._note_revision(line.unit, line.revision)
             else:
                 self._end_hold(line.unit)
         self.ends = Ends(
-            ends.accepted + len(news.reports),
-            news.reports[-1].chain if news.reports else ends.chain,
-            ends.hold_lines + len(news.lines),
-            news.lines[-1].chain if news.lines else ends.hold_chain,
+            ends.accepted + len(continuation.reports),
+            continuation.reports[-1].chain if continuation.reports else ends.chain,
+            ends.hold_lines + len(continuation.lines),
+            continuation.lines[-1].chain if continuation.lines else ends.hold_chain,
         )
 
     def holding(self, report: Report, policy: Policy) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ class Evaluator:
         return self.ends.accepted == self._current.position
 
     def roll_back(self) -> None:
-        """The batch is not committed, or nobody knows whether it is."""
+        """The batch is not committed, or that is unknown."""
         self._current.roll_back()
         for unit, revision in self._newest_before.items():
             if revision:

@@ -23,7 +23,7 @@ from gateway.journal.cpu_clock import CpuClock
 from gateway.journal.decisions import Appended, Ends, Evaluated, Finding
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.evaluator import Evaluator, Judged
-from gateway.journal.news import News
+from gateway.journal.continuation import Continuation
 
 log = structlog.get_logger()
 
@@ -43,9 +43,9 @@ class Judgeable(Protocol):
 
 
 class LockedJournal(Protocol):
-    """The head lock of an election, and what is new."""
+    """The head lock of an election, and what was not known before."""
 
-    news: News
+    continuation: Continuation
 
     async def append(
         self, reports: Sequence[ValidReport], received: Sequence[datetime], evaluated: Evaluated
@@ -72,8 +72,8 @@ class Journal(Protocol):
     def locked(self, election: int, version: int, known: Ends) -> AbstractAsyncContextManager[LockedJournal]:
         """Lock the head. Without an append, nothing is changed. Raises as `append`."""
 
-    async def news(self, election: int, known: Ends) -> News:
-        """Return what follows `known`, a part of it if it is much. Raises JournalUnavailable."""
+    async def continuation(self, election: int, known: Ends) -> Continuation:
+        """Return what follows `known`, or the first part if that is too much. Raises JournalUnavailable."""
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """Return, for each unit and revision, the placed report with the next lower revision.
@@ -154,12 +154,12 @@ class JudgedAppends:
     async def catch_up(self, election: ElectionVersion) -> None:
         """Read what is new without taking the lock, in slices. Raises JournalUnavailable."""
         while (evaluator := self._evaluator_of(election)) is not None:
-            news = await self._journal.news(election.key, evaluator.ends)
-            if not news.follows:
+            continuation = await self._journal.continuation(election.key, evaluator.ends)
+            if not continuation.follows:
                 self._discard("the record is not a continuation of what was known")
                 continue
-            evaluator.follow(news)
-            if news.complete:
+            evaluator.follow(continuation)
+            if continuation.complete:
                 return
             await self._pause()
             await asyncio.sleep(0)
@@ -188,11 +188,11 @@ class JudgedAppends:
         self, election: ElectionVersion, evaluator: Evaluator, batch: Sequence[Judgeable]
     ) -> tuple[Appended, Sequence[Finding | None]]:
         async with self._journal.locked(election.key, election.version, evaluator.ends) as locked:
-            news = locked.news
-            if not news.follows or not news.complete:
+            continuation = locked.continuation
+            if not continuation.follows or not continuation.complete:
                 raise Behind("too much is new to read it under the lock")
-            self._lock_first = LOCK_FIRST if news.reports or news.lines else self._lock_first - 1
-            evaluator.follow(news)
+            self._lock_first = LOCK_FIRST if continuation.reports or continuation.lines else self._lock_first - 1
+            evaluator.follow(continuation)
             return await self._append_judged(election, evaluator, batch, locked.append)
 
     async def _append_judged(

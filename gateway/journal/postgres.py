@@ -24,7 +24,7 @@ from gateway.journal.connection import acquired
 from gateway.journal.db_errors import VERSION_CHANGED, translate_db_errors
 from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.holds import HoldJournal
-from gateway.journal.news import LOCKED_BYTES, News, read_ends, read_news
+from gateway.journal.continuation import LOCKED_BYTES, Continuation, read_ends, read_continuation
 from gateway.journal.session import Connection
 
 log = structlog.get_logger()
@@ -143,19 +143,19 @@ class PostgresJournal(HoldJournal):
             async with acquired(self._pool) as connection, locked_head(connection):
                 row = await connection.fetchrow(LOCK, election, version, LOCK_IDLE_MS)
                 assert row is not None
-                news = await read_news(connection, election, known, Ends(*row), LOCKED_BYTES)
+                continuation = await read_continuation(connection, election, known, Ends(*row), LOCKED_BYTES)
                 yield LockedAppend(
-                    connection, election, version, news, self._announce, require_standby=self._require_standby
+                    connection, election, version, continuation, self._announce, require_standby=self._require_standby
                 )
 
-    async def news(self, election: int, known: Ends) -> News:
-        """See `Journal.news`."""
+    async def continuation(self, election: int, known: Ends) -> Continuation:
+        """See `Journal.continuation`."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
                 ends = await read_ends(connection, election)
                 if ends is None:
                     raise ElectionUnknown(f"no election with key {election}")
-                return await read_news(connection, election, known, ends)
+                return await read_continuation(connection, election, known, ends)
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""

@@ -12,7 +12,7 @@ from gateway.errors import ElectionUnknown
 from gateway.journal.appending import Behind
 from gateway.journal.db_errors import Unstorable, VersionChanged
 from gateway.journal.decisions import Appended, Closed, Conflict, Decision, Ends, Evaluated, Known, New, Stale
-from gateway.journal.news import News, Placed
+from gateway.journal.continuation import Continuation, Placed
 from tests.journal.makers import PASSED
 
 
@@ -96,11 +96,11 @@ class MemoryJournal:
         """Return the committed report with this unit and revision, if there is one."""
         return next((each for each in self.record if (each.unit, each.revision) == (unit, revision)), None)
 
-    async def news(self, election: int, known: Ends) -> News:
-        """See `Journal.news`."""
+    async def continuation(self, election: int, known: Ends) -> Continuation:
+        """See `Journal.continuation`."""
         placed = [Placed(each.body, each.chain) for each in self.record[known.accepted :]]
         before = self.record[known.accepted - 1].chain if known.accepted else CHAIN_START
-        return News(placed, (), before == known.chain, True, self.ends)
+        return Continuation(placed, (), before == known.chain, True, self.ends)
 
     @property
     def ends(self) -> Ends:
@@ -110,7 +110,7 @@ class MemoryJournal:
     @asynccontextmanager
     async def locked(self, election: int, version: int, known: Ends) -> AsyncIterator["MemoryLock"]:
         """See `Journal.locked`; nothing else can append meanwhile."""
-        yield MemoryLock(self, election, version, await self.news(election, known))
+        yield MemoryLock(self, election, version, await self.continuation(election, known))
 
     async def append(
         self,
@@ -185,8 +185,8 @@ class MemoryJournal:
 class MemoryLock:
     """The head lock of a journal in memory."""
 
-    def __init__(self, journal: MemoryJournal, election: int, version: int, news: News) -> None:
-        self.news = news
+    def __init__(self, journal: MemoryJournal, election: int, version: int, continuation: Continuation) -> None:
+        self.continuation = continuation
         self._journal = journal
         self._election = election
         self._version = version

@@ -352,7 +352,7 @@ async def test_an_append_whose_wait_for_the_standby_is_cancelled_has_no_receipt(
 
 async def _append_locked(journal: PostgresJournal, key: int) -> object:
     async with journal.locked(key, 1, START) as lock:
-        found = Evaluated(lock.news.ends.chain, lock.news.ends.hold_chain, [1], [None])
+        found = Evaluated(lock.continuation.ends.chain, lock.continuation.ends.hold_chain, [1], [None])
         return await lock.append([a_report()], [datetime.now(UTC)], found)
 
 

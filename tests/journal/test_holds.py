@@ -258,7 +258,7 @@ async def test_a_process_that_starts_reads_the_record_in_slices(
     acts: Administration, owner: Connection, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It knows current reports, newest revisions and open holds before its first append; the embargo ends meanwhile."""
-    monkeypatch.setattr("gateway.journal.news.NEWS_MAX", 3)
+    monkeypatch.setattr("gateway.journal.continuation.CONTINUATION_MAX", 3)
     election = await an_election(
         acts, rules(odd_time={"do": "hold"}, duplicate_elsewhere={"do": "hold", "ballots": 100}, most_open=2)
     )
@@ -279,7 +279,7 @@ async def test_the_end_of_an_embargo_does_not_wait_until_the_record_is_read(
     acts: Administration, owner: Connection, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a process that was started reads a long record for its rules, it makes the append that ends the embargo."""
-    monkeypatch.setattr("gateway.journal.news.NEWS_MAX", 2)
+    monkeypatch.setattr("gateway.journal.continuation.CONTINUATION_MAX", 2)
     later = await owner.fetchval("SELECT clock_timestamp() + $1::interval", FAR)
     election = await an_election(acts, publish_from=later.isoformat())
     async with processes(database.url, election) as (first,):
@@ -287,14 +287,14 @@ async def test_the_end_of_an_embargo_does_not_wait_until_the_record_is_read(
         await first.push(*(a_report(unit) for unit in UNITS))
     await owner.execute("UPDATE embargo SET publish_from = clock_timestamp() WHERE election = $1", key)
     reading = asyncio.Event()
-    news = PostgresJournal.news
+    continuation = PostgresJournal.continuation
 
-    async def slow_news(self: PostgresJournal, election: int, known: Any) -> Any:
+    async def slow_continuation(self: PostgresJournal, election: int, known: Any) -> Any:
         if known.accepted > 4:
             await reading.wait()
-        return await news(self, election, known)
+        return await continuation(self, election, known)
 
-    monkeypatch.setattr(PostgresJournal, "news", slow_news)
+    monkeypatch.setattr(PostgresJournal, "continuation", slow_continuation)
     async with processes(database.url, election) as (second,):
         second.writer.request_append()
 
@@ -337,7 +337,7 @@ async def test_a_process_that_ends_with_the_lock_loses_nothing_and_delays_others
 
         async def stall() -> None:
             async with stalled.locked(version.key, version.version, START) as lock:
-                assert [each.body for each in lock.news.reports] == [a_report("a-1").body]
+                assert [each.body for each in lock.continuation.reports] == [a_report("a-1").body]
                 (receipt,) = await process.push(a_report("a-2"))
                 assert receipt.sequence == 2
                 await lock.append([a_report("a-3")], [receipt.accepted_at], NOTHING_FOUND)
@@ -362,7 +362,7 @@ async def test_under_the_lock_no_statement_is_prepared_and_few_reports_are_read_
         version = process.version
         await process.push(*reports)
         async with PostgresJournal(pool).locked(version.key, version.version, START) as lock:
-            assert [each.body for each in lock.news.reports] == [each.body for each in reports]
+            assert [each.body for each in lock.continuation.reports] == [each.body for each in reports]
             rows = await lock._connection.fetch(
                 "SELECT statement, prepare_time < now() AS before FROM pg_prepared_statements"
             )
@@ -375,7 +375,7 @@ async def test_a_change_of_the_election_while_the_record_is_read_ends_no_writer(
     acts: Administration, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The append that was requested is made at the new version."""
-    monkeypatch.setattr("gateway.journal.news.NEWS_MAX", 2)
+    monkeypatch.setattr("gateway.journal.continuation.CONTINUATION_MAX", 2)
     election = await an_election(acts)
     async with processes(database.url, election, 2) as (one, two):
         await two.push(a_report())

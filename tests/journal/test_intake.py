@@ -24,7 +24,7 @@ from gateway.errors import (
 from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, Socket, require_sender
-from gateway.journal.news import News
+from gateway.journal.continuation import Continuation
 from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow
 from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics
@@ -67,9 +67,9 @@ class OneElection(PostgresJournal):
         """See `PostgresJournal`."""
         return await self.memory.append(election, version, reports, received, evaluated)
 
-    async def news(self, election: int, known: Ends) -> News:
+    async def continuation(self, election: int, known: Ends) -> Continuation:
         """See `PostgresJournal`."""
-        return await self.memory.news(election, known)
+        return await self.memory.continuation(election, known)
 
     async def predecessors(self, election: int, reports: list[tuple[str, int]]) -> list[bytes | None]:
         """See `PostgresJournal`."""

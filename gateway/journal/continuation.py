@@ -8,7 +8,7 @@ import msgspec
 from gateway.journal.decisions import Ends
 from gateway.journal.session import Connection
 
-NEWS_MAX = 500
+CONTINUATION_MAX = 500
 """Reports that are read at once."""
 AT_ONCE_MAX = 64
 """Reports that are read at once under the head lock."""
@@ -53,8 +53,8 @@ class HoldLine(msgspec.Struct, frozen=True, gc=False):
     chain: bytes
 
 
-class News(msgspec.Struct, frozen=True):
-    """What follows some position in the record and some line of the list of holds, both in order."""
+class Continuation(msgspec.Struct, frozen=True):
+    """Reports after a position in the record, and lines after one of the list of holds, both in order."""
 
     reports: Sequence[Placed]
     lines: Sequence[HoldLine]
@@ -74,17 +74,17 @@ async def read_ends(connection: Connection, election: int) -> Ends | None:
     return Ends(*row) if row is not None else None
 
 
-async def read_news(
+async def read_continuation(
     connection: Connection, election: int, known: Ends, ends: Ends, bytes_max: int | None = None
-) -> News:
-    """Return what lies between two ends, NEWS_MAX reports and as many lines at most.
+) -> Continuation:
+    """Return what is between two ends, CONTINUATION_MAX reports and as many lines at most.
 
     Reports are read `bytes_max` at a time, if that is given.
     """
     reports: list[asyncpg.Record] = []
     lines: Sequence[asyncpg.Record] = ()
     if ends.accepted > known.accepted:
-        first, last = known.accepted, min(ends.accepted, known.accepted + NEWS_MAX)
+        first, last = known.accepted, min(ends.accepted, known.accepted + CONTINUATION_MAX)
         if bytes_max is None:
             reports += await connection.fetch(REPORTS, election, first, last)
         else:
@@ -99,7 +99,7 @@ async def read_news(
             LINES,
             election,
             known.hold_lines,
-            min(ends.hold_lines, known.hold_lines + NEWS_MAX),
+            min(ends.hold_lines, known.hold_lines + CONTINUATION_MAX),
         )
     placed, record_follows = _after(
         reports, "sequence", known.accepted, known.chain, ends.accepted, ends.chain
@@ -107,7 +107,7 @@ async def read_news(
     listed, list_follows = _after(
         lines, "number", known.hold_lines, known.hold_chain, ends.hold_lines, ends.hold_chain
     )
-    return News(
+    return Continuation(
         [Placed(row["body"], row["chain"]) for row in placed],
         [HoldLine(*tuple(row)[:5]) for row in listed],
         record_follows and list_follows,
