@@ -18,7 +18,7 @@ HoldConflictCode = Literal["superseded", "decided_otherwise", "not_held", "revis
 
 
 class HoldNotice(msgspec.Struct, frozen=True, gc=False):
-    """What the sender of a held report learns: no evidence, which may be embargoed figures of others."""
+    """A hold as the sender of the report sees it: without evidence, which may be embargoed figures of others."""
 
     state: HoldState
     since: datetime

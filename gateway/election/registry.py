@@ -1,7 +1,7 @@
 """The registry: what is fixed before reports arrive, that is the election, its tree of areas and its parties.
 
 `read_registry` reads a registry document (`election-registry/1`) completely or not at all, and reports every problem
-with its JSON path. Knows nothing about reports.
+with its JSON path. Independent of reports.
 """
 
 import itertools
@@ -51,7 +51,7 @@ class Party(msgspec.Struct, frozen=True):
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """What the party is called in every language."""
+        """The names of the party in every language."""
         return tuple(dict.fromkeys((self.name, *self.names.values())))
 
 
@@ -82,7 +82,7 @@ class Area(msgspec.Struct, frozen=True):
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """Everything that the area is called, in every language: what people may search for."""
+        """All names of the area, in every language: what people may search for."""
         return all_names(self.name, self.names)
 
     @property

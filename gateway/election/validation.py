@@ -4,7 +4,7 @@ The rules are implemented twice. `Validator.check` uses a typed decoder and acce
 microseconds. Only a report that fails there is read again, slowly, to report all violations with their JSON paths
 (`violations`). A property test shows that both agree on every input.
 
-Knows nothing about earlier reports: the journal decides whether a revision is stale.
+Independent of earlier reports: the journal decides whether a revision is stale.
 """
 
 from collections.abc import Iterator, Mapping

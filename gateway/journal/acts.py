@@ -1,8 +1,7 @@
 """How an administrative act is performed.
 
 Each act takes the head lock of its election, as an append does, increments the election's version and is recorded with
-its time and author. So no report is accepted under rules that have already changed. Knows nothing of which acts there
-are.
+its time and author. So no report is accepted under rules that have already changed. Independent of what the acts do.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What an append decides on each report, and what the writer states about the batch that it appends."""
+"""What an append decides on each report, and what it is given of the findings of the rules."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -111,7 +111,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Evaluated(msgspec.Struct, frozen=True):
-    """What the rules found about a batch, and how far they knew the record and the list of holds."""
+    """What the rules found about a batch, and the chains up to which they knew the record and the list of holds."""
 
     chain: bytes
     hold_chain: bytes

@@ -1,4 +1,4 @@
-"""What the metrics of push processes say of holds: the open ones, and how many began and ended.
+"""The holds in the metrics of push processes: the open ones, and how many began and ended.
 
 The list of holds is read once, and then only its new lines, so a collection costs the same however long it is.
 """

@@ -1,8 +1,8 @@
 """Appends of one election whose rules see every report that was placed before.
 
-The first attempt judges a batch with what this process knows; the journal appends it only if that is everything. If it
-is not, the second attempt takes the head lock first, and reads what is new under it. While other processes place
-reports too, the lock is taken first at once.
+The first attempt judges a batch with what this process has read; the journal appends it only if that is everything. If
+it is not, the second attempt takes the head lock first, and reads the rest under it. While other processes place
+reports too, the first attempt does so already.
 """
 
 import asyncio
@@ -28,7 +28,8 @@ from gateway.journal.continuation import Continuation
 log = structlog.get_logger()
 
 LOCK_FIRST = 16
-"""Appends that take the lock first after another process has placed something; each further find renews that."""
+"""How many appends take the lock first after one found something of another process; each that finds more starts
+the count again."""
 SLICE_S = 0.002
 """After how many seconds of CPU time other work gets a turn while reports are judged."""
 ATTEMPTS = 5
@@ -87,7 +88,7 @@ Append = Callable[[Sequence[ValidReport], Sequence[datetime], Evaluated], Awaita
 
 
 class RuleMetrics(Protocol):
-    """What is counted about rules."""
+    """The metrics of rules."""
 
     def judged(self, reports: int, seconds: float) -> None:
         """Count reports that were judged in `seconds` of CPU time."""
@@ -190,7 +191,7 @@ class JudgedAppends:
         async with self._journal.locked(election.key, election.version, evaluator.ends) as locked:
             continuation = locked.continuation
             if not continuation.follows or not continuation.complete:
-                raise Behind("too much is new to read it under the lock")
+                raise Behind("there is too much to read under the lock")
             self._lock_first = LOCK_FIRST if continuation.reports or continuation.lines else self._lock_first - 1
             evaluator.follow(continuation)
             return await self._append_judged(election, evaluator, batch, locked.append)

@@ -1,4 +1,4 @@
-"""Metrics of rules and held reports, which only push processes have: feeds learn nothing of holds under embargo."""
+"""Metrics of rules and held reports, which only push processes have: feeds see no holds under embargo."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -72,7 +72,7 @@ class Hold(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AreaNames(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an area is called."""
+    """The names of an area."""
 
     name: str
     names: dict[str, str] = msgspec.field(default_factory=dict)

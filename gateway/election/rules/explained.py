@@ -16,7 +16,7 @@ class ExplainedSteps:
     """Explains falls at once, from the reports placed so far; part of `CurrentReports`, with the same growths.
 
     Of each municipality, only changes are kept that were counted in the last hour before its newest report, since no
-    others can be the other half of a move. They are looked at when a large fall arrives, which is rare.
+    others can be the other half of a move. They are read when a large fall arrives, which is rare.
     """
 
     def __init__(self, registry: Registry, growths: Growths) -> None:

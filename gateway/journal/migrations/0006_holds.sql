@@ -182,7 +182,7 @@ END $$;
 -- Append a batch of one election: decide each report in the order given, place or hold what is new, and answer.
 --
 -- As append_v2, and also: `p_chain` and `p_hold_chain` are the ends of the record and of the list of holds as they were
--- known when the rules were evaluated (null: no rule was, all are off). If they are others now, `behind` is true and
+-- known when the rules were evaluated (null: none was, since all are off). If they differ now, `behind` is true and
 -- nothing was changed.
 -- `p_rules` has, by the place of the report, the rules that fired and their evidence (JSON) if the report is to be held,
 -- and null if it is to be placed; `p_codes` (JSON) the codes of those that hold it; `p_warnings` (JSON) those that warn.

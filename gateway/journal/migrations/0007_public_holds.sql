@@ -1,8 +1,8 @@
 -- What feeds may show of holds: the list of holds, and in the record since when and by which rules a report was held.
 --
--- Like everything else of an election, nothing of it before the end of the embargo, which is looked at first; and after
--- it only as far as the synchronous standby has it. The functions before this version remain, for the feed processes of
--- that version while the gateways of an installation are replaced; what they return is the same as before.
+-- Like everything else of an election, none of it is shown before the end of the embargo, which is checked first, and
+-- later only as far as the synchronous standby has it. The earlier functions remain for feed processes of the version
+-- before, while the gateways of an installation are replaced; their results are the same as before.
 
 -- As `shown`, and also: how many lines of the list of holds may be shown, and the chain through them.
 CREATE FUNCTION valgnatt.shown_v2(
