@@ -129,15 +129,15 @@ def find_violations(
 ) -> Iterator[Violation]:
     """Return the violations of a report that was read exactly; without a registry, all that do not depend on one."""
     if not isinstance(report, _Members):
-        yield Violation("wrong_type", "$", f"expected an object, not {_abbreviated(report)}")
+        yield Violation("wrong_type", "$", f"expected an object, not {abbreviated(report)}")
         return
     yield from _object(report, "$", _REQUIRED, _MEMBERS)
     unit = report.get("unit")
     yield from _member(report, "unit", lambda value: _unit(value, registry))
     yield from _member(report, "revision", lambda value: _revision(value, ceiling))
     yield from _member(report, "counted_at", _time)
-    yield from _member(report, "status", lambda value: _one_of(value, STATUSES, "status"))
-    yield from _member(report, "reason", lambda value: _one_of(value, REASONS, "reason"))
+    yield from _member(report, "status", lambda value: one_of(value, STATUSES, "status"))
+    yield from _member(report, "reason", lambda value: one_of(value, REASONS, "reason"))
     if "counts" in report:
         area = registry.units.get(unit) if registry is not None and isinstance(unit, str) else None
         yield from _categories(report["counts"], registry, area)
@@ -151,13 +151,14 @@ def _object(
             yield Violation("missing_member", f"{path}.{name}", "the member is required")
     for name in value:
         if name not in known:
-            yield Violation("unknown_member", _member_path(path, name), "unknown member of this object")
-    yield from _repeated(value, path)
+            yield Violation("unknown_member", member_path(path, name), "unknown member of this object")
+    yield from repeated(value, path)
 
 
-def _repeated(value: _Members, path: str) -> Iterator[Violation]:
+def repeated(value: _Members, path: str) -> Iterator[Violation]:
+    """Yield the members that are repeated in an object that was read exactly."""
     for name in value.repeated:
-        yield Violation("repeated_member", _member_path(path, name), "the member is repeated")
+        yield Violation("repeated_member", member_path(path, name), "the member is repeated")
 
 
 def _member(
@@ -177,7 +178,7 @@ def _null(value: object) -> tuple[str, str] | None:
 
 def _unit(value: object, registry: Registry | None) -> tuple[str, str] | None:
     if isinstance(value, _RawNumber) or not isinstance(value, str):
-        return "wrong_type", f"expected a string, not {_abbreviated(value)}"
+        return "wrong_type", f"expected a string, not {abbreviated(value)}"
     if registry is None or value in registry.units:
         return None
     if value in registry.by_id:
@@ -187,7 +188,7 @@ def _unit(value: object, registry: Registry | None) -> tuple[str, str] | None:
         )
     return (
         "unknown_unit",
-        f"{_abbreviated(value)} is not in the registry{registered_form(value, registry.by_id)}",
+        f"{abbreviated(value)} is not in the registry{registered_form(value, registry.by_id)}",
     )
 
 
@@ -201,34 +202,35 @@ def _revision(value: object, ceiling: int) -> tuple[str, str] | None:
         )
     if type(value) is int or isinstance(value, _HugeInteger):
         return "revision_out_of_range", f"expected 1 to {COUNT_MAX}, not {value}"
-    return "wrong_type", f"expected an integer, not {_abbreviated(value)}"
+    return "wrong_type", f"expected an integer, not {abbreviated(value)}"
 
 
 def _time(value: object) -> tuple[str, str] | None:
     if isinstance(value, _RawNumber) or not isinstance(value, str):
-        return "wrong_type", f"expected a string, not {_abbreviated(value)}"
+        return "wrong_type", f"expected a string, not {abbreviated(value)}"
     try:
         read_time(value)
     except ValueError as error:
         code = "time_without_offset" if isinstance(error, NoOffset) else "not_a_time"
-        return code, f"expected an RFC 3339 time with an offset, not {_abbreviated(value)}"
+        return code, f"expected an RFC 3339 time with an offset, not {abbreviated(value)}"
     return None
 
 
-def _one_of(value: object, known: tuple[str, ...], what: str) -> tuple[str, str] | None:
+def one_of(value: object, known: tuple[str, ...], what: str) -> tuple[str, str] | None:
+    """Return code and detail if a value that was read exactly is not one of the known ones."""
     if isinstance(value, str) and not isinstance(value, _RawNumber) and value in known:
         return None
-    return f"unknown_{what}", f"{_abbreviated(value)} is not one of {', '.join(known)}"
+    return f"unknown_{what}", f"{abbreviated(value)} is not one of {', '.join(known)}"
 
 
 def _categories(value: object, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
     if not isinstance(value, _Members):
-        code, detail = _null(value) or ("wrong_type", f"expected an object, not {_abbreviated(value)}")
+        code, detail = _null(value) or ("wrong_type", f"expected an object, not {abbreviated(value)}")
         yield Violation(code, "$.counts", detail)
         return
-    yield from _repeated(value, "$.counts")
+    yield from repeated(value, "$.counts")
     for category, counts in value.items():
-        path = _member_path("$.counts", category)
+        path = member_path("$.counts", category)
         if registry is not None and category not in registry.categories:
             detail = f"the categories are {', '.join(registry.categories)}"
             detail += registered_form(category, registry.categories)
@@ -238,7 +240,7 @@ def _categories(value: object, registry: Registry | None, unit: Area | None) -> 
 
 def _counts(value: object, path: str, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
     if not isinstance(value, _Members):
-        code, detail = _null(value) or ("wrong_type", f"expected an object, not {_abbreviated(value)}")
+        code, detail = _null(value) or ("wrong_type", f"expected an object, not {abbreviated(value)}")
         yield Violation(code, path, detail)
         return
     yield from _object(value, path, _COUNTS_REQUIRED, _COUNTS_MEMBERS)
@@ -248,7 +250,7 @@ def _counts(value: object, path: str, registry: Registry | None, unit: Area | No
     votes = value.get("votes")
     if not isinstance(votes, _Members):
         if "votes" in value:
-            code, detail = _null(votes) or ("wrong_type", f"expected an object, not {_abbreviated(votes)}")
+            code, detail = _null(votes) or ("wrong_type", f"expected an object, not {abbreviated(votes)}")
             yield Violation(code, f"{path}.votes", detail)
         return
     yield from _votes(votes, f"{path}.votes", registry, unit)
@@ -256,9 +258,9 @@ def _counts(value: object, path: str, registry: Registry | None, unit: Area | No
 
 
 def _votes(votes: _Members, path: str, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
-    yield from _repeated(votes, path)
+    yield from repeated(votes, path)
     for party, count in votes.items():
-        at = _member_path(path, party)
+        at = member_path(path, party)
         if registry is None:
             pass
         elif party not in registry.root.ballot and party not in registry.party_codes:
@@ -288,18 +290,18 @@ def _count(value: object, path: str) -> Iterator[Violation]:
     if type(value) is int or isinstance(value, _HugeInteger):
         yield Violation("count_out_of_range", path, f"expected 0 to {COUNT_MAX}, not {value}")
         return
-    code, detail = _null(value) or ("not_a_count", f"expected an integer, not {_abbreviated(value)}")
+    code, detail = _null(value) or ("not_a_count", f"expected an integer, not {abbreviated(value)}")
     yield Violation(code, path, detail)
 
 
-def _member_path(path: str, name: str) -> str:
+def member_path(path: str, name: str) -> str:
     """Return the JSON path of a member; its name is quoted and truncated if necessary (RFC 9535)."""
     if len(name) <= 64 and _SIMPLE_NAME.fullmatch(name):
         return f"{path}.{name}"
     return f"{path}[{json.dumps(name[:64], ensure_ascii=False)}]"
 
 
-def _abbreviated(value: object) -> str:
+def abbreviated(value: object) -> str:
     """Return a value as a short text for a message."""
     if isinstance(value, _RawNumber):
         return str(value)

@@ -3,7 +3,6 @@
 All violations are reported at once, each with its JSON path.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -13,7 +12,15 @@ import msgspec
 
 from gateway.characters import CONTROL, code_point
 from gateway.election.registry import COUNT_MAX
-from gateway.election.violations import TooManyObjects, capped, read_exactly
+from gateway.election.violations import (
+    TooManyObjects,
+    abbreviated,
+    capped,
+    member_path,
+    one_of,
+    read_exactly,
+    repeated,
+)
 from gateway.election.violations import Violation as BodyViolation
 from gateway.errors import MalformedDocument
 
@@ -37,7 +44,6 @@ REASONS: dict[str, tuple[str, ...]] = {
 _MEMBERS = ("decide", "holds", "reason", "note")
 _HOLD_MEMBERS = ("unit", "revision", "digest")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_SIMPLE_NAME = re.compile(r"\w{1,64}")
 CODES = (
     "missing_member",
     "unknown_member",
@@ -106,7 +112,7 @@ def read_new_rules(body: bytes) -> NewRules | tuple[BodyViolation, ...]:
     except TooManyObjects:
         return (BodyViolation("wrong_type", "$.rules", f"more than {RULES_OBJECTS_MAX} objects"),)
     if not isinstance(exact, dict):
-        return (BodyViolation("wrong_type", "$", f"expected an object, not {_shown(exact)}"),)
+        return (BodyViolation("wrong_type", "$", f"expected an object, not {abbreviated(exact)}"),)
     violations = _object(exact, "$", ("rules",), ("rules",))
     if found := capped(chain(violations, _repeated_below(exact.get("rules"), "$.rules"))):
         return found
@@ -129,9 +135,9 @@ def _require_json(body: bytes) -> Any:
 
 def _repeated_below(value: Any, path: str) -> Iterator[BodyViolation]:
     if isinstance(value, dict):
-        yield from _repeated(value, path)
+        yield from repeated(value, path)
         for name, each in value.items():
-            yield from _repeated_below(each, _path(path, name))
+            yield from _repeated_below(each, member_path(path, name))
 
 
 def _too_many() -> BodyViolation:
@@ -140,7 +146,7 @@ def _too_many() -> BodyViolation:
 
 def _violations(document: Any) -> Iterator[BodyViolation]:
     if not isinstance(document, dict):
-        yield BodyViolation("wrong_type", "$", f"expected an object, not {_shown(document)}")
+        yield BodyViolation("wrong_type", "$", f"expected an object, not {abbreviated(document)}")
         return
     yield from _object(document, "$", _MEMBERS, ("decide", "holds", "reason"))
     decide = document.get("decide")
@@ -156,7 +162,7 @@ def _violations(document: Any) -> Iterator[BodyViolation]:
 
 def _holds(holds: Any) -> Iterator[BodyViolation]:
     if not isinstance(holds, list):
-        yield BodyViolation("wrong_type", "$.holds", f"expected an array, not {_shown(holds)}")
+        yield BodyViolation("wrong_type", "$.holds", f"expected an array, not {abbreviated(holds)}")
         return
     if not 1 <= len(holds) <= DECIDED_MAX:
         yield _too_many()
@@ -165,7 +171,7 @@ def _holds(holds: Any) -> Iterator[BodyViolation]:
     for place, each in enumerate(holds):
         path = f"$.holds[{place}]"
         if not isinstance(each, dict):
-            yield BodyViolation("wrong_type", path, f"expected an object, not {_shown(each)}")
+            yield BodyViolation("wrong_type", path, f"expected an object, not {abbreviated(each)}")
             continue
         yield from _object(each, path, _HOLD_MEMBERS, _HOLD_MEMBERS)
         yield from _member(each, path, "unit", _unit)
@@ -185,13 +191,8 @@ def _object(
             yield BodyViolation("missing_member", f"{path}.{name}", "the member is required")
     for name in value:
         if name not in known:
-            yield BodyViolation("unknown_member", _path(path, name), f"the members are {', '.join(known)}")
-    yield from _repeated(value, path)
-
-
-def _repeated(value: Any, path: str) -> Iterator[BodyViolation]:
-    for name in value.repeated:
-        yield BodyViolation("repeated_member", _path(path, name), "the member is repeated")
+            yield BodyViolation("unknown_member", member_path(path, name), f"the members are {', '.join(known)}")
+    yield from repeated(value, path)
 
 
 def _member(
@@ -202,22 +203,16 @@ def _member(
 
 
 def _decide(value: Any) -> Problem:
-    return _one_of(value, tuple(REASONS), "decision")
+    return one_of(value, tuple(REASONS), "decision")
 
 
 def _reason(value: Any, known: tuple[str, ...]) -> Problem:
-    return _one_of(value, known, "reason")
-
-
-def _one_of(value: Any, known: tuple[str, ...], what: str) -> Problem:
-    if type(value) is str and value in known:
-        return None
-    return f"unknown_{what}", f"{_shown(value)} is not one of {', '.join(known)}"
+    return one_of(value, known, "reason")
 
 
 def _unit(value: Any) -> Problem:
     if type(value) is not str:
-        return "wrong_type", f"expected a string, not {_shown(value)}"
+        return "wrong_type", f"expected a string, not {abbreviated(value)}"
     if not 1 <= len(value) <= TEXT_MAX or CONTROL.search(value):
         return "forbidden_character", f"expected 1 to {TEXT_MAX} characters, none of them a control character"
     return None
@@ -225,7 +220,7 @@ def _unit(value: Any) -> Problem:
 
 def _revision(value: Any) -> Problem:
     if type(value) is not int:
-        return "wrong_type", f"expected an integer, not {_shown(value)}"
+        return "wrong_type", f"expected an integer, not {abbreviated(value)}"
     if not 1 <= value <= COUNT_MAX:
         return "revision_out_of_range", f"expected 1 to {COUNT_MAX}, not {value}"
     return None
@@ -234,32 +229,15 @@ def _revision(value: Any) -> Problem:
 def _digest(value: Any) -> Problem:
     if type(value) is str and _DIGEST.fullmatch(value):
         return None
-    return "not_a_digest", f"expected the 64 lowercase hex digits of a SHA-256, not {_shown(value)}"
+    return "not_a_digest", f"expected the 64 lowercase hex digits of a SHA-256, not {abbreviated(value)}"
 
 
 def note_problem(value: Any) -> Problem:
     """Return what is wrong with a note."""
     if type(value) is not str:
-        return "wrong_type", f"expected a string, not {_shown(value)}"
+        return "wrong_type", f"expected a string, not {abbreviated(value)}"
     if len(value) > NOTE_MAX:
         return "text_too_long", f"expected at most {NOTE_MAX} characters, not {len(value)}"
     if found := CONTROL.search(value):
         return "forbidden_character", f"{code_point(found[0])} is not allowed; a note is one line"
     return None
-
-
-def _path(path: str, name: str) -> str:
-    """Return the JSON path of a member, whose name is quoted and truncated if necessary (RFC 9535)."""
-    return f"{path}.{name}" if _SIMPLE_NAME.fullmatch(name) else f"{path}[{json.dumps(name[:64])}]"
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a short text for a message."""
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, list):
-        return "an array"
-    if isinstance(value, str) and type(value) is not str:  # a number that is no integer
-        return str(value)
-    text = json.dumps(value)
-    return text if len(text) <= 42 else text[:40] + "…"
