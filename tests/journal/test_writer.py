@@ -19,6 +19,7 @@ from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
 from gateway.journal import writer as writer_module
 from gateway.journal.administration import Administration
 from gateway.journal.db_errors import VersionChanged
+from gateway.journal.decisions import Ends
 from gateway.journal.elections import Elections, ElectionVersion
 from gateway.journal.judging import Journal
 from gateway.journal.postgres import PostgresJournal
@@ -39,7 +40,7 @@ from tests.journal.makers import (
     a_version,
     refuse_in_postgres,
 )
-from tests.journal.memory import MemoryJournal, StoredReport
+from tests.journal.memory import MemoryJournal, MemoryLock, StoredReport
 
 EVERYBODY = [a_token(sender) for sender in range(1, 5)]
 UNAVAILABLE = JournalUnavailable("no answer")
@@ -456,6 +457,34 @@ async def test_a_lost_answer_is_repaired_by_sending_again(desk: Desk, memory: Me
     assert codes(again) == ["duplicate", "duplicate", "accepted"]
     assert [each.sequence for each in again] == [1, 2, 3]
     assert again[0].accepted_at == memory.record[0].accepted_at
+
+
+class BreakingLock(MemoryJournal):
+    """A journal whose connection breaks once, after a commit under the head lock."""
+
+    breaks = True
+
+    @asynccontextmanager
+    async def locked(self, election: int, version: int, known: Ends) -> AsyncIterator[MemoryLock]:
+        """See `Journal.locked`."""
+        async with super().locked(election, version, known) as lock:
+            yield lock
+        if self.breaks:
+            self.breaks = False
+            raise UNAVAILABLE
+
+
+async def test_a_connection_that_breaks_after_a_commit_under_the_lock_only_loses_the_answer() -> None:
+    """Another process places a report first, so the lock is taken; a report sent again gets its first receipt."""
+    journal = BreakingLock()
+    desk = Desk(journal, a_version(tokens=EVERYBODY))
+    async with working(desk):
+        await desk.push(a_report("a-1"))
+        await journal.append(journal.key, journal.version, [a_report("a-2")], [PASSED])
+        assert codes(await desk.push(a_report("a-3"))) == ["journal_unavailable"]
+        await desk.wait_available()
+        assert codes(await desk.push(a_report("a-3"), a_report("a-4"))) == ["duplicate", "accepted"]
+    assert [each.unit for each in journal.record] == ["a-1", "a-2", "a-3", "a-4"]
 
 
 async def test_a_receipt_needs_its_predecessor(desk: Desk, memory: MemoryJournal) -> None:
