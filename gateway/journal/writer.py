@@ -6,7 +6,6 @@ Independent of sockets and readers.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ import structlog
 from gateway.backoff import Backoff
 from gateway.deadline import Deadline
 from gateway.election.outcome import HoldNotice, Outcome, Receipt, Refusal, Retry
-from gateway.election.report import Report, all_warnings, decode_stored, warnings_of
+from gateway.election.report import Report, all_warnings, warnings_of
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.admission import BATCH_MIN, BATCH_S, Pace, WaitingRoom
@@ -27,13 +26,12 @@ from gateway.journal.db_errors import Unstorable, VersionChanged
 from gateway.journal.decisions import Appended, Decision, Finding, Held, Known, New
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.judging import Journal, JudgedAppends
+from gateway.journal.predecessors import Predecessors
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
 
 log = structlog.get_logger()
 
-PREDECESSORS_MAX = 20_000
-"""Reports kept to compare the next revision with; about 1.3 kB each. Others are read from Postgres."""
 HOLDING_S = 3.0
 """How long a question about the rules may wait, in seconds; longer, the answer is not known."""
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
@@ -131,7 +129,7 @@ class BatchWriter:
         self._available = True
         self.unavailable_reason = JournalUnavailable.reason
         """Why the journal is unavailable, while it is."""
-        self._recent: OrderedDict[str, Report] = OrderedDict()
+        self._predecessors = Predecessors(journal)
         self._unanswered: list[list[PendingReport]] = []
         """Batches that were taken and are not answered: one in flight, and the one before it."""
 
@@ -354,49 +352,17 @@ class BatchWriter:
             receiver.flush()
 
     async def _outcomes(self, committed: Committed) -> list[tuple[PendingReport, Outcome]]:
-        appended = committed.appended
-        predecessors = await self._predecessors(committed.batch, appended.decisions)
+        batch, appended = committed.batch, committed.appended
+        if not batch:
+            return []
+        reports = [pending.valid.report for pending in batch]
+        predecessors = await self._predecessors.find(batch[0].election.key, reports, appended.decisions)
         return [
             (pending, _outcome(pending, decision, finding, predecessor, appended))
             for pending, decision, finding, predecessor in zip(
-                committed.batch, appended.decisions, committed.findings, predecessors, strict=True
+                batch, appended.decisions, committed.findings, predecessors, strict=True
             )
         ]
-
-    async def _predecessors(
-        self, batch: list[PendingReport], decisions: Sequence[Decision]
-    ) -> list[Report | None]:
-        """Find the current report before each new or repeated one.
-
-        Accepted reports never change, so any copy will do.
-        """
-        predecessors: list[Report | None] = [None] * len(batch)
-        missing: list[int] = []
-        for place, (pending, decision) in enumerate(zip(batch, decisions, strict=True)):
-            report = pending.valid.report
-            if not isinstance(decision, New | Held):
-                if isinstance(decision, Known):
-                    missing.append(place)
-                continue
-            if decision.previous_revision:
-                recent = self._recent.get(report.unit)
-                if recent is not None and recent.revision == decision.previous_revision:
-                    predecessors[place] = recent
-                else:
-                    missing.append(place)
-            if isinstance(decision, New):
-                self._recent[report.unit] = report
-                self._recent.move_to_end(report.unit)
-        while len(self._recent) > PREDECESSORS_MAX:
-            self._recent.popitem(last=False)
-        if missing:
-            reports = [batch[place].valid.report for place in missing]
-            bodies = await self._journal.predecessors(
-                batch[0].election.key, [(report.unit, report.revision) for report in reports]
-            )
-            for place, body in zip(missing, bodies, strict=True):
-                predecessors[place] = decode_stored(body) if body is not None else None
-        return predecessors
 
     async def _wait_until_available(self, batch: list[PendingReport], error: GatewayError) -> None:
         """Answer a batch whose append failed with `retry`, and then all that wait, until Postgres is available.

@@ -16,6 +16,7 @@ from gateway.election.record import CHAIN_START
 from gateway.election.registry import read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
+from gateway.journal import predecessors as predecessors_module
 from gateway.journal import writer as writer_module
 from gateway.journal.administration import Administration
 from gateway.journal.db_errors import VersionChanged
@@ -739,7 +740,7 @@ async def test_a_duplicate_has_the_warnings_of_its_first_receipt(
     memory: MemoryJournal, monkeypatch: pytest.MonkeyPatch, kept: int, batched: bool
 ) -> None:
     """In one batch or in several, from memory or from the journal, by this writer or by a new one."""
-    monkeypatch.setattr(writer_module, "PREDECESSORS_MAX", kept)
+    monkeypatch.setattr(predecessors_module, "PREDECESSORS_MAX", kept)
     reports, expected = [each for each, _ in STORY], [warnings for _, warnings in STORY]
     desk = Desk(memory, a_version(tokens=EVERYBODY))
     async with working(desk):

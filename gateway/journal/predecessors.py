@@ -1,0 +1,55 @@
+"""The reports with which new ones are compared for the warnings in their receipts."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from gateway.election.report import Report, decode_stored
+from gateway.journal.decisions import Decision, Held, Known, New
+from gateway.journal.judging import Journal
+
+PREDECESSORS_MAX = 20_000
+"""Reports kept to compare the next revision with; about 1.3 kB each. Others are read from Postgres."""
+
+
+class Predecessors:
+    """Finds the current report before each new or repeated one of an election, in memory if it is recent.
+
+    Accepted reports never change, so any copy will do.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._recent: OrderedDict[str, Report] = OrderedDict()
+        """By unit, the last reports that were placed."""
+
+    async def find(
+        self, election: int, reports: Sequence[Report], decisions: Sequence[Decision]
+    ) -> list[Report | None]:
+        """Return the predecessor of each report of an append, None if it has none or was refused.
+
+        Raises JournalUnavailable.
+        """
+        predecessors: list[Report | None] = [None] * len(reports)
+        missing: list[int] = []
+        for place, (report, decision) in enumerate(zip(reports, decisions, strict=True)):
+            if not isinstance(decision, New | Held):
+                if isinstance(decision, Known):
+                    missing.append(place)
+                continue
+            if decision.previous_revision:
+                recent = self._recent.get(report.unit)
+                if recent is not None and recent.revision == decision.previous_revision:
+                    predecessors[place] = recent
+                else:
+                    missing.append(place)
+            if isinstance(decision, New):
+                self._recent[report.unit] = report
+                self._recent.move_to_end(report.unit)
+        while len(self._recent) > PREDECESSORS_MAX:
+            self._recent.popitem(last=False)
+        if missing:
+            names = [(reports[place].unit, reports[place].revision) for place in missing]
+            bodies = await self._journal.predecessors(election, names)
+            for place, body in zip(missing, bodies, strict=True):
+                predecessors[place] = decode_stored(body) if body is not None else None
+        return predecessors
