@@ -12,6 +12,7 @@ from datetime import date
 from operator import sub
 from typing import NamedTuple, Protocol
 
+from gateway.election.changes import Columns
 from gateway.election.growths import GROWTH_MIN, Growth, Growths, distance
 from gateway.election.registry import Area, Registry
 from gateway.election.report import STATUSES, Report
@@ -79,7 +80,6 @@ class CurrentReports:
         """How many reports were placed."""
         self.growths = Growths()
         self._compares = registry.compares_units
-        self.explanations: Explanations = explanations or ExplainedSteps(registry, self.growths)
         self.date = _date_of(registry)
         """The date of the election."""
         width = len(registry.party_codes) + 1
@@ -88,6 +88,8 @@ class CurrentReports:
         """By category, where its figures are."""
         self.parties = tuple(slice(start, start + width - 1) for start in starts)
         """By category, where in the figures the votes of its parties are."""
+        votes = Columns(self.parties, blank=tuple(start + width - 1 for start in starts))
+        self.explanations: Explanations = explanations or ExplainedSteps(registry, votes, self.growths)
         self._places = {
             name: (start + width - 1, {code: start + at for at, code in enumerate(registry.party_codes)})
             for name, start in zip(registry.categories, starts, strict=True)

@@ -19,13 +19,7 @@ class ExplainedSteps:
     others can be the other half of a move. They are read when a large fall arrives, which is rare.
     """
 
-    def __init__(self, registry: Registry, growths: Growths) -> None:
-        width = len(registry.party_codes) + 1
-        bases = [number * width for number in range(len(registry.categories))]
-        columns = Columns(
-            parties=tuple(slice(base, base + width - 1) for base in bases),
-            blank=tuple(base + width - 1 for base in bases),
-        )
+    def __init__(self, registry: Registry, columns: Columns, growths: Growths) -> None:
         self._growths = growths
         self._columns = columns
         self._explainer = Explainer(registry, columns)
