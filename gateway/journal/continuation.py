@@ -41,13 +41,13 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
     chain: bytes
 
 
-class HoldLine(msgspec.Struct, frozen=True, gc=False):
+class HoldChange(msgspec.Struct, frozen=True, gc=False):
     """A beginning or an end of a hold."""
 
     unit: str
     revision: int
     state: str
-    """`held` at the beginning."""
+    """That of its line in the list of holds; `hold_list.BEGINNING` at the beginning."""
     token: int
     """The sender's."""
     chain: bytes
@@ -57,7 +57,7 @@ class Continuation(msgspec.Struct, frozen=True):
     """Reports after a position in the record, and lines after one of the list of holds, both in order."""
 
     reports: Sequence[Placed]
-    lines: Sequence[HoldLine]
+    lines: Sequence[HoldChange]
     follows: bool
     """Whether the record and the list had the chains that they were expected to have; otherwise they are not the same
     ones as before, as after a failover that lost a part."""
@@ -109,7 +109,7 @@ async def read_continuation(
     )
     return Continuation(
         [Placed(row["body"], row["chain"]) for row in placed],
-        [HoldLine(*tuple(row)[:5]) for row in listed],
+        [HoldChange(*tuple(row)[:5]) for row in listed],
         record_follows and list_follows,
         known.accepted + len(placed) == ends.accepted and known.hold_lines + len(listed) == ends.hold_lines,
         ends,

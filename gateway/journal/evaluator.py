@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
+from gateway.election.hold_list import BEGINNING
 from gateway.election.record import CHAIN_START
 from gateway.election.registry import Registry
 from gateway.election.report import Report, canonical, decode_stored
@@ -70,7 +71,7 @@ class Evaluator:
             self._current.place(report)
             self._note_revision(report.unit, report.revision)
         for line in continuation.lines:
-            if line.state == "held":
+            if line.state == BEGINNING:
                 self._hold(line.unit, line.token)
                 self._note_revision(line.unit, line.revision)
             else:
