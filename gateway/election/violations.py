@@ -43,7 +43,7 @@ class Violation(msgspec.Struct, frozen=True):
     detail: str
 
 
-class _Members(dict[str, Any]):
+class Members(dict[str, Any]):
     """A JSON object with the names of its repeated members."""
 
     repeated: tuple[str, ...] = ()
@@ -65,8 +65,8 @@ class TooManyObjects(Exception):
     """The report has too many JSON objects."""
 
 
-def _members(pairs: list[tuple[str, Any]]) -> _Members:
-    members = _Members(pairs)
+def _members(pairs: list[tuple[str, Any]]) -> Members:
+    members = Members(pairs)
     if len(members) != len(pairs):
         times = Counter(name for name, _ in pairs)
         members.repeated = tuple(name for name, count in times.items() if count > 1)
@@ -83,7 +83,7 @@ def read_exactly(raw: bytes | memoryview, objects_max: int = OBJECTS_MAX) -> obj
     """Read JSON, preserving repeated members and unusual numbers. Raises TooManyObjects, MalformedDocument."""
     left = objects_max
 
-    def members(pairs: list[tuple[str, Any]]) -> _Members:
+    def members(pairs: list[tuple[str, Any]]) -> Members:
         nonlocal left
         left -= 1
         if left < 0:
@@ -128,7 +128,7 @@ def find_violations(
     report: object, registry: Registry | None, ceiling: int = COUNT_MAX
 ) -> Iterator[Violation]:
     """Return the violations of a report that was read exactly; without a registry, all that do not depend on one."""
-    if not isinstance(report, _Members):
+    if not isinstance(report, Members):
         yield Violation("wrong_type", "$", f"expected an object, not {abbreviated(report)}")
         return
     yield from _object(report, "$", _REQUIRED, _MEMBERS)
@@ -144,7 +144,7 @@ def find_violations(
 
 
 def _object(
-    value: _Members, path: str, required: tuple[str, ...], known: frozenset[str]
+    value: Members, path: str, required: tuple[str, ...], known: frozenset[str]
 ) -> Iterator[Violation]:
     for name in required:
         if name not in value:
@@ -155,14 +155,14 @@ def _object(
     yield from repeated(value, path)
 
 
-def repeated(value: _Members, path: str) -> Iterator[Violation]:
+def repeated(value: Members, path: str) -> Iterator[Violation]:
     """Yield the members that are repeated in an object that was read exactly."""
     for name in value.repeated:
         yield Violation("repeated_member", member_path(path, name), "the member is repeated")
 
 
 def _member(
-    report: _Members, name: str, problem: Callable[[object], tuple[str, str] | None]
+    report: Members, name: str, problem: Callable[[object], tuple[str, str] | None]
 ) -> Iterator[Violation]:
     if name in report and (found := _null(report[name]) or problem(report[name])):
         yield Violation(found[0], f"$.{name}", found[1])
@@ -224,7 +224,7 @@ def one_of(value: object, known: tuple[str, ...], what: str) -> tuple[str, str] 
 
 
 def _categories(value: object, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
-    if not isinstance(value, _Members):
+    if not isinstance(value, Members):
         code, detail = _null(value) or ("wrong_type", f"expected an object, not {abbreviated(value)}")
         yield Violation(code, "$.counts", detail)
         return
@@ -239,7 +239,7 @@ def _categories(value: object, registry: Registry | None, unit: Area | None) -> 
 
 
 def _counts(value: object, path: str, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
-    if not isinstance(value, _Members):
+    if not isinstance(value, Members):
         code, detail = _null(value) or ("wrong_type", f"expected an object, not {abbreviated(value)}")
         yield Violation(code, path, detail)
         return
@@ -248,7 +248,7 @@ def _counts(value: object, path: str, registry: Registry | None, unit: Area | No
         if name in value:
             yield from _count(value[name], f"{path}.{name}")
     votes = value.get("votes")
-    if not isinstance(votes, _Members):
+    if not isinstance(votes, Members):
         if "votes" in value:
             code, detail = _null(votes) or ("wrong_type", f"expected an object, not {abbreviated(votes)}")
             yield Violation(code, f"{path}.votes", detail)
@@ -257,7 +257,7 @@ def _counts(value: object, path: str, registry: Registry | None, unit: Area | No
     yield from _sum(value, votes, path)
 
 
-def _votes(votes: _Members, path: str, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
+def _votes(votes: Members, path: str, registry: Registry | None, unit: Area | None) -> Iterator[Violation]:
     yield from repeated(votes, path)
     for party, count in votes.items():
         at = member_path(path, party)
@@ -271,7 +271,7 @@ def _votes(votes: _Members, path: str, registry: Registry | None, unit: Area | N
         yield from _count(count, at)
 
 
-def _sum(counts: _Members, votes: _Members, path: str) -> Iterator[Violation]:
+def _sum(counts: Members, votes: Members, path: str) -> Iterator[Violation]:
     ballots, blank, each = counts.get("ballots"), counts.get("blank"), list(votes.values())
     if all(_is_count(figure) for figure in (ballots, blank, *each)):
         total = sum(each) + blank

@@ -315,6 +315,7 @@ class Administration(Acts, ElectionReads):
             if revoked is not None:
                 await self._changed(locked.key, "token revoke", str(key))
 
+
 @asynccontextmanager
 async def administration(
     url: str, author: str, on_wait: Callable[[str], None] | None = None

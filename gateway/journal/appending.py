@@ -11,6 +11,7 @@ from gateway.election.outcome import HoldNotice
 from gateway.election.validation import ValidReport
 from gateway.errors import GatewayError, JournalUnavailable, StandbyMissing
 from gateway.journal.connection import prepare_all
+from gateway.journal.continuation import LINES, SOME_REPORTS, Continuation
 from gateway.journal.db_errors import LocalCommit
 from gateway.journal.decisions import (
     Appended,
@@ -24,7 +25,6 @@ from gateway.journal.decisions import (
     New,
     Stale,
 )
-from gateway.journal.continuation import LINES, SOME_REPORTS, Continuation
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 
 SETTLED_S = 2.0

@@ -19,9 +19,9 @@ from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.evaluation import evaluate
 from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
+from gateway.journal.continuation import Continuation
 from gateway.journal.cpu_clock import CpuClock
 from gateway.journal.decisions import Appended, Ends, Finding, Held, New
-from gateway.journal.continuation import Continuation
 
 SHARE = 5
 """A token has at most one in SHARE of the open holds of an election, and at least one."""

@@ -19,11 +19,11 @@ from gateway.election.report import Report
 from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable
 from gateway.journal.appending import Behind
+from gateway.journal.continuation import Continuation
 from gateway.journal.cpu_clock import CpuClock
 from gateway.journal.decisions import Appended, Ends, Evaluated, Finding
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.evaluator import Evaluator, Judged
-from gateway.journal.continuation import Continuation
 
 log = structlog.get_logger()
 
@@ -192,7 +192,9 @@ class JudgedAppends:
             continuation = locked.continuation
             if not continuation.follows or not continuation.complete:
                 raise Behind("there is too much to read under the lock")
-            self._lock_first = LOCK_FIRST if continuation.reports or continuation.lines else self._lock_first - 1
+            self._lock_first = (
+                LOCK_FIRST if continuation.reports or continuation.lines else self._lock_first - 1
+            )
             evaluator.follow(continuation)
             return await self._append_judged(election, evaluator, batch, locked.append)
 

@@ -21,10 +21,10 @@ from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable, MalformedPolicy
 from gateway.journal.appending import LOCK, LOCK_IDLE_MS, LockedAppend, append, locked_head
 from gateway.journal.connection import acquired
+from gateway.journal.continuation import LOCKED_BYTES, Continuation, read_continuation, read_ends
 from gateway.journal.db_errors import VERSION_CHANGED, translate_db_errors
 from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.holds import HoldJournal
-from gateway.journal.continuation import LOCKED_BYTES, Continuation, read_ends, read_continuation
 from gateway.journal.session import Connection
 
 log = structlog.get_logger()
@@ -145,7 +145,12 @@ class PostgresJournal(HoldJournal):
                 assert row is not None
                 continuation = await read_continuation(connection, election, known, Ends(*row), LOCKED_BYTES)
                 yield LockedAppend(
-                    connection, election, version, continuation, self._announce, require_standby=self._require_standby
+                    connection,
+                    election,
+                    version,
+                    continuation,
+                    self._announce,
+                    require_standby=self._require_standby,
                 )
 
     async def continuation(self, election: int, known: Ends) -> Continuation:

@@ -13,6 +13,7 @@ import msgspec
 from gateway.characters import CONTROL, code_point
 from gateway.election.registry import COUNT_MAX
 from gateway.election.violations import (
+    Members,
     TooManyObjects,
     abbreviated,
     capped,
@@ -134,7 +135,7 @@ def _require_json(body: bytes) -> Any:
 
 
 def _repeated_below(value: Any, path: str) -> Iterator[BodyViolation]:
-    if isinstance(value, dict):
+    if isinstance(value, Members):
         yield from repeated(value, path)
         for name, each in value.items():
             yield from _repeated_below(each, member_path(path, name))
@@ -191,7 +192,9 @@ def _object(
             yield BodyViolation("missing_member", f"{path}.{name}", "the member is required")
     for name in value:
         if name not in known:
-            yield BodyViolation("unknown_member", member_path(path, name), f"the members are {', '.join(known)}")
+            yield BodyViolation(
+                "unknown_member", member_path(path, name), f"the members are {', '.join(known)}"
+            )
     yield from repeated(value, path)
 
 

@@ -10,9 +10,9 @@ from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown
 from gateway.journal.appending import Behind
+from gateway.journal.continuation import Continuation, Placed
 from gateway.journal.db_errors import Unstorable, VersionChanged
 from gateway.journal.decisions import Appended, Closed, Conflict, Decision, Ends, Evaluated, Known, New, Stale
-from gateway.journal.continuation import Continuation, Placed
 from tests.journal.makers import PASSED
 
 
@@ -185,7 +185,9 @@ class MemoryJournal:
 class MemoryLock:
     """The head lock of a journal in memory."""
 
-    def __init__(self, journal: MemoryJournal, election: int, version: int, continuation: Continuation) -> None:
+    def __init__(
+        self, journal: MemoryJournal, election: int, version: int, continuation: Continuation
+    ) -> None:
         self.continuation = continuation
         self._journal = journal
         self._election = election

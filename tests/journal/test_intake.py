@@ -21,10 +21,10 @@ from gateway.errors import (
     TokenInvalid,
     TokenMissing,
 )
+from gateway.journal.continuation import Continuation
 from gateway.journal.decisions import Appended, Ends, Evaluated
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, Socket, require_sender
-from gateway.journal.continuation import Continuation
 from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow
 from gateway.journal.writer import BatchWriter, PendingReport
 from gateway.telemetry.metrics import PushMetrics
