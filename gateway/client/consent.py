@@ -18,6 +18,9 @@ from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal
 
+AGREEING = ("y", "yes", "j", "ja")
+"""Answers that agree, in lower case."""
+
 
 class RedLines(Mistakes):
     """Reports cross red lines that nobody accepted; `files` are those that have them. Nothing was sent."""
@@ -94,7 +97,7 @@ class Consent:
             return answer("Send all the same? [yes/N] ", ("yes", "ja"))
         if self._yes or not is_terminal:
             return True
-        return answer(_question(len(counts), unanswered), ("y", "yes", "j", "ja"))
+        return answer(_question(len(counts), unanswered), AGREEING)
 
 
 def _question(reports: int, unanswered: GatewayError | None) -> str:

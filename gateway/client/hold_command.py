@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.client.consent import answer
+from gateway.client.consent import AGREEING, answer
 from gateway.client.documents import REQUEST_S, read_document, the_election
 from gateway.client.failures import TEMPORARY
 from gateway.client.holds_report import (
@@ -83,6 +83,12 @@ class OperatorDoor:
                 await asyncio.sleep(min(error.failure.retry_after_s or PAUSE_S, PAUSE_MAX_S))
         raise AssertionError
 
+    async def decide(self, what: str, holds: Sequence[Hold], reason: str, note: str) -> dict[str, Any]:
+        """Release or reject holds together, in this order; return the answer. Raises NoDocument."""
+        named = [{"unit": each.unit, "revision": each.revision, "digest": each.digest} for each in holds]
+        body = {"decide": what, "holds": named, "reason": reason, "note": note}
+        return await self.send("POST", "/decisions", body)
+
     async def holds(self, state: str) -> tuple[dict[str, Any], HoldList, list[Hold]]:
         """Return the holds of the token's units, `open` or `all`, as they came and as types. Raises GatewayError."""
         document = await self.get(f"/holds?state={state}")
@@ -143,10 +149,9 @@ async def decide(
     console = Terminal()
     async with operator_door(options) as door:
         _, found, holds = await door.holds("open")
+        ended: list[Hold] = []
         if not all(any(text.split(":")[0] == each.unit for each in holds) for text in units):
             _, _, ended = await door.holds("all")
-        else:
-            ended = []
         chosen = [_chosen(text, holds, _not_held(text, ended)) for text in units]
         if len({each.unit for each in chosen}) < len(chosen):
             raise NothingDecided("a unit is named twice", misused=True)
@@ -154,23 +159,26 @@ async def decide(
             raise NothingDecided(f"a decision is about {DECIDED_MAX} reports at most", misused=True)
         for line in plan(what, chosen, found.areas, reason, note):
             console.say(line)
-        if not yes and not sys.stdin.isatty():
-            raise NothingDecided("there is no terminal to ask at; add --yes", misused=True)
         verb = "Release" if what == "release" else "Reject"
-        if not yes and not answer(
-            f"{verb} {counted(len(chosen), 'report')}? [y/N] ", ("y", "yes", "j", "ja")
-        ):
-            raise NothingDecided("not confirmed")
-        named = [{"unit": each.unit, "revision": each.revision, "digest": each.digest} for each in chosen]
-        body = {"decide": what, "holds": named, "reason": reason, "note": note}
+        confirm(f"{verb} {counted(len(chosen), 'report')}?", yes=yes)
         try:
-            document = await door.send("POST", "/decisions", body)
+            document = await door.decide(what, chosen, reason, note)
         except NoDocument as error:
             for conflict in _conflicts(error.document):
                 console.say(conflict_line(conflict, found.areas), "bold red")
             raise
     for decided in read_document(document, DecisionAnswer, options.push_url).holds:
         console.say(decided_line(decided, found.areas))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask the person at the terminal, unless `yes`. Raises NothingDecided without a terminal or an agreement."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise NothingDecided("there is no terminal to ask at; add --yes", misused=True)
+    if not answer(f"{question} [y/N] ", AGREEING):
+        raise NothingDecided("not confirmed")
 
 
 def _chosen(text: str, holds: Sequence[Hold], otherwise: str) -> Hold:

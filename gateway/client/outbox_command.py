@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.client.consent import answer
+from gateway.client.consent import AGREEING, answer
 from gateway.client.documents import registry_of
 from gateway.client.outbox import Destination, Kept, Outbox
 from gateway.client.outbox_file import when_available
@@ -79,7 +79,7 @@ async def discard(
     several = counted(len(chosen), "report")
     if not yes and not sys.stdin.isatty():
         raise NotDiscarded("nothing was removed: there is no terminal to ask at; add --yes")
-    if not yes and not answer(f"Remove {several} without sending? [y/N] ", ("y", "yes", "j", "ja")):
+    if not yes and not answer(f"Remove {several} without sending? [y/N] ", AGREEING):
         raise NotDiscarded("nothing was removed")
     outbox = await when_available(lambda: Outbox(options.path), _say_error)
     try:

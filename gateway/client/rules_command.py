@@ -1,14 +1,12 @@
 """The commands `valgnatt rules show` and `set`: the rules of an election at the push door."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
-from gateway.client.consent import answer
 from gateway.client.documents import read_document
-from gateway.client.hold_command import NothingDecided, OperatorOptions, operator_door
+from gateway.client.hold_command import OperatorOptions, confirm, operator_door
 from gateway.client.holds_report import sender_name
 from gateway.client.http_json import NoDocument
 from gateway.humanize import counted
@@ -45,10 +43,7 @@ async def set_rules(options: OperatorOptions, rules: object, *, yes: bool) -> No
             console.say(
                 f"Not in the file, so that they only warn from now on: {', '.join(unnamed)}.", "yellow"
             )
-        if not yes and not sys.stdin.isatty():
-            raise NothingDecided("there is no terminal to ask at; add --yes", misused=True)
-        if not yes and not answer("Change the rules? [y/N] ", ("y", "yes", "j", "ja")):
-            raise NothingDecided("not confirmed")
+        confirm("Change the rules?", yes=yes)
         try:
             document = await door.send("PUT", "/rules", {"rules": rules})
         except NoDocument as error:

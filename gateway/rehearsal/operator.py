@@ -13,7 +13,7 @@ import msgspec
 from gateway.client.hold_command import OperatorDoor, OperatorOptions, operator_door
 from gateway.client.hold_sentences import place_name, sentence
 from gateway.client.http_json import NoDocument
-from gateway.rehearsal.known_errors import KnownError
+from gateway.rehearsal.known_errors import KnownError, ReportName
 from gateway.wire.decisions import DECIDED_MAX
 from gateway.wire.holds import AreaNames, Hold
 
@@ -55,16 +55,16 @@ class Operator:
     ) -> None:
         """`on_held` is called once for each held report, `on_decided` after each decision."""
         self._options = options
-        self._errors = {(each.unit, each.revision): error for error in errors for each in error.reports}
+        self._errors = {_key(each): error for error in errors for each in error.reports}
         self._look_s = look_s
         self._on_held = on_held
         self._on_decided = on_decided
         self._seen: dict[ReportKey, float] = {}
         """When a held report was first seen, by the loop's clock."""
         self.ended: set[ReportKey] = set()
-        """Every report that was held and is not any more, whoever decided on it."""
+        """Every report that was held and no longer is: decided on, or replaced by its sender."""
         self.moved = asyncio.Event()
-        """Set with each end of a hold; to be cleared by whoever waits for it."""
+        """Set when a hold ends, and by the replay when a report has an answer; cleared before a wait."""
 
     async def run(self) -> None:
         """Decide until cancelled. Raises GatewayError if the push door does not answer for UNAVAILABLE_S."""
@@ -83,26 +83,25 @@ class Operator:
     async def _decide_open(self, door: OperatorDoor, now: float) -> None:
         _, found, holds = await door.holds("open")
         for hold in holds:
-            if (hold.unit, hold.revision) not in self._seen:
-                self._seen[hold.unit, hold.revision] = now
+            if _key(hold) not in self._seen:
+                self._seen[_key(hold)] = now
                 self._on_held(hold, found.areas)
-        self._note_ended(self._seen.keys() - {(hold.unit, hold.revision) for hold in holds})
+        self._note_ended(self._seen.keys() - set(map(_key, holds)))
         others: list[Hold] = []
-        groups: dict[int, list[Hold]] = {}
+        groups: dict[KnownError, list[Hold]] = {}
         for hold in holds:
-            error = self._errors.get((hold.unit, hold.revision))
+            error = self._errors.get(_key(hold))
             if error is not None:
-                groups.setdefault(id(error), []).append(hold)
-            elif now - self._seen[hold.unit, hold.revision] >= self._look_s:
+                groups.setdefault(error, []).append(hold)
+            elif now - self._seen[_key(hold)] >= self._look_s:
                 others.append(hold)
-        for group in groups.values():
-            error = self._errors[group[0].unit, group[0].revision]
-            since = [now - self._seen[hold.unit, hold.revision] for hold in group]
+        for error, group in groups.items():
+            since = [now - self._seen[_key(hold)] for hold in group]
             if min(since) >= self._look_s and (
                 len(group) == len(error.reports) or max(since) >= self._look_s + OTHERS_S
             ):
-                order = [(each.unit, each.revision) for each in error.reports]
-                group.sort(key=lambda hold: order.index((hold.unit, hold.revision)))
+                order = list(map(_key, error.reports))
+                group.sort(key=lambda hold: order.index(_key(hold)))
                 await self._decide(door, Decided(error.decide, error.reason, group, error, found.areas))
         for first in range(0, len(others), DECIDED_MAX):
             part = others[first : first + DECIDED_MAX]
@@ -110,19 +109,19 @@ class Operator:
 
     async def _decide(self, door: OperatorDoor, decided: Decided) -> None:
         """Send a decision. Raises NoDocument."""
-        named = [
-            {"unit": hold.unit, "revision": hold.revision, "digest": hold.digest} for hold in decided.holds
-        ]
         note = decided.error.description if decided.error is not None else "an operator of a rehearsal"
-        body = {"decide": decided.decide, "holds": named, "reason": decided.reason, "note": note}
-        await door.send("POST", "/decisions", body)
-        self._note_ended({(hold.unit, hold.revision) for hold in decided.holds})
+        await door.decide(decided.decide, decided.holds, decided.reason, note)
+        self._note_ended(set(map(_key, decided.holds)))
         self._on_decided(decided)
 
     def _note_ended(self, ended: AbstractSet[ReportKey]) -> None:
         if not ended <= self.ended:
             self.ended |= ended
             self.moved.set()
+
+
+def _key(each: Hold | ReportName) -> ReportKey:
+    return each.unit, each.revision
 
 
 def held_line(hold: Hold, areas: Mapping[str, AreaNames]) -> str:
