@@ -15,6 +15,11 @@ def spaced(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def signed(number: int) -> str:
+    """Return a number other than 0 with its sign, and its digits in groups of three."""
+    return f"{'+' if number > 0 else '−'}{spaced(abs(number))}"
+
+
 def milliseconds(seconds: float | None) -> str:
     """Return a short time in milliseconds, or nothing for None."""
     return f"{1000 * seconds:.0f} ms" if seconds is not None else ""

@@ -7,7 +7,7 @@ newer gateway no longer has. Other languages are those of the operators' page.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from gateway.humanize import counted, spaced
+from gateway.humanize import counted, signed, spaced
 from gateway.wire.holds import AreaNames, FiredRule
 
 Areas = Mapping[str, AreaNames]
@@ -149,8 +149,7 @@ def _grew_late(case: _Case) -> str:
 
 
 def _from_to(e: Evidence) -> str:
-    change = e["after"] - e["before"]
-    return f"from {spaced(e['before'])} to {spaced(e['after'])} ({'+' if change > 0 else '−'}{spaced(abs(change))})"
+    return f"from {spaced(e['before'])} to {spaced(e['after'])} ({signed(e['after'] - e['before'])})"
 
 
 def _members(rule: FiredRule) -> str:

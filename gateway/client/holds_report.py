@@ -9,7 +9,7 @@ from rich.table import Table
 from gateway.client.hold_sentences import Areas, category_name, place_name, reason
 from gateway.client.transfers_report import clock_time
 from gateway.election.report import COUNT_NAMES
-from gateway.humanize import counted, duration, spaced
+from gateway.humanize import counted, duration, signed, spaced
 from gateway.wire.decisions import REASONS
 from gateway.wire.holds import Decided, DecisionConflict, Hold, HoldList, HoldSender
 
@@ -116,7 +116,7 @@ def figures_table(each: Hold) -> Table:
             " ".join(place),
             _shown(before_count),
             _shown(after_count),
-            f"{'+' if change > 0 else '−'}{spaced(abs(change))}" if change else "",
+            signed(change) if change else "",
             style="bold" if change else "",
         )
     if len(names) > ROWS_MAX:
@@ -124,11 +124,11 @@ def figures_table(each: Hold) -> Table:
     return table
 
 
-def next_steps(each: Hold, decisions: Iterable[str] = REASONS) -> list[str]:
+def next_steps(each: Hold) -> list[str]:
     """Return the commands that decide about an open hold."""
     return [
-        f"valgnatt hold {decide} {each.unit}:{each.revision} --reason {'|'.join(REASONS[decide])}"
-        for decide in decisions
+        f"valgnatt hold {decide} {each.unit}:{each.revision} --reason {'|'.join(reasons)}"
+        for decide, reasons in REASONS.items()
     ]
 
 
