@@ -43,7 +43,7 @@ class GatewayRules:
         evaluation = evaluate(reports, report, reports.registry.policy)
         if not evaluation.holding:
             reports.place(report)
-        return tuple(map(_fired_rule, evaluation.fired))
+        return tuple(map(fired_rule, evaluation.fired))
 
 
 def named_areas(registry: Registry, rules: tuple[FiredRule, ...], unit: str) -> dict[str, AreaNames]:
@@ -53,7 +53,8 @@ def named_areas(registry: Registry, rules: tuple[FiredRule, ...], unit: str) -> 
     return named
 
 
-def _fired_rule(fired: Fired) -> FiredRule:
+def fired_rule(fired: Fired) -> FiredRule:
+    """Return a rule that fired with all of its evidence, as the gateway shows it."""
     evidence = fired.evidence.document()
     del evidence["code"]
     return FiredRule(fired.code, fired.do, evidence)

@@ -6,11 +6,11 @@ from datetime import datetime
 from rich.table import Table
 
 from gateway.client.hold_sentences import place_name, reason
+from gateway.count_files.gateway_rules import fired_rule, named_areas
 from gateway.election.local_time import local_time
 from gateway.election.registry import Registry
 from gateway.humanize import counted, duration, spaced
 from gateway.rehearsal.rules_trial import Finding, Trial
-from gateway.wire.holds import AreaNames, FiredRule
 
 SHOWN_MAX = 100
 """Findings that are shown; the others are counted, and `--json` has them."""
@@ -59,21 +59,16 @@ def rules_table(trial: Trial) -> Table:
 
 def finding_lines(trial: Trial, findings: Sequence[Finding]) -> list[str]:
     """Return lines about reports that would have been held, the oldest first, and how many more there are."""
-    names = {
-        area.id: AreaNames(area.name, municipality=_municipality(trial.registry, area.id))
-        for area in trial.registry.areas
-    }
     lines = []
     for each in findings[:SHOWN_MAX]:
+        rules = tuple(map(fired_rule, each.fired))
+        names = named_areas(trial.registry, rules, each.unit)
         figures = f"{spaced(each.before)} → {spaced(each.after)} ballots"
         lines.append(
             f"{_time(trial.registry, each.counted_at)}  {place_name(each.unit, names)}, revision {each.revision}:"
             f" {figures}; {outcome_of(each)}"
         )
-        for fired in each.fired:
-            evidence = {name: value for name, value in fired.evidence.document().items() if name != "code"}
-            said = reason(FiredRule(fired.code, fired.do, evidence), each.unit, names)
-            lines.append(f"    {fired.do}: {fired.code}: {said}")
+        lines += [f"    {rule.do}: {rule.code}: {reason(rule, each.unit, names)}" for rule in rules]
     if len(findings) > SHOWN_MAX:
         lines.append(f"… and {counted(len(findings) - SHOWN_MAX, 'more report')}; --json lists all")
     return lines
@@ -90,11 +85,6 @@ def outcome_of(finding: Finding) -> str:
 
 def _codes(finding: Finding) -> set[str]:
     return {each.code for each in finding.fired}
-
-
-def _municipality(registry: Registry, identifier: str) -> str | None:
-    area = registry.by_id[identifier]
-    return registry.municipality(area).id if area.is_unit else None
 
 
 def _time(registry: Registry, moment: datetime) -> str:
