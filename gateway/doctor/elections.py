@@ -31,15 +31,12 @@ def check_elections(facts: Facts) -> Iterator[Finding]:
         name = f"election {election.registry.id}"
         if election.closed_at is not None:
             yield ok(name, f"closed, with {counted(election.accepted, 'report')}")
-            yield from check_holds(election, facts.now)
-            continue
-        yield _embargo(name, election, facts.now)
-        if _over(election, facts.now):
-            yield from check_holds(election, facts.now)
-            continue
+        else:
+            yield _embargo(name, election, facts.now)
         yield from check_holds(election, facts.now)
-        yield from _registry(name, election.registry)
-        yield from _tokens(election, facts.now)
+        if election.closed_at is None and not _over(election, facts.now):
+            yield from _registry(name, election.registry)
+            yield from _tokens(election, facts.now)
 
 
 def _over(election: Election, now: datetime) -> bool:
