@@ -7,10 +7,8 @@ from typing import Any
 import orjson
 
 from gateway.rehearsal.generator.lines import Lines
+from gateway.rehearsal.generator.reports import PUBLISHED_AFTER_S
 from gateway.trimmed_json import dumps_trimmed
-
-DELAY_S = (5, 14)
-"""From an inserted count to the official service."""
 
 Report = dict[str, Any]
 
@@ -89,7 +87,7 @@ class Revisions:
         }
         if reason:
             report["reason"] = reason
-        delay = timedelta(seconds=self._rng.randint(*DELAY_S))
+        delay = timedelta(seconds=self._rng.randint(*PUBLISHED_AFTER_S))
         lines.insert(after, Line.of(before.municipality, report, delay))
         for revision, line in enumerate(lines[after + 1 :], after + 2):
             line.change(revision=revision)
