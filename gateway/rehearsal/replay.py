@@ -9,10 +9,10 @@ import copy
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -21,6 +21,7 @@ from hdrh.histogram import HdrHistogram
 from gateway.client.http_session import environment_proxy, open_session
 from gateway.client.publisher import Answer, Publisher, push_http
 from gateway.client.subscriber import Block, Subscriber
+from gateway.client.tasks import run_until_one_ends
 from gateway.errors import GatewayError
 from gateway.rehearsal.dataset import DataSet, RecordedReport
 from gateway.rehearsal.judge import (
@@ -34,6 +35,8 @@ from gateway.rehearsal.judge import (
 from gateway.rehearsal.operator import POLL_S, Operator, ReportKey
 from gateway.rehearsal.schedule import Schedule
 from gateway.trimmed_json import dumps_trimmed
+
+T = TypeVar("T")
 
 TRANSPORTS = ("websocket", "http", "ndjson")
 """Transports by which municipalities push, assigned in rotation."""
@@ -215,29 +218,21 @@ class Replay:
                     self._push_all(), following, self._last_due_s() + finish_s, "the last receipt"
                 )
                 left_s = max(0.0, (publish_at - datetime.now(UTC)).total_seconds())
-                deciding = asyncio.ensure_future(self._wait_placed())
-                await _first_of(deciding, following, finish_s, "a decision on every held report")
-                reached = self._wait_published(subscriber, deciding.result())
+                what = "a decision on every held report"
+                placed = await _first_of(self._wait_placed(), following, finish_s, what)
+                reached = self._wait_published(subscriber, placed)
                 await _first_of(reached, following, left_s + finish_s, "the last publication")
             finally:
                 following.cancel()
                 await asyncio.wait({following})
-            return self._summary(subscriber, dataset, publish_at, deciding.result())
+            return self._summary(subscriber, dataset, publish_at, placed)
 
     async def _follow_and_decide(self, subscriber: Subscriber, attached: asyncio.Event) -> None:
         """Read the feed, and decide on held reports, until cancelled. Raises the error of either."""
-        parts = {
-            asyncio.ensure_future(self._follow(subscriber, attached)),
-            asyncio.ensure_future(self._operator.run()),
-        }
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for part in done:
-                part.result()
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.wait(parts)
+        await run_until_one_ends(
+            asyncio.create_task(self._follow(subscriber, attached), name="feed"),
+            asyncio.create_task(self._operator.run(), name="operator"),
+        )
 
     async def _push_all(self) -> None:
         proxy = environment_proxy(self._push_url, loopback_direct=True)
@@ -467,7 +462,9 @@ def _histogram(seconds: Any) -> Latency:
     )
 
 
-async def _first_of(wanted: Any, following: asyncio.Task[None], most_s: float, what: str) -> None:
+async def _first_of(
+    wanted: Coroutine[Any, Any, T], following: asyncio.Task[None], most_s: float, what: str
+) -> T:
     """Wait for something while the subscriber follows. Raises ReplayFailed after `most_s`, or the error of either."""
     waiting = asyncio.ensure_future(wanted)
     done, _ = await asyncio.wait({waiting, following}, timeout=most_s, return_when=asyncio.FIRST_COMPLETED)
@@ -477,4 +474,4 @@ async def _first_of(wanted: Any, following: asyncio.Task[None], most_s: float, w
     if waiting not in done:
         waiting.cancel()
         raise ReplayFailed(f"{what} did not arrive within {most_s:.0f} s")
-    waiting.result()
+    return waiting.result()
