@@ -31,7 +31,7 @@ from gateway.election.record import JournalReport
 from gateway.rehearsal.dataset import DataSet, RecordedReport
 from gateway.rehearsal.generator import generate
 from gateway.rehearsal.judge import ObservedBlock, Push, expected_digest, observe
-from gateway.rehearsal.replay import same_figures
+from gateway.rehearsal.results import same_figures
 from gateway.trimmed_json import dumps_trimmed
 
 SHOWN_S = 60.0

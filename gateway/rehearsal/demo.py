@@ -25,8 +25,9 @@ from gateway.machine.serve import serve
 from gateway.machine.supervisor import Ports
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.operator import LOOK_S, Decided, decided_line, held_line
-from gateway.rehearsal.rehearse import GatewayUrls, MakeSchedule, Rehearsal, rehearse, summary_lines
-from gateway.rehearsal.replay import Sending, Summary
+from gateway.rehearsal.rehearse import GatewayUrls, MakeSchedule, Rehearsal, rehearse
+from gateway.rehearsal.replay import Sending
+from gateway.rehearsal.results import Summary, summary_lines
 from gateway.rehearsal.schedule import within
 from gateway.terminal import Terminal
 from gateway.wire.holds import AreaNames, Hold

@@ -11,13 +11,13 @@ import msgspec
 
 from gateway.client.hold_command import OperatorOptions
 from gateway.client.subscriber import Block, Subscriber
-from gateway.humanize import counted
 from gateway.journal.administration import administration
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.judge import History, judge
 from gateway.rehearsal.known_errors import KnownError
 from gateway.rehearsal.operator import LOOK_S, Decided, Operator, ReportKey
-from gateway.rehearsal.replay import TRANSPORTS, Latency, Replay, Sending, Summary, prepare, rehearsal_of
+from gateway.rehearsal.replay import TRANSPORTS, Replay, Sending, prepare, rehearsal_of
+from gateway.rehearsal.results import Summary
 from gateway.rehearsal.schedule import Schedule
 from gateway.wire.holds import AreaNames, Hold
 
@@ -140,48 +140,3 @@ def _after(errors: Sequence[KnownError]) -> dict[ReportKey, ReportKey]:
             for copy in error.reports:
                 after[copy.unit, copy.revision] = (error.copied_from.unit, error.copied_from.revision)
     return after
-
-
-def summary_lines(summary: Summary) -> list[str]:
-    """Return a summary as lines of text."""
-    lines = [
-        f"election       {summary.election}",
-        f"reports        {summary.reports}, receipts {summary.receipts}, refused {summary.refused}",
-        *_held_lines(summary),
-        f"publications   {summary.publications} in {counted(summary.blocks, 'block')} after {summary.seconds:.2f} s",
-        f"to receipt     {_latency(summary.to_receipt)}",
-        f"to subscriber  {_latency(summary.to_subscriber)}",
-    ]
-    if summary.release_s is not None:
-        lines.append(f"embargo        public {1000 * summary.release_s:.0f} ms after its end")
-    if summary.broken:
-        lines += [f"BROKEN         {broken.guarantee}: {broken.example}" for broken in summary.broken]
-    else:
-        lines.append("judge          no guarantee was broken")
-    if not summary.areas:
-        lines.append("official       the data set has no official totals to compare with")
-    elif summary.wrong:
-        some = ", ".join(summary.wrong[:10])
-        lines.append(
-            f"official       {len(summary.wrong)} of {counted(summary.areas, 'area')} DIFFER: {some}"
-        )
-    else:
-        lines.append(f"official       {counted(summary.areas, 'area')}, all equal to the official totals")
-    return lines
-
-
-def _held_lines(summary: Summary) -> list[str]:
-    """Return how many reports were held, unless there were none."""
-    if not summary.held:
-        return []
-    released = summary.held - summary.unpublished
-    return [f"held           {summary.held}, released {released}, never public {summary.unpublished}"]
-
-
-def _latency(latency: Latency) -> str:
-    if not latency.count:
-        return "no report"
-    figures = (
-        f"p50 {1000 * latency.p50:.1f} ms, p99 {1000 * latency.p99:.1f} ms, max {1000 * latency.max:.1f} ms"
-    )
-    return f"{figures} (of {latency.count})"

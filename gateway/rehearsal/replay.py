@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
-from hdrh.histogram import HdrHistogram
 
 from gateway.client.http_session import environment_proxy, open_session
 from gateway.client.publisher import Answer, Publisher, push_http
@@ -24,15 +23,9 @@ from gateway.client.subscriber import Block, Subscriber
 from gateway.client.tasks import run_until_one_ends
 from gateway.errors import GatewayError
 from gateway.rehearsal.dataset import DataSet, RecordedReport
-from gateway.rehearsal.judge import (
-    BrokenGuarantee,
-    ObservedBlock,
-    Push,
-    ReaderHistory,
-    expected_digest,
-    observe,
-)
+from gateway.rehearsal.judge import ObservedBlock, Push, ReaderHistory, expected_digest, observe
 from gateway.rehearsal.operator import POLL_S, Operator, ReportKey
+from gateway.rehearsal.results import Summary, latency_of, same_figures
 from gateway.rehearsal.schedule import Schedule
 from gateway.trimmed_json import dumps_trimmed
 
@@ -40,8 +33,6 @@ T = TypeVar("T")
 
 TRANSPORTS = ("websocket", "http", "ndjson")
 """Transports by which municipalities push, assigned in rotation."""
-HISTOGRAM_US = (1, 600_000_000, 3)
-"""Range in microseconds and significant digits of the latency histograms."""
 LINES_MAX = 200
 """Reports in one NDJSON request."""
 UNPROCESSED_MAX = 20_000
@@ -66,53 +57,6 @@ class Sending(msgspec.Struct):
     answered_wall: float = 0.0
     """The same time by the wall clock, in seconds since 1970."""
     answer: Answer | None = None
-
-
-class Latency(msgspec.Struct, frozen=True):
-    """Percentiles of `count` values, in seconds."""
-
-    count: int
-    p50: float
-    p99: float
-    max: float
-
-
-class Summary(msgspec.Struct, frozen=True):
-    """The results of a replay."""
-
-    election: str
-    reports: int
-    receipts: int
-    refused: int
-    held: int
-    """Reports that were held when they arrived."""
-    unpublished: int
-    """Those of them that were rejected or superseded."""
-    publications: int
-    blocks: int
-    seconds: float
-    """From the first report to the block with the last report."""
-    to_receipt: Latency
-    """From the due time of a report to its receipt."""
-    to_subscriber: Latency
-    """From the due time of a report to the block that contained it, for reports after the release."""
-    release_s: float | None
-    """From the end of the embargo to the first block after it; None if no report was under embargo."""
-    areas: int
-    """Number of areas with official totals, which were compared with the feed."""
-    wrong: Sequence[str]
-    """Areas that differ from the official totals."""
-    broken: Sequence[BrokenGuarantee] = ()
-    """Guarantees that the judge found broken."""
-
-    @property
-    def good(self) -> bool:
-        """Whether all reports have receipts and are published, no area is wrong, and no guarantee is broken.
-
-        A report that was rejected or superseded while it was held is not published.
-        """
-        whole = self.receipts == self.reports == self.publications + self.unpublished
-        return whole and self.areas > 0 and not self.wrong and not self.broken
 
 
 def rehearsal_of(registry: Mapping[str, Any], started: datetime, schedule: Schedule) -> dict[str, Any]:
@@ -379,7 +323,7 @@ class Replay:
     ) -> Summary:
         sendings = [sending for each in self.senders.values() for sending in each]
         with_receipt = [sending for sending in sendings if sending.answer and sending.answer.has_receipt]
-        receipt = _histogram(sending.answered_at - self._started - sending.due_s for sending in with_receipt)
+        receipt = latency_of(sending.answered_at - self._started - sending.due_s for sending in with_receipt)
         embargoed = sum(
             sending.answer is not None and sending.answer.state == "embargoed" for sending in with_receipt
         )
@@ -400,7 +344,7 @@ class Replay:
             blocks=len(self._blocks),
             seconds=last_at - self._started,
             to_receipt=receipt,
-            to_subscriber=_histogram(public),
+            to_subscriber=latency_of(public),
             release_s=self._release_s(publish_at) if embargoed else None,
             areas=len(finals),
             wrong=[
@@ -429,37 +373,6 @@ class Replay:
             if sequence > 0:
                 return (now - publish_at).total_seconds() - (loop_now - at)
         return None
-
-
-def same_figures(area: Mapping[str, Any] | None, official: Mapping[str, Any]) -> bool:
-    """Whether an area of the feed has the figures of an official line: all counts, and the votes of all parties.
-
-    A category or party that is missing counts as 0.
-    """
-    if area is None:
-        return False
-    measured, expected = area["counts"], official["counts"]
-    for category in {*measured, *expected}:
-        mine, theirs = measured.get(category, {}), expected.get(category, {})
-        for name in {*mine, *theirs} - {"votes"}:
-            if mine.get(name, 0) != theirs.get(name, 0):
-                return False
-        mine, theirs = mine.get("votes", {}), theirs.get("votes", {})
-        if any(mine.get(party, 0) != theirs.get(party, 0) for party in {*mine, *theirs}):
-            return False
-    return official.get("eligible") is None or area["eligible"] == official["eligible"]
-
-
-def _histogram(seconds: Any) -> Latency:
-    histogram = HdrHistogram(*HISTOGRAM_US)
-    for value in seconds:
-        histogram.record_value(max(1, round(value * 1e6)))
-    return Latency(
-        histogram.get_total_count(),
-        histogram.get_value_at_percentile(50) / 1e6,
-        histogram.get_value_at_percentile(99) / 1e6,
-        histogram.get_max_value() / 1e6,
-    )
 
 
 async def _first_of(

@@ -15,7 +15,7 @@ from gateway.client.subscriber import Subscriber
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import write_election
 from gateway.rehearsal.rehearse import GatewayUrls, Rehearsal, rehearse
-from gateway.rehearsal.replay import Summary
+from gateway.rehearsal.results import Summary
 from gateway.rehearsal.schedule import as_fast_as_possible
 from tests.conftest import Database
 from tests.counts import count
