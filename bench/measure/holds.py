@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import asyncpg
 import msgspec
 
 from bench.figures import Result, Row, Series, Target, counted
@@ -28,6 +27,7 @@ from bench.load.target import create_election
 from bench.measure.options import Options
 from bench.measure.pairs.rounds import Rounds
 from gateway.election.rules.policy import MOST_OPEN_MAX, RULES, recommended
+from gateway.journal.administration import administration
 
 PAIRS = 7
 RATE = 2000.0
@@ -121,7 +121,8 @@ class _Pairs:
             before = cpu_s(pid)
             pushed = await go()
             used_s = cpu_s(pid) - before
-        held = await _held(local, created.id)
+        async with administration(local.database_url, "bench") as acts:
+            held = [each.unit for each in await acts.journal_holds(created.id)]
         if pushed.outcomes != {"accepted": reports}:
             self._invalid.append(
                 f"{side}: of {reports} reports {pushed.outcomes}, {pushed.unanswered} unanswered"
@@ -129,7 +130,7 @@ class _Pairs:
         return _Run(pushed, used_s, held)
 
     async def _checked_run(self, side: str, rate: float = 0.0) -> _Run:
-        """Run a side, and check that the reports are held which it is about, and no others but by chance."""
+        """Run a side, and check that the intended reports are held, and hardly any others."""
         found = await self.run(side, rate)
         others = len(found.held)
         if side == HELD:
@@ -183,19 +184,6 @@ def _registries(registry: dict[str, Any], municipality: str, units: int) -> dict
         if area["id"] == municipality:
             area["eligible"] = 0
     return sides
-
-
-async def _held(local: Local, election: str) -> list[str]:
-    """Return the unit of each report of an election for which a hold began."""
-    connection = await asyncpg.connect(local.database_url)
-    try:
-        rows = await connection.fetch(
-            "SELECT h.unit FROM valgnatt.hold h JOIN valgnatt.election e ON e.key = h.election WHERE e.id = $1",
-            election,
-        )
-    finally:
-        await connection.close()
-    return [row["unit"] for row in rows]
 
 
 def _named(series: Series, name: str) -> Series:
