@@ -140,8 +140,7 @@ class PushDoor:
             token = await self._intake.confirm_token(election, token)
             turns = self._requests.turns
             document = await own_reports(self._intake.journal, election.current, token, turns)
-            response = web.Response(body=document, content_type=JSON, headers=_PRIVATE)
-            return await self._requests.deliver(request, token, response)
+            return await self._deliver_json(request, token, document)
 
     async def get_template(self, request: web.Request) -> web.StreamResponse:
         """`GET …/template`: an empty table of the token's own units, to fill in with a spreadsheet."""
@@ -161,11 +160,10 @@ class PushDoor:
         election, token = await self._authenticate(request)
         require_sender(token)
         document = await self._previews.answer(request, election, token)
-        response = web.Response(body=document, content_type=JSON, headers=_PRIVATE)
-        return await self._requests.deliver(request, token, response)
+        return await self._deliver_json(request, token, document)
 
     async def get_report(self, request: web.Request) -> web.StreamResponse:
-        """`GET …/reports/{unit}`: the unit's current report and receipt, for its own token."""
+        """`GET …/reports/{unit}`: the unit's newest report and receipt, for its own token."""
         election, token = await self._authenticate(request)
         with Counted(self._reads_of, token, "too many concurrent reads for this token"):
             token = await self._intake.confirm_token(election, token)
@@ -188,9 +186,7 @@ class PushDoor:
         require_operator(token, "the board is")
         with Counted(self._boards_of, token, "too many concurrent reads of the board for this token"):
             token = await self._intake.confirm_token(election, token)
-            body = await self._boards.read(election, token)
-            answer = web.Response(body=body, content_type=JSON, headers=_PRIVATE)
-            return await self._requests.deliver(request, token, answer)
+            return await self._deliver_json(request, token, await self._boards.read(election, token))
 
     async def get_holds(self, request: web.Request) -> web.StreamResponse:
         """`GET …/holds`: the held reports of an operator's areas, including under embargo."""
