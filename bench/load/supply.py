@@ -16,7 +16,10 @@ from bench.load.target import Data, create_election
 
 
 class Supply:
-    """The reports of one data set, by number. They start again when all were sent, so rules only warn of what falls."""
+    """The reports of one data set, by number.
+
+    They start again after the last one; figures fall then, so the rules only warn.
+    """
 
     def __init__(self, data: Data) -> None:
         self.registry = {

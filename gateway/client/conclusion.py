@@ -58,8 +58,8 @@ def conclude(
             missing += received_as is None
             place = (places or {}).get(item.key, "")
             lines.append(_refusal(which, answer, received_as, f" ({place})" if place else ""))
-        if told := _hold_line(which, answer):
-            lines.append(told)
+        if note := _hold_line(which, answer):
+            lines.append(note)
         lines += [(f"note: {which}: {warning.replace('_', ' ')}", "yellow") for warning in answer.warnings]
     lines.sort(key=lambda line: line[1] != "red")  # those that need a person come first
     for line, colour in lines[:MESSAGES_MAX]:

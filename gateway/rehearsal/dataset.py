@@ -53,7 +53,7 @@ class RecordedReport:
 
 @dataclass(frozen=True, slots=True)
 class PlacedReport:
-    """A report of a recording, whoever pushed it."""
+    """A report of a recording, of any sender."""
 
     place: str
     """`file:line`."""

@@ -1,6 +1,6 @@
 """The errors that are known to be among the reports of a data set: its file `errors.json`.
 
-Whoever replays the data set decides on held reports by it, and can see what was found.
+The operator of a replay decides on held reports by this list, and it shows which errors the rules should find.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""`GET …/reports`: the token's own units, each with its current report, also under embargo."""
+"""`GET …/reports`: the token's own units, each with its newest report, also under embargo."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +33,7 @@ async def own_reports(
 def encode(
     version: ElectionVersion, role: str, units: list[Area], stored: Mapping[str, StoredReport]
 ) -> Steps[bytes]:
-    """Return the document of some units, with their newest revisions."""
+    """Return the document of some units, with their newest reports."""
     registry = version.registry
     municipalities: dict[str, Area] = {}
     encoded: list[orjson.Fragment] = []

@@ -78,7 +78,7 @@ def test_an_unknown_code_is_shown_as_it_is() -> None:
         ),
     ],
 )
-def test_a_held_report_has_a_receipt_and_its_sender_is_told_why(state: str, hold: Any, words: str) -> None:
+def test_a_held_report_has_a_receipt_and_its_sender_sees_why(state: str, hold: Any, words: str) -> None:
     """And that an operator decides; the command has done its work."""
     document = {"outcome": "accepted", "state": state, "hold": hold}
     answer = msgspec.convert({name: value for name, value in document.items() if value is not None}, Answer)

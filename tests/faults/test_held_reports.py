@@ -26,7 +26,7 @@ _FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class History:
-    """What senders and operators were told."""
+    """The answers that senders and operators received."""
 
     def __init__(self) -> None:
         self.accepted: dict[tuple[str, int], dict[str, Any]] = {}

@@ -115,9 +115,8 @@ async def visiting(browser: Browser, **options: Any) -> AsyncIterator[Visitor]:
         yield Visitor(context)
     finally:
         for page in context.pages:
-            await page.unroute_all(
-                behavior="ignoreErrors"
-            )  # an answer may be under way to a page that closes
+            # An answer may be under way to a page that closes.
+            await page.unroute_all(behavior="ignoreErrors")
         await context.close()
 
 

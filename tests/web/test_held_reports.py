@@ -163,7 +163,7 @@ async def test_an_operator_sees_held_reports_with_evidence(
 async def test_a_rejected_report_is_never_public_and_a_released_one_once(
     gateway: Gateway, http: aiohttp.ClientSession, own: Sender, operator: Operator
 ) -> None:
-    """Each decision happens once, whoever repeats it; the sender sees the reason, and the note nobody but operators."""
+    """A repeated decision has no further effect; the sender sees the reason, and only operators see the note."""
     await hold_two(http, own)
     rejected = await operator.decide("reject", "duplicate", COPY, note="Ringte Vik kl. 22:45")
     assert rejected.status == 200, rejected.body
@@ -176,9 +176,8 @@ async def test_a_rejected_report_is_never_public_and_a_released_one_once(
     )
     again = await operator.decide("reject", "other", COPY)
     assert again.document == rejected.document
-    conflict = (await operator.decide("release", "confirmed", COPY)).problem(409, "not_decided")["conflicts"][
-        0
-    ]
+    problem = (await operator.decide("release", "confirmed", COPY)).problem(409, "not_decided")
+    (conflict,) = problem["conflicts"]
     assert (conflict["code"], conflict["state"], conflict["reason"]) == (
         "decided_otherwise",
         "rejected",

@@ -110,9 +110,8 @@ async def run_in_shell(source: str, token: str, until: bytes | None, *, refused:
             return read
         output = await process.stdout.read()
         status = await process.wait()
-    assert status in ((22,) if refused else (0, 28)), (
-        source
-    )  # 28: the time that a sample gives itself is over
+    expected = (22,) if refused else (0, 28)  # 28: the time that a sample gives itself is over
+    assert status in expected, source
     return output
 
 
