@@ -10,6 +10,7 @@ import { ruleSentence, useHoldAreas } from "./hold_words.js";
 import { nameOfArea } from "./own_areas.js";
 
 /** @import { Change, Comparison, Finding, FiredRule, Preview, PreviewedReport } from "../push_documents" */
+/** @typedef {{kind: string, text: string}} Remark */
 
 const SHOWN_MAX = 300;
 const RED_LINES_MAX = 50; // nobody reads more before accepting them
@@ -64,11 +65,13 @@ export class PreviewView {
     show(byId("preview-holds"), held > 0);
     setText(byId("preview-holds"), held > 0 ? t("wouldHold")(held) : "");
     this.#drawRedLines();
-    const worst = preview.reports.toSorted((a, b) => severity(a) - severity(b));
+    const worst = preview.reports
+      .map(({ comparison }) => ({ comparison, said: remarks(comparison) }))
+      .toSorted((a, b) => severity(a.said) - severity(b.said));
     drawCards(
       byId("preview-table", HTMLTableElement),
       ["colUnit", "colStatus", "colBallots", "colTurnout", "colFindings"],
-      worst.slice(0, SHOWN_MAX).map(({ comparison }) => row(comparison)),
+      worst.slice(0, SHOWN_MAX).map(({ comparison, said }) => row(comparison, said)),
     );
     const more = preview.reports.length - SHOWN_MAX;
     setText(byId("preview-more"), more > 0 ? t("moreReports")(more) : "");
@@ -116,9 +119,8 @@ export class PreviewView {
   }
 }
 
-/** @param {PreviewedReport} report */
-function severity({ comparison }) {
-  const [worst] = remarks(comparison);
+/** @param {Remark[]} said about a report, the most severe first */
+function severity([worst]) {
   return worst === undefined ? SEVERITIES.length : SEVERITIES.indexOf(worst.kind);
 }
 
@@ -130,6 +132,7 @@ const isHeld = ({ rules }) => rules.some((rule) => rule.do === "hold");
  * rule that fires for what a finding says already is not said again.
  *
  * @param {Comparison} comparison
+ * @returns {Remark[]}
  */
 function remarks({ unit, findings, rules }) {
   const isSaid = (/** @type {FiredRule} */ rule) =>
@@ -166,10 +169,9 @@ function summary(reports) {
   return t("previewSummary")(reports.length, of("first"), of("replaces"), of("repeats", "older"));
 }
 
-/** @param {Comparison} comparison */
-function row(comparison) {
+/** @param {Comparison} comparison @param {Remark[]} said about it */
+function row(comparison, said) {
   const { unit, name, status, status_before, effect, total, turnout, turnout_before } = comparison;
-  const said = remarks(comparison);
   const found = said.map(({ kind, text }) => h("li", { class: kind }, text));
   const nothing = h("span", { class: "quiet" }, t("effects")[effect] ?? effect);
   const kind = said[0]?.kind;
@@ -179,7 +181,7 @@ function row(comparison) {
     contents: [
       unitName(nameOfArea(unit, name), unit),
       changed(status_before === null ? null : statusName(status_before), statusName(status)),
-      h("span", null, ballots(total), categories(comparison)),
+      h("span", null, ballots(total), categories(comparison, said.length > 0)),
       turnout === null
         ? null
         : changed(turnout_before === null ? null : permille(turnout_before), permille(turnout)),
@@ -218,8 +220,13 @@ function ballots({ before, after }) {
   return h("span", null, shown, difference ? ` (${signedNumber(difference)})` : null);
 }
 
-/** @param {Comparison} comparison */
-function categories(comparison) {
+/**
+ * Return the ballots of each category; null if there is only one, in a report that is not unusual.
+ *
+ * @param {Comparison} comparison
+ * @param {boolean} unusual
+ */
+function categories(comparison, unusual) {
   const lines = Object.entries(comparison.categories).map(([category, change]) =>
     h(
       "small",
@@ -228,5 +235,5 @@ function categories(comparison) {
       change.after === null ? t("categoryMissing") : ballots(change),
     ),
   );
-  return lines.length > 1 || remarks(comparison).length ? h("span", null, ...lines) : null;
+  return lines.length > 1 || unusual ? h("span", null, ...lines) : null;
 }
