@@ -216,10 +216,15 @@ export class Holds {
 
   /** @param {HoldList} list */
   #summary(list) {
-    const { title, oldest } = holdTexts();
-    const since = list.holds.find(({ state }) => state === "open")?.since;
-    if (since === undefined) return title(list.open);
-    return `${title(list.open)}. ${oldest(age((this.#now_ms() - Date.parse(since)) / 1000))}`;
+    const title = holdTexts().title(list.open);
+    const oldest = this.#oldestText();
+    return oldest ? `${title}. ${oldest}` : title;
+  }
+
+  /** Return for how long the oldest report has been held, as a sentence; "" if none is held. */
+  #oldestText() {
+    const since = this.#open()[0]?.since;
+    return since ? holdTexts().oldest(age((this.#now_ms() - Date.parse(since)) / 1000)) : "";
   }
 
   #now_ms = () => Date.now() + this.#ahead_ms;
@@ -252,8 +257,7 @@ export class Holds {
     show(byId("holds-title"), list !== null);
     const now_ms = this.#now_ms();
     for (const card of this.#cards.values()) card.tick(now_ms);
-    const oldest = this.#open()[0]?.since;
-    setText(byId("holds-oldest"), oldest ? texts.oldest(age((now_ms - Date.parse(oldest)) / 1000)) : "");
+    setText(byId("holds-oldest"), this.#oldestText());
     drawNotes(list);
     const stale = (this.#failing || list !== null) && this.#isStale();
     show(byId("holds-stale"), stale);
