@@ -13,7 +13,6 @@ import { place, ruleName } from "./hold_words.js";
 /** @import { Decide, Decided, Hold } from "../push_documents" */
 /** @import { Session } from "./count_session.js" */
 
-const NOTE_MAX = 500;
 /** The reasons of a decision. */
 const REASONS = /** @type {const} */ ({
   release: ["confirmed", "moved", "rule_too_strict"],
@@ -177,7 +176,6 @@ export class DecisionDialog {
   }
 
   #drawHalves() {
-    const named = this.#holds;
     byId("decision-halves").replaceChildren(
       ...this.#halves.map((half) => {
         const choice = h("input", { type: "checkbox" });
@@ -190,11 +188,11 @@ export class DecisionDialog {
         return h("label", null, choice, " ", h("span", null, holdTexts().also(place(half.unit))));
       }),
     );
-    show(byId("decision-halves"), this.#halves.length > 0 && named.length > 0);
+    show(byId("decision-halves"), this.#halves.length > 0);
   }
 
   #drawNote() {
-    setText(byId("decision-note-hint"), holdTexts().noteHint(NOTE_MAX - this.#note.value.length));
+    setText(byId("decision-note-hint"), holdTexts().noteHint(this.#note.maxLength - this.#note.value.length));
   }
 
   #reason() {

@@ -80,7 +80,6 @@ export const texts = ({ number, noun, count, both, sentence }) => {
       `It seems to belong together with ${both(places)}, held too. Decide about them together.`,
     chooseTogether: "Select them together",
     noCurrent: "The unit has no earlier report.",
-    caption: (category) => `${category}: current and held`,
     colFigure: "Figure",
     colCurrent: "Current",
     colHeld: "Held",

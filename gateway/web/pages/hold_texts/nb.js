@@ -85,7 +85,6 @@ export const texts = ({ number, noun, count, both, sentence }) => {
       `Hører trolig sammen med ${both(places)}, som også er holdt tilbake. Avgjør dem sammen.`,
     chooseTogether: "Velg dem sammen",
     noCurrent: "Tellestedet har ingen melding fra før.",
-    caption: (/** @type {string} */ category) => `${category}: gjeldende og tilbakeholdt`,
     colFigure: "Tall",
     colCurrent: "Gjeldende",
     colHeld: "Holdt tilbake",

@@ -87,7 +87,6 @@ export const texts = ({ number, noun, count, both, sentence }) => {
       `Høyrer truleg saman med ${both(places)}, som òg er ${noun(places.length, "halden", "haldne")} tilbake. Avgjer dei saman.`,
     chooseTogether: "Vel dei saman",
     noCurrent: "Teljestaden har inga melding frå før.",
-    caption: (category) => `${category}: gjeldande og tilbakehalden`,
     colFigure: "Tal",
     colCurrent: "Gjeldande",
     colHeld: "Halden tilbake",
