@@ -7,6 +7,7 @@
 /**
  * @typedef {object} Figures
  * @property {(n: number) => string} number a number as the language writes it
+ * @property {(n: number) => string} signed a difference other than zero: "+1,234", "−1,234"
  * @property {(n: number, one: string, other: string) => string} noun one of two forms of a noun
  * @property {(n: number, one: string, other: string) => string} count a number and noun: "1 vote", "2 votes"
  * @property {(n: number, once: string, other: string) => string} times how often: "once", "2 times"
@@ -110,6 +111,7 @@ export function figures(locales) {
   const noun = (n, one, other) => (rules.select(n) === "one" ? one : other);
   return {
     number: format,
+    signed: (n) => `${n > 0 ? "+" : "−"}${format(Math.abs(n))}`,
     noun,
     count: (n, one, other) => `${format(n)} ${noun(n, one, other)}`,
     either: (texts) => new Intl.ListFormat(locales, { type: "disjunction" }).format(texts),

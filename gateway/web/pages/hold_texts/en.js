@@ -9,8 +9,7 @@
  * @param {Figures} figures
  * @returns {HoldTexts}
  */
-export const texts = ({ number, noun, count, both, sentence }) => {
-  const signed = (/** @type {number} */ n) => `${n > 0 ? "+" : "−"}${number(Math.abs(n))}`;
+export const texts = ({ number, signed, noun, count, both, sentence }) => {
   const ballots = (/** @type {number} */ n) => count(n, "ballot", "ballots");
   const votes = (/** @type {number} */ n) => count(n, "vote", "votes");
   const kind = (/** @type {string} */ category) => category.replaceAll("_", "-");

@@ -5,8 +5,7 @@
 /** @import { Evidence } from "../../push_documents" */
 
 /** @param {Figures} figures */
-export const texts = ({ number, noun, count, both, sentence }) => {
-  const signed = (/** @type {number} */ n) => `${n > 0 ? "+" : "−"}${number(Math.abs(n))}`;
+export const texts = ({ number, signed, noun, count, both, sentence }) => {
   const ballots = (/** @type {number} */ n) => count(n, "stemmeseddel", "stemmesedler");
   const votes = (/** @type {number} */ n) => count(n, "stemme", "stemmer");
   const kinds = /** @type {Names} */ ({ advance: "forhånds", election_day: "valgtings" });

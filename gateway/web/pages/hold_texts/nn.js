@@ -9,8 +9,7 @@
  * @param {Figures} figures
  * @returns {HoldTexts}
  */
-export const texts = ({ number, noun, count, both, sentence }) => {
-  const signed = (/** @type {number} */ n) => `${n > 0 ? "+" : "−"}${number(Math.abs(n))}`;
+export const texts = ({ number, signed, noun, count, both, sentence }) => {
   const ballots = (/** @type {number} */ n) => count(n, "røystesetel", "røystesetlar");
   const votes = (/** @type {number} */ n) => count(n, "røyst", "røyster");
   const kinds = /** @type {Names} */ ({ advance: "førehands", election_day: "valtings" });
