@@ -25,7 +25,7 @@ const ruleOf = ({ code }) => ruleName(code);
 /**
  * @typedef {object} Listener
  * @property {() => void} read reads the holds again
- * @property {(lines: string[]) => void} decided is told what was decided
+ * @property {(lines: string[]) => void} decided shows what was decided
  */
 /** @typedef {"asks" | "sending" | "ended"} State */
 

@@ -13,9 +13,9 @@ const SPREAD_MS = 4000;
 const BEHIND_MS = 1000;
 
 export class HeldUnits {
-  /** Of the last line that was read. */
+  /** The number of the last line that was read. */
   #number = 0;
-  /** Of the last line that a block has told of. */
+  /** How many lines the list has, as the blocks say. */
   #wanted = 0;
   /** @type {Set<string>} */
   #units = new Set();

@@ -26,7 +26,7 @@ export const hiddenUntil = () =>
   election && isHidden() ? t("hiddenUntil")(clockTime(election.publish_from)) : "";
 
 /**
- * Draw the countdown to a release; return the milliseconds left.
+ * Draw the countdown to the end of the embargo; return the milliseconds left.
  *
  * @param {string} publishFrom RFC 3339
  * @param {number} now_ms the time of the server

@@ -1,6 +1,6 @@
 // Tabs of different elections cannot share a stream, but all of them share the six connections that a browser
 // opens to a host over HTTP/1.1. So at most four streams stay open; the others are opened now and then, until
-// a block has arrived. Tabs count the streams by messages: whoever had one first keeps it.
+// a block has arrived. Tabs count the streams by messages: the one that had a stream first keeps it.
 
 const STREAMS_MAX = 4;
 const ROUND_MS = 5000;
