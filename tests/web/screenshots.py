@@ -152,6 +152,7 @@ async def _take_count(
         async with visiting(browser, **options) as visitor:
             page = await visitor.open(f"{gateway.push_url}/count?election=before")
             await page.locator("#token").fill(officer.secret)
+            await expect(page.locator("#sign-in-button")).to_be_enabled()
             await page.keyboard.press("Enter")
             await page.locator("#paste").fill("\n".join([COUNT, *rows]))
             await page.locator("#check").click()

@@ -68,6 +68,7 @@ async def signed_in(visitor: Visitor, door: StubDoor) -> Page:
     await visitor.context.clock.install()
     page = await visitor.open(f"{door.url}/operator?election={ELECTION}")
     await page.fill("#token", SECRET)
+    await expect(page.locator("#entry-button")).to_be_enabled()
     await page.keyboard.press("Enter")
     await expect(page.locator("#holds-title")).to_have_text("3 reports are held")
     return page
@@ -571,6 +572,7 @@ async def test_what_is_decided_on_the_page_is_done_by_the_gateway(
     async with visiting(browser) as visitor:
         page = await visitor.open(f"{gateway.push_url}/operator?election={election}")
         await page.fill("#token", operator.secret)
+        await expect(page.locator("#entry-button")).to_be_enabled()
         await page.keyboard.press("Enter")
         await expect(page.locator("#holds-title")).to_have_text("4 reports are held")
         await expect(card(page, HELD_UNIT).locator(".evidence li").first).to_contain_text(
