@@ -20,6 +20,7 @@
     ├── ElectionStarted         election_started         the registry is fixed, as reports are in
     ├── Refused                 refused                  the rules forbid this administrative action
     ├── MalformedRegistry       malformed_registry       a registry that cannot be used
+    ├── MalformedPrevious       malformed_previous       a previous election that cannot be used
     ├── MalformedPolicy         malformed_policy         a policy of rules that cannot be used
     ├── MalformedCursor         malformed_cursor         not `sequence-cccccccc`
     ├── MalformedDocument       malformed                not the JSON that was expected
@@ -154,6 +155,16 @@ class MalformedRegistry(GatewayError):
     """A registry with mistakes; `problems` names each with its JSON path."""
 
     code = "malformed_registry"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class MalformedPrevious(GatewayError):
+    """The document of a previous election with mistakes; `problems` names each with its JSON path."""
+
+    code = "malformed_previous"
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))

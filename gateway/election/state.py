@@ -15,9 +15,11 @@ from operator import sub
 from typing import NamedTuple
 
 from gateway.election.changes import NO_STATUS, Change
+from gateway.election.comparison import Comparison
 from gateway.election.corrections import Correction, CorrectionLog
 from gateway.election.explanations import Explanation, History, Later
 from gateway.election.layout import Layout
+from gateway.election.previous import Previous
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
 from gateway.election.report import REASONS, Reason, Report, Status, decode_stored, same_votes
@@ -82,7 +84,7 @@ class ElectionState:
     are the sums of its units'; `_recent` contains all areas that ever changed, the most recent one last.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, previous: Previous | None = None) -> None:
         self.registry = registry
         self.layout = Layout(registry)
         self.areas = [AreaState(area, self.layout.zeros()) for area in registry.areas]
@@ -93,6 +95,8 @@ class ElectionState:
         self._history = History(registry, self.layout.columns)
         self._recent: OrderedDict[int, None] = OrderedDict()
         self._prefixes = array("I", [0])
+        self.comparison = Comparison(self, previous) if previous is not None else None
+        """The changes since the previous election, if the election has one."""
 
     def apply(self, publication: Publication) -> None:
         """Apply the next publication. Raises HistoryChanged if it does not follow the last one."""
@@ -346,6 +350,8 @@ class CatchUp:
         if sys.byteorder == "little":
             prefixes.byteswap()
         state._prefixes += prefixes
+        if state.comparison is not None:
+            yield from state.comparison.update()
 
     def _add_up(self) -> Iterator[None]:
         """Replace figures from the units upward, so that all children are up to date before their parent."""

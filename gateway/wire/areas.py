@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from gateway.election.comparison import Change
 from gateway.election.corrections import Correction
 from gateway.election.explanations import Explanation
 from gateway.election.layout import BALLOTS, COUNT_PLACES, COUNTED, PARTIES, Layout
@@ -56,6 +57,8 @@ def area_document(state: ElectionState, index: int) -> dict[str, Any]:
     else:
         document["corrections"] = area_state.corrections
         document["last_correction"] = _last_correction(area_state.correction)
+    if state.comparison is not None:
+        document["change"] = _change(state.comparison.change(index), state.registry, area.ballot)
     return document
 
 
@@ -133,6 +136,23 @@ def explanation_document(explanation: Explanation | None) -> dict[str, str] | No
     if explanation.unit is None:
         return {"code": explanation.code}
     return {"code": explanation.code, "unit": explanation.unit}
+
+
+def _change(change: Change | None, registry: Registry, ballot: frozenset[str]) -> dict[str, Any] | None:
+    """Return the change since the previous election, in percentage points; null if nothing can be compared."""
+    if change is None:
+        return None
+    shares = {
+        party: points(share)
+        for party, share in zip(registry.party_codes, change.shares, strict=True)
+        if party in ballot
+    }
+    return {"basis": change.basis, "shares": shares, "turnout": points(change.turnout)}
+
+
+def points(hundredths: int | None) -> float | None:
+    """Return hundredths as the nearest number; as JSON it has two decimals at most."""
+    return None if hundredths is None else hundredths / 100
 
 
 def _no_head(_: Registry) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from gateway.election.percentages import hundredths
 from gateway.election.registry import Registry
 from gateway.election.report import COUNT_NAMES
 from gateway.wire import csv_text
@@ -58,11 +59,6 @@ class ResultFormat(NamedTuple):
     """Return a function that encodes an area. Its result depends on the registry and the area's document alone."""
     separator: bytes
     end: bytes
-
-
-def hundredths(part: int, whole: int) -> int:
-    """Return hundredths of a percent, rounded half up: 10000 for a part that is the whole."""
-    return (20_000 * part + whole) // (2 * whole)
 
 
 def area_totals(registry: Registry, document: Document) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.election.percentages import hundredths
 from gateway.election.registry import read_registry
 from gateway.wire.areas import area_document, area_json
 from gateway.wire.results import (
@@ -18,7 +19,6 @@ from gateway.wire.results import (
     PARTY_COLUMNS,
     Heading,
     csv_encoder,
-    hundredths,
 )
 from tests.counts import examples
 from tests.election.makers import (
