@@ -15,6 +15,14 @@ import msgspec
 import orjson
 
 from gateway.characters import CONTROL, CONTROL_OR_JOINER, code_point, printable
+from gateway.election.apportionment.reading import (
+    AreaEntry,
+    find_apportionment_problems,
+    find_bloc_problems,
+    read_apportionment,
+    read_blocs,
+)
+from gateway.election.apportionment.rules import Apportionment, Bloc
 from gateway.election.lookalikes import Identifier, alike, malformed_identifier, shown
 from gateway.election.names import NO_NAMES, all_names, find_problems, read_names
 from gateway.election.rules.policy import UNITS_COMPARED_MAX, Policy, read_policy, stored_policy
@@ -117,6 +125,24 @@ class Registry:
         """The policy of rules that the registry sets; the journal may have a newer one."""
         self.compares_units = len(self.units) <= UNITS_COMPARED_MAX or self.policy.compares_units
         """Whether rules may compare units with each other: in a large election, only if the registry names them."""
+        self.apportionment: Apportionment | None = self._read_apportionment()
+        """The rules by which seats follow from votes, if the registry has them."""
+        self.blocs: tuple[Bloc, ...] = read_blocs(header.get("blocs"), self.party_codes)
+        """Parties that readers add up, if the registry has them."""
+
+    def _read_apportionment(self) -> Apportionment | None:
+        """Return the rules for seats; an earlier version may have stored a member of this name unread."""
+        document = self.document["election"].get("apportionment")
+        if document is None:
+            return None
+        seats = {entry["id"]: entry.get("seats") for entry in self.document["areas"]}
+        return read_apportionment(
+            document,
+            [
+                AreaEntry("", area.id, area.level, area.parent, area.is_unit, seats[area.id])
+                for area in self.areas
+            ],
+        )
 
     @property
     def root(self) -> Area:
@@ -240,6 +266,7 @@ class _DocumentReader:
         entries = self._entries(self._part(document, "areas", list, []), {party.code for party in parties})
         self._rules(document.get("election"), entries)
         ordered = self._tree(entries)
+        self._seats(document, ordered, [party.code for party in parties])
         if not self._stored:
             self._check_characters(document)
         if self._omitted:
@@ -311,6 +338,35 @@ class _DocumentReader:
         except MalformedPolicy as error:
             for problem in error.problems:
                 self._add_problem(*problem.split(": ", 1))
+
+    def _seats(
+        self,
+        document: dict[str, Any],
+        ordered: list[tuple[dict[str, Any], list[str]]],
+        codes: Sequence[str],
+    ) -> None:
+        """Report what is wrong with `apportionment`, the districts and `blocs`; see `_rules` for stored ones."""
+        header = document.get("election")
+        if self._stored or not isinstance(header, dict):
+            return
+        if "apportionment" in header:
+            numbers = {id(entry): number for number, entry in enumerate(_items(document.get("areas")))}
+            areas = [
+                AreaEntry(
+                    f"$.areas[{numbers[id(entry)]}]",
+                    entry["id"],
+                    entry.get("level"),
+                    entry.get("parent"),
+                    not children,
+                    entry.get("seats"),
+                )
+                for entry, children in ordered
+            ]
+            for problem in find_apportionment_problems(header["apportionment"], areas):
+                self._add_problem(*problem)
+        if "blocs" in header:
+            for problem in find_bloc_problems(header["blocs"], codes):
+                self._add_problem(*problem)
 
     def _names(self, path: str, entry: dict[str, Any]) -> None:
         """Report what is wrong with `names`; an earlier version may have stored a member of this name unread."""
