@@ -23,6 +23,17 @@ export type Area = {
   revision?: number | null;
   status?: string | null;
   correction?: Correction | null;
+  /** Absent in elections without a previous one; null without votes now or then. */
+  change?: Change | null;
+};
+
+/** The change since the previous election, in percentage points. */
+export type Change = {
+  /** What it is compared with: the same units as those counted, or the whole of the area. */
+  basis: "same_units" | "whole";
+  /** By party; null for one that did not stand then. */
+  shares: { [party: string]: number | null };
+  turnout: number | null;
 };
 
 export type AreaAndChildren = Area & { record: { sequence: number }; children: Area[] };
@@ -111,6 +122,9 @@ export type RegistryDocument = {
   parties: Party[];
 };
 
+/** The election with which another is compared. */
+export type PreviousElection = { id: string; name: string; names?: Names; date: string | null };
+
 export type Election = {
   id: string;
   name: string;
@@ -119,6 +133,7 @@ export type Election = {
   rehearsal: boolean;
   publish_from: string;
   released_at: string | null;
+  previous?: PreviousElection | null;
 };
 
 export type ElectionAndRegistry = Election & { registry: RegistryDocument };

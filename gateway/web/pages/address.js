@@ -5,7 +5,7 @@
 // letter of a search.
 
 /** Parameters that belong to one page, and are not in the links to others. */
-const OWN = ["q", "level", "sort", "by", "which", "kiosk", "silent"];
+const OWN = ["q", "level", "sort", "by", "party", "which", "kiosk", "silent"];
 const WRITE_AFTER_MS = 250; // browsers limit how often an address may be changed
 
 let election = "";

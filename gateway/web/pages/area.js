@@ -1,6 +1,7 @@
 // The page of one area: its figures, its corrections, its history (history.js), and the areas below it.
 
 import { areaLink, parameter, setParameter } from "./address.js";
+import { drawChangeNote } from "./change.js";
 import { areaColumns, areaRow, unitColumns } from "./columns.js";
 import { CorrectionsList } from "./corrections_list.js";
 import { byId, h, setText, show } from "./dom.js";
@@ -212,6 +213,7 @@ export class AreaPage {
       this.#children.set(child.area, areaRow(child, this.registry.name(child.area), child.area));
     }
     this.#children.arrange();
+    drawChangeNote(byId("children-change"), children);
     drawTableDownloads(byId("children-downloads"), this.election, [first.level], first.parent ?? undefined);
   }
 }

@@ -1,5 +1,6 @@
 // The table of counties and municipalities: searched, filtered and sorted by the reader, as the address says.
 
+import { drawChangeNote } from "./change.js";
 import { areaColumns, areaRow } from "./columns.js";
 import { byId } from "./dom.js";
 import { drawTableDownloads } from "./downloads.js";
@@ -23,6 +24,11 @@ export class AreasTable {
   #areas = 0;
   /** @type {string[]} */
   #levels = [];
+  /** All areas as they are now.
+   *
+   * @type {Map<string, Area>}
+   */
+  #all = new Map();
 
   /**
    * @param {string} election
@@ -56,6 +62,7 @@ export class AreasTable {
    */
   keep(areas) {
     this.table.keep(areas);
+    this.#all = areas;
     this.#sortedAt = -Infinity; // the rows of a snapshot are shown at once
     const below = [...areas.values()].filter(({ parent }) => parent !== null);
     this.#areas = below.length;
@@ -108,6 +115,7 @@ export class AreasTable {
     this.table.filter = ({ area, note }) =>
       (!level || area.level === level) && matches(...this.registry.names(area.area), area.area, note);
     this.tools.draw(this.table.arrange(asked), this.#areas);
+    drawChangeNote(byId("areas-change"), this.#all.values());
     drawTableDownloads(byId("areas-downloads"), this.election, level ? [level] : this.#levels);
   }
 }

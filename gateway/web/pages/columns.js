@@ -1,6 +1,7 @@
 // The columns of tables of areas.
 
 import { areaLink } from "./address.js";
+import { drawBeside, shareChange, turnoutChange } from "./change.js";
 import { describeCorrection } from "./corrections.js";
 import { h, setText } from "./dom.js";
 import { moment, number, share, t } from "./format.js";
@@ -101,6 +102,7 @@ function party(parties, title, rank, kind) {
       chip.hidden = !found;
       setText(text, found ? `${found[0]} ${share(found[1], row.sums.votes)}` : "–");
       if (found) parties.colour(chip, found[0]);
+      drawBeside(cell, row.area, found ? shareChange(row.area, found[0]) : "");
     },
   };
 }
@@ -129,7 +131,11 @@ export const areaColumns = (parties) => [
     kind: "second",
     descending: true,
     value: (row) => (row.area.eligible ? row.sums.ballots / row.area.eligible : null),
-    draw: (cell, row) => setText(cell, unlessHidden(share(row.sums.ballots, row.area.eligible))),
+    draw(cell, row) {
+      const [text] = parts(cell, () => [h("span"), h("span")]);
+      setText(text, unlessHidden(share(row.sums.ballots, row.area.eligible)));
+      drawBeside(cell, row.area, turnoutChange(row.area));
+    },
   },
   party(parties, "colFirst", 0, ""),
   party(parties, "colSecond", 1, "third"),

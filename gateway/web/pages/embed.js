@@ -2,6 +2,7 @@
 // alone, stores nothing, and reports its height to the page around it (see embed_snippet.js).
 
 import { areaLink, parameter } from "./address.js";
+import { drawChangeNote } from "./change.js";
 import { areaColumns, areaRow, unitColumns } from "./columns.js";
 import { CorrectionsList } from "./corrections_list.js";
 import { byId, setText, show } from "./dom.js";
@@ -145,6 +146,7 @@ class Embed {
     for (const child of children) {
       this.#table.set(child.area, areaRow(child, registry.name(child.area), child.area));
     }
+    drawChangeNote(byId("children-change"), children);
     const found = this.#table.arrange();
     show(byId("children-all"), found > this.#table.limit);
     setText(byId("children-all"), t("showAll")(found));

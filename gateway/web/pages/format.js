@@ -84,6 +84,8 @@ function makeFormats() {
     decimal: new Intl.NumberFormat(locale, oneDecimal),
     percent: new Intl.NumberFormat(locale, { style: "percent", ...oneDecimal }),
     wholePercent: new Intl.NumberFormat(locale, { style: "percent" }),
+    points: new Intl.NumberFormat(locale, { signDisplay: "exceptZero", ...oneDecimal }),
+    bound: new Intl.NumberFormat(locale, { signDisplay: "exceptZero", maximumFractionDigits: 2 }),
     signed: new Intl.NumberFormat(locale, { signDisplay: "exceptZero" }),
     minutes: new Intl.DateTimeFormat(locale, minutes),
     seconds: new Intl.DateTimeFormat(locale, seconds),
@@ -104,6 +106,15 @@ export const number = (value) => formats.integer.format(value);
 
 /** @param {number} value */
 export const signedNumber = (value) => formats.signed.format(value);
+
+/** @param {number} value in percentage points @returns {string} with a sign and one decimal: "+1.2", "−0.4", "0.0" */
+export const points = (value) => withMinus(formats.points.format(value));
+
+/** @param {number} value @returns {string} with a sign, and no more decimals than it has: "+3", "−0.25" */
+export const bound = (value) => withMinus(formats.bound.format(value));
+
+/** @param {string} text a number; some languages write the minus sign as a hyphen */
+const withMinus = (text) => text.replace("-", "−");
 
 /** @param {number} part @param {number | null} whole */
 export const share = (part, whole) => (whole ? formats.percent.format(part / whole) : "–");

@@ -3,6 +3,8 @@
 // itself again when the door serves another version of it (kiosk_version.js), and uses no more memory with time.
 
 import { areaInAddress } from "./address.js";
+import { shareChange } from "./change.js";
+import { chosenColouring } from "./colour_choice.js";
 import { groupByCounty } from "./counties.js";
 import { byId, h, setText, show } from "./dom.js";
 import { Clock, Feed } from "./feed.js";
@@ -77,6 +79,8 @@ class Kiosk {
     this.summary = new Summary(byId("kiosk-summary"), this.parties);
     this.held = new HeldUnits(election.id, this.registry, () => this.#changed.add(this.area));
     this.tiles = new Tiles(byId("tiles"), h("p"), byId("legend"), this);
+    this.tiles.colouring = chosenColouring(election.registry.parties, this.parties).colouring;
+    setText(byId("kiosk-tiles-title"), this.tiles.colouring.title());
     this.feed = new Feed(electionPath(election.id, "/feed"), new Clock(), {
       onBlock: (changed, block) => {
         if (block.snapshot) this.#built = false;
@@ -172,6 +176,7 @@ class Kiosk {
       h("strong", null, this.registry.name(area.area)),
       h("span", null, `${number(units.reported)}/${number(units.total)}`),
       h("span", null, swatch, first ? `${first[0]} ${share(first[1], votes)}` : ""),
+      area.change ? h("span", { class: "change" }, first ? shareChange(area, first[0]) : "") : null,
     );
   }
 

@@ -1,8 +1,9 @@
 // The results page. What the feed changes is drawn once per frame, and only that.
 
-import { areaInAddress, followLinks, parameter, setParameter } from "./address.js";
+import { areaInAddress, followLinks, parameter } from "./address.js";
 import { AreaPage } from "./area.js";
 import { AreasTable } from "./areas_table.js";
+import { ColourChoice } from "./colour_choice.js";
 import { CorrectionsList } from "./corrections_list.js";
 import { groupByCounty } from "./counties.js";
 import { byId, setText, show } from "./dom.js";
@@ -59,6 +60,10 @@ class ResultsPage {
     this.table = new AreasTable(election.id, this.registry, this.parties);
     this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
     this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this);
+    this.colours = new ColourChoice(election.registry.parties, this.parties, (colouring) => {
+      this.tiles.colouring = colouring;
+      this.#drawAllSoon();
+    });
     this.held = new HeldUnits(election.id, this.registry, () => this.#drawHeld());
     this.area = new AreaPage({
       held: this.held,
@@ -78,21 +83,7 @@ class ResultsPage {
 
   #listen() {
     followLinks((followed) => this.route(true, followed));
-    for (const colourBy of /** @type {const} */ (["leader", "counted"])) {
-      byId(`by-${colourBy}`).addEventListener("change", () => {
-        setParameter("by", colourBy === "counted" ? colourBy : "");
-        this.#colour(colourBy);
-      });
-    }
     document.addEventListener("visibilitychange", () => document.hidden || this.#drawSoon());
-  }
-
-  /** @param {"leader" | "counted"} colourBy */
-  #colour(colourBy) {
-    byId(`by-${colourBy}`, HTMLInputElement).checked = true;
-    if (this.tiles.colourBy === colourBy) return;
-    this.tiles.colourBy = colourBy;
-    this.#drawAllSoon();
   }
 
   /**
@@ -219,7 +210,7 @@ class ResultsPage {
   route(navigated, followed = navigated) {
     const id = areaInAddress();
     this.area.open(id === this.registry.root ? null : id);
-    this.#colour(parameter("by") === "counted" ? "counted" : "leader");
+    this.colours.readAddress();
     this.table.readAddress();
     show(byId("overview"), this.area.id === null && this.#built);
     show(byId("area"), this.area.id !== null);
@@ -250,6 +241,7 @@ class ResultsPage {
     const subtitle = [this.registry.name(this.registry.root), day ? date(day) : ""];
     setText(byId("subtitle"), subtitle.filter(Boolean).join(" · "));
     this.table.redraw();
+    this.colours.redraw();
     this.#built = false; // tiles are ordered by names
     this.#drawAllSoon();
     this.area.redraw();

@@ -1,6 +1,7 @@
 // What all pages have in common: the language, the choice of an election, links that keep it, and messages.
 
 import { electionInAddress, keptQuery, pageOf, useElection } from "./address.js";
+import { compareWithPrevious } from "./change.js";
 import { byId, h, setText, show } from "./dom.js";
 import { fetchJson, LARGE_LIMIT_MS, untilDone } from "./fetching.js";
 import {
@@ -120,6 +121,7 @@ async function findElection() {
   useElection(whole.id);
   useTimeZone(whole.registry.election.timezone);
   hideUntilRelease(whole);
+  compareWithPrevious(whole);
   return whole;
 }
 

@@ -1,5 +1,6 @@
 // An area at a glance: units, turnout, votes, and the share of each party.
 
+import { comparedWith, shareChange, turnoutInWords } from "./change.js";
 import { arrange, h, setAttribute, setText, show } from "./dom.js";
 import { number, share, t } from "./format.js";
 import { hiddenUntil, isHidden } from "./hidden.js";
@@ -34,6 +35,7 @@ export class Summary {
     this.stack = h("div", { class: "stack", "aria-hidden": "true" });
     this.title = h("h2", { class: "unseen" });
     this.none = h("p", { class: "quiet" });
+    this.compared = h("p", { class: "quiet compared", hidden: true });
     this.checked = h("p", { class: "checked", hidden: true });
     this.list = h("ol", { class: "shares" });
     this.more = h("button", { type: "button", class: "plain more-parties" });
@@ -50,6 +52,7 @@ export class Summary {
       this.stack,
       this.list,
       this.more,
+      this.compared,
     );
   }
 
@@ -63,7 +66,10 @@ export class Summary {
     setText(this.none, t("noVotes"));
     show(this.none, total.votes === 0 && !isHidden());
     show(this.stack, total.votes > 0);
-    this.#drawShares(total);
+    this.#drawShares(area, total);
+    const compared = comparedWith(area, "revision" in area);
+    show(this.compared, compared !== "");
+    setText(this.compared, compared);
   }
 
   /** @param {number} held how many units are being checked */
@@ -95,14 +101,20 @@ export class Summary {
       const turnout = total.ballots / area.eligible;
       const of = t("ofEligible")(total.ballots, area.eligible);
       this.turnout.draw("turnout", share(total.ballots, area.eligible), of, turnout);
+      this.turnout.drawChange(turnoutInWords(area));
     } else {
+      this.turnout.drawChange("");
       this.turnout.draw("colBallots", number(total.ballots), "", null);
     }
     this.votes.draw("votesCounted", number(total.votes), t("besides")(total.blank, total.rejected), null);
   }
 
-  /** @param {Sums} total */
-  #drawShares({ ranked, votes: all }) {
+  /**
+   * @param {Area} area
+   * @param {Sums} total
+   */
+  #drawShares(area, { ranked, votes: all }) {
+    this.list.classList.toggle("with-change", !!area.change);
     const foldable = ranked.length > PARTIES_MAX + 1;
     const shown = foldable && !this.#showAll ? ranked.slice(0, PARTIES_MAX) : ranked;
     const rest = ranked.slice(shown.length).reduce((sum, [, votes]) => sum + votes, 0);
@@ -110,6 +122,7 @@ export class Summary {
     const rows = shown.map(([party, votes]) => {
       const row = this.#row(party);
       row.draw(party, this.#parties.name(party), votes, all, largest);
+      row.drawChange(shareChange(area, party));
       return row.element;
     });
     if (rest) {
@@ -162,6 +175,7 @@ class ShareRow {
     this.bar = h("i", { class: "party" });
     this.name = h("span", { class: "name" });
     this.share = h("span", { class: "share" });
+    this.change = h("span", { class: "change", hidden: true });
     this.votes = h("span", { class: "votes" });
     this.element = h(
       "li",
@@ -169,8 +183,15 @@ class ShareRow {
       this.code,
       h("span", { class: "track" }, this.bar, this.name),
       this.share,
+      this.change,
       this.votes,
     );
+  }
+
+  /** @param {string} change of the share since the previous election; "": none is known */
+  drawChange(change) {
+    show(this.change, change !== "");
+    setText(this.change, change);
   }
 
   /**
@@ -211,7 +232,14 @@ export class Figure {
     this.bar = h("i");
     this.meter = h("dd", { class: "meter", "aria-hidden": "true" }, this.bar);
     this.of = h("dd", { class: "quiet", "data-of": id });
-    this.element = h("div", null, this.name, this.value, this.of, this.meter);
+    this.change = h("dd", { class: "change", hidden: true, "data-change": id });
+    this.element = h("div", null, this.name, this.value, this.change, this.of, this.meter);
+  }
+
+  /** @param {string} change since the previous election, in words; "": none is known */
+  drawChange(change) {
+    show(this.change, change !== "");
+    setText(this.change, change);
   }
 
   /**
@@ -234,6 +262,7 @@ export class Figure {
    * @param {PlainTextKey} name
    */
   drawHidden(name) {
+    this.drawChange("");
     this.draw(name, "–", hiddenUntil(), null);
   }
 }

@@ -1,19 +1,19 @@
-// One tile per municipality, laid out by county and coloured by the leading party or by the share of units
-// reporting. Municipalities that a map has are shapes on it instead of tiles; all else is the same. With the
+// One tile per municipality, laid out by county and coloured as tile_colours.js or swing.js say. Municipalities that a map has are shapes on it instead of tiles; all else is the same. With the
 // keyboard all tiles are one stop, and arrow keys move between them. The table below them says the same in
 // words.
 
 import { areaLink } from "./address.js";
 import { h, setText, svg } from "./dom.js";
-import { compare, number, share, t } from "./format.js";
+import { compare, t } from "./format.js";
 import { hiddenUntil, unlessHidden } from "./hidden.js";
-import { sums } from "./parties.js";
 import { layOut } from "./shapes.js";
+import { byLeader, TILE_CLASSES } from "./tile_colours.js";
 
 /** @import { Area, Polygon } from "../documents" */
 /** @import { Parties } from "./parties.js" */
 /** @import { Registry } from "./registry.js" */
 /** @import { Shape } from "./shapes.js" */
+/** @import { Colouring } from "./tile_colours.js" */
 
 /** @typedef {{area: Area, municipalities: Area[]}} County */
 /**
@@ -26,7 +26,13 @@ import { layOut } from "./shapes.js";
  */
 
 const LABEL_WIDTH_MIN = 34;
-const COUNTED_DARK_PART = 0.55; // from here on the background is so dark that the label has to be light
+
+/** Return the pattern of shapes without a comparison, which the style sheet refers to. */
+function hatching() {
+  const square = { width: 9, height: 9, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
+  const line = svg("line", { x1: 0, y1: 0, x2: 0, y2: 9 });
+  return svg("defs", {}, svg("pattern", { id: "incomparable", ...square }, line));
+}
 
 export class Tiles {
   /** @type {Map<string, Tile>} */
@@ -34,11 +40,11 @@ export class Tiles {
   /** @type {(HTMLElement | SVGAElement)[]} */
   #order = [];
   #focused = 0;
-  /** What the colours show: the leading party, or the share of units reporting.
+  /** What the colours show. Takes effect with the next `draw` of each area.
    *
-   * @type {"leader" | "counted"}
+   * @type {Colouring}
    */
-  colourBy = "leader";
+  colouring;
   /** Shapes by municipality. Takes effect with the next `build`.
    *
    * @type {Map<string, Polygon[]>}
@@ -57,6 +63,7 @@ export class Tiles {
     this.legend = legend;
     this.parties = parties;
     this.registry = registry;
+    this.colouring = byLeader(parties);
     container.addEventListener("keydown", (event) => this.#moveFocus(event));
     container.addEventListener("focusin", (event) => this.#describe(this.#tileAt(event)));
     container.addEventListener("pointerover", (event) => this.#describe(this.#tileAt(event)));
@@ -120,6 +127,7 @@ export class Tiles {
     return svg(
       "svg",
       { class: "map", viewBox: `0 0 ${width} ${height}`, role: "presentation" },
+      hatching(),
       ...links,
       svg("g", { "aria-hidden": "true", class: "labels" }, ...labels),
     );
@@ -170,22 +178,22 @@ export class Tiles {
     const tile = this.#tiles.get(area.area);
     if (!tile) return;
     tile.area = area;
+    this.#paint(tile);
+  }
+
+  /** @param {Tile} tile */
+  #paint(tile) {
+    const { area } = tile;
+    const { label, classes, party, swing } = this.colouring.look(area);
     const part = area.units.reported / (area.units.total || 1);
-    const byLeader = this.colourBy === "leader";
-    const leader = sums(area).ranked[0]?.[0];
-    const label = byLeader ? (leader ?? "") : part ? String(Math.floor(100 * part)) : "";
-    const classes = {
-      led: byLeader && leader !== undefined,
-      partly: byLeader && leader !== undefined && part < 1,
-      counted: !byLeader && part > 0,
-      deep: !byLeader && part > COUNTED_DARK_PART,
-      long: label.length > 3,
-    };
     setText(tile.label, label);
     for (const element of new Set([tile.element, tile.label])) {
-      for (const [name, on] of Object.entries(classes)) element.classList.toggle(name, on);
+      for (const name of TILE_CLASSES) element.classList.toggle(name, classes.includes(name));
+      element.classList.toggle("long", label.length > 3);
       element.style.setProperty("--part", part.toFixed(3));
-      if (classes.led && leader !== undefined) this.parties.colour(element, leader);
+      if (party !== undefined) this.parties.colour(element, party);
+      if (swing === undefined) delete element.dataset.swing;
+      else element.dataset.swing = String(swing);
     }
     tile.element.setAttribute("aria-label", this.#describeInWords(tile));
   }
@@ -196,26 +204,11 @@ export class Tiles {
    */
   #byName = (a, b) => compare(this.registry.name(a.area), this.registry.name(b.area));
 
-  /** Draw what the colours mean. */
+  /** Draw what the colours mean, after the tiles of all areas that have changed. */
   drawLegend() {
-    if (this.colourBy === "counted") {
-      setText(this.legend, unlessHidden(t("legendCounted"), hiddenUntil()));
-      return;
-    }
-    /** @type {Map<string, number>} */
-    const leaders = new Map();
-    for (const { area } of this.#tiles.values()) {
-      const leader = sums(area).ranked[0]?.[0];
-      if (leader !== undefined) leaders.set(leader, (leaders.get(leader) ?? 0) + 1);
-    }
-    const entries = [...leaders].sort((a, b) => b[1] - a[1]);
-    this.legend.replaceChildren(
-      ...entries.map(([party, count]) => {
-        const swatch = h("i", { class: "party" });
-        this.parties.colour(swatch, party);
-        return h("span", null, swatch, `${this.parties.name(party)} ${number(count)}`);
-      }),
-    );
+    const areas = [...this.#tiles.values()].map(({ area }) => area);
+    if (this.colouring.follow(areas)) for (const tile of this.#tiles.values()) this.#paint(tile);
+    this.colouring.drawLegend(this.legend, areas);
   }
 
   /** Draw how to use the tiles. */
@@ -236,9 +229,7 @@ export class Tiles {
       t("tile")(this.registry.name(area.area), county),
       reported ? t("tileCounted")(reported, total) : unlessHidden(t("noneYet"), hiddenUntil()),
     ];
-    const { ranked, votes } = sums(area);
-    if (ranked[0]) words.push(t("tileLeads")(this.parties.name(ranked[0][0]), share(ranked[0][1], votes)));
-    return words.join(" · ");
+    return [...words, this.colouring.words(area)].filter(Boolean).join(" · ");
   }
 
   /** @param {Event} event */

@@ -119,6 +119,41 @@ export const texts = ({ number, noun, count, times }) => ({
   tileCounted: (n, total) => `${number(n)} of ${count(total, "unit", "units")} reporting`,
   tileLeads: (party, share) => `${party} leads with ${share}`,
 
+  byChange: (time) => `Change since ${time}`,
+  byParty: "Party whose change is shown",
+  swingTitle: (party, time) => `${party}: change since ${time}, by municipality`,
+  swingSummary: (party, up, down, n, time) =>
+    `${party} is up in ${number(up)} and down in ${number(down)} of ${count(n, "municipality", "municipalities")} since ${time}. In percentage points:`,
+  swingNobody: (party, time) => `There are no figures yet that compare ${party} with ${time}.`,
+  swingBelow: (points) => `${points} or lower`,
+  swingAbove: (points) => `${points} or higher`,
+  swingRange: (low, high) => `${low} to ${high}`,
+  swingNone: "no comparison",
+
+  isNew: "new",
+  isNewInWords: (time) => `did not stand here in ${time}`,
+  lastTime: "the previous election",
+  pointsSince: (points, time) => `${points} percentage points since ${time}`,
+  comparedUnit: (time) =>
+    `Changes are in percentage points, compared with the same polling district in ${time}.`,
+  comparedSame: (time) =>
+    `Changes are in percentage points, compared with the same polling districts in ${time}.`,
+  comparedWhole: (whole, time) => `Changes are in percentage points, compared with ${whole} in ${time}.`,
+  comparedEarly:
+    "Not everything here has been counted: part of the change may come from which places have been counted first.",
+  comparedNone: (time) => `There are no figures from ${time} to compare with here.`,
+  wholeOf: {
+    country: "the whole of the country",
+    county: "the whole of the county",
+    municipality: "the whole of the municipality",
+  },
+  wholeArea: "the whole of the area",
+  basisSame: "compared with the same polling districts",
+  basisWhole: "compared with the whole, before everything is counted",
+  changeNote: (time) => `Beside the shares: the change in percentage points since ${time}.`,
+  changeNotePartial:
+    "With an asterisk: compared with the whole of the area, although not all of it has been counted.",
+
   embedTitle: "Use on your own site",
   embedWhy:
     "Paste the code where the result is to appear. The frame shows live figures, stores nothing, and is as high as its content.",
@@ -136,6 +171,7 @@ export const texts = ({ number, noun, count, times }) => ({
   },
   kioskChanges: "Latest figures",
   kioskTiles: "Leading party by municipality",
+  kioskCounted: "Share of units reporting by municipality",
 
   areasTitle: "Counties and municipalities",
   areasCaption:

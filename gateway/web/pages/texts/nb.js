@@ -135,6 +135,50 @@ export const texts = ({ number, noun, count, times }) => ({
     `tall fra ${number(n)} av ${count(total, "tellested", "tellesteder")}`,
   tileLeads: (/** @type {string} */ party, /** @type {string} */ share) => `${party} er størst med ${share}`,
 
+  byChange: (/** @type {string} */ time) => `Endring siden ${time}`,
+  byParty: "Parti som vises",
+  swingTitle: (/** @type {string} */ party, /** @type {string} */ time) =>
+    `${party}: endring siden ${time}, etter kommune`,
+  swingSummary: (
+    /** @type {string} */ party,
+    /** @type {number} */ up,
+    /** @type {number} */ down,
+    /** @type {number} */ n,
+    /** @type {string} */ time,
+  ) =>
+    `${party} går fram i ${number(up)} og tilbake i ${number(down)} av ${count(n, "kommune", "kommuner")} siden ${time}. I prosentpoeng:`,
+  swingNobody: (/** @type {string} */ party, /** @type {string} */ time) =>
+    `Det er ingen tall ennå som kan sammenligne ${party} med ${time}.`,
+  swingBelow: (/** @type {string} */ points) => `${points} eller lavere`,
+  swingAbove: (/** @type {string} */ points) => `${points} eller høyere`,
+  swingRange: (/** @type {string} */ low, /** @type {string} */ high) => `${low} til ${high}`,
+  swingNone: "ingen sammenligning",
+
+  isNew: "ny",
+  isNewInWords: (/** @type {string} */ time) => `stilte ikke her i ${time}`,
+  lastTime: "forrige valg",
+  pointsSince: (/** @type {string} */ points, /** @type {string} */ time) =>
+    `${points} prosentpoeng siden ${time}`,
+  comparedUnit: (/** @type {string} */ time) =>
+    `Endringene er i prosentpoeng, sammenlignet med det samme tellestedet i ${time}.`,
+  comparedSame: (/** @type {string} */ time) =>
+    `Endringene er i prosentpoeng, sammenlignet med de samme tellestedene i ${time}.`,
+  comparedWhole: (/** @type {string} */ whole, /** @type {string} */ time) =>
+    `Endringene er i prosentpoeng, sammenlignet med ${whole} i ${time}.`,
+  comparedEarly: "Ikke alt her er talt opp: noe av endringen kan skyldes hvilke steder som er talt først.",
+  comparedNone: (/** @type {string} */ time) => `Det er ingen tall fra ${time} å sammenligne med her.`,
+  wholeOf: /** @type {Names} */ ({
+    country: "hele landet",
+    county: "hele fylket",
+    municipality: "hele kommunen",
+  }),
+  wholeArea: "hele området",
+  basisSame: "sammenlignet med de samme tellestedene",
+  basisWhole: "sammenlignet med hele området, før alt er talt",
+  changeNote: (/** @type {string} */ time) =>
+    `Ved siden av andelene: endringen i prosentpoeng siden ${time}.`,
+  changeNotePartial: "Med stjerne: sammenlignet med hele området, selv om ikke alt er talt opp.",
+
   embedTitle: "Bruk på egen nettside",
   embedWhy:
     "Lim inn koden der resultatet skal stå. Rammen viser direkte tall, lagrer ingenting og har samme høyde som innholdet.",
@@ -152,6 +196,7 @@ export const texts = ({ number, noun, count, times }) => ({
   }),
   kioskChanges: "Siste tall",
   kioskTiles: "Største parti i kommunene",
+  kioskCounted: "Andel talt opp etter kommune",
 
   areasTitle: "Fylker og kommuner",
   areasCaption:

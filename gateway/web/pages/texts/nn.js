@@ -121,6 +121,33 @@ export const texts = ({ number, noun, count, times }) => ({
   tileCounted: (n, total) => `tal frå ${number(n)} av ${count(total, "teljestad", "teljestader")}`,
   tileLeads: (party, share) => `${party} er størst med ${share}`,
 
+  byChange: (time) => `Endring sidan ${time}`,
+  byParty: "Parti som blir vist",
+  swingTitle: (party, time) => `${party}: endring sidan ${time}, etter kommune`,
+  swingSummary: (party, up, down, n, time) =>
+    `${party} går fram i ${number(up)} og tilbake i ${number(down)} av ${count(n, "kommune", "kommunar")} sidan ${time}. I prosentpoeng:`,
+  swingNobody: (party, time) => `Det er ingen tal enno som kan samanlikne ${party} med ${time}.`,
+  swingBelow: (points) => `${points} eller lågare`,
+  swingAbove: (points) => `${points} eller høgare`,
+  swingRange: (low, high) => `${low} til ${high}`,
+  swingNone: "inga samanlikning",
+
+  isNew: "ny",
+  isNewInWords: (time) => `stilte ikkje her i ${time}`,
+  lastTime: "førre val",
+  pointsSince: (points, time) => `${points} prosentpoeng sidan ${time}`,
+  comparedUnit: (time) => `Endringane er i prosentpoeng, samanlikna med den same teljestaden i ${time}.`,
+  comparedSame: (time) => `Endringane er i prosentpoeng, samanlikna med dei same teljestadene i ${time}.`,
+  comparedWhole: (whole, time) => `Endringane er i prosentpoeng, samanlikna med ${whole} i ${time}.`,
+  comparedEarly: "Ikkje alt her er talt opp: noko av endringa kan kome av kva stader som er talde først.",
+  comparedNone: (time) => `Det er ingen tal frå ${time} å samanlikne med her.`,
+  wholeOf: { country: "heile landet", county: "heile fylket", municipality: "heile kommunen" },
+  wholeArea: "heile området",
+  basisSame: "samanlikna med dei same teljestadene",
+  basisWhole: "samanlikna med heile området, før alt er talt",
+  changeNote: (time) => `Ved sida av delane: endringa i prosentpoeng sidan ${time}.`,
+  changeNotePartial: "Med stjerne: samanlikna med heile området, sjølv om ikkje alt er talt opp.",
+
   embedTitle: "Bruk på eiga nettside",
   embedWhy:
     "Lim inn koden der resultatet skal stå. Ramma viser direkte tal, lagrar ingenting og er like høg som innhaldet.",
@@ -138,6 +165,7 @@ export const texts = ({ number, noun, count, times }) => ({
   },
   kioskChanges: "Siste tal",
   kioskTiles: "Største parti i kommunane",
+  kioskCounted: "Del talt opp etter kommune",
 
   areasTitle: "Fylke og kommunar",
   areasCaption:
