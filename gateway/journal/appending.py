@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 
 import asyncpg
 import orjson
@@ -65,8 +66,15 @@ async def append(
     require_standby: bool,
 ) -> Appended:
     """Append a batch and commit. Raises Behind, and what the database raises."""
-    statement = append_uncommitted(
-        connection, election, version, reports, received, evaluated, require_standby=require_standby
+    statement = partial(
+        append_uncommitted,
+        connection,
+        election,
+        version,
+        reports,
+        received,
+        evaluated,
+        require_standby=require_standby,
     )
     row = await committed(connection, statement, require_standby=require_standby)
     return appended(row, reports)
@@ -146,7 +154,7 @@ class LockedAppend:
         self, reports: Sequence[ValidReport], received: Sequence[datetime], evaluated: Evaluated
     ) -> Appended:
         """Append and commit, which ends the lock."""
-        transaction = self._append_and_commit(reports, received, evaluated)
+        transaction = partial(self._append_and_commit, reports, received, evaluated)
         row = await committed(self._connection, transaction, require_standby=self._require_standby)
         done = appended(row, reports)
         self._announce(self._election, done)
@@ -265,14 +273,17 @@ def _hold(row: asyncpg.Record, place: int) -> HoldNotice | None:
 
 
 async def committed(
-    connection: Connection, statement: Awaitable[asyncpg.Record | None], *, require_standby: bool
+    connection: Connection,
+    statement: Callable[[], Awaitable[asyncpg.Record | None]],
+    *,
+    require_standby: bool,
 ) -> asyncpg.Record:
-    """Await a statement that commits, or a transaction, and return its row, which has `committed_after`.
+    """Execute a statement that commits, or a transaction, and return its row, which has `committed_after`.
 
     Raises CommittedLocally if the wait for the standby was cut short, and as `require_waited`.
     """
     with LocalCommit(connection) as local:
-        row = await statement
+        row = await statement()
         await local.rule_out()
     assert row is not None
     if require_standby:

@@ -6,6 +6,7 @@ administrative act. See `migrations/0006_holds.sql`.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -147,7 +148,8 @@ class HoldJournal(JournalConnections):
         """
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                statement = connection.fetchrow(
+                statement = partial(
+                    connection.fetchrow,
                     f"SELECT d.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
                     " FROM decide_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS d",
                     election,
@@ -193,7 +195,8 @@ class HoldJournal(JournalConnections):
         """
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                statement = connection.fetchrow(
+                statement = partial(
+                    connection.fetchrow,
                     "SELECT set_rules_v1($1, $2, $3, $4, $5) AS changed,"
                     f" {COMMIT_SETTINGS}, clock_timestamp() AS committed_after",
                     election,

@@ -128,6 +128,7 @@ async def test_no_page_has_a_violation(
     await page.emulate_media(**theme)
     await page.goto(url)
     await expect(page.locator((READY | PUSH_READY)[path]).first).to_be_visible()
+    await expect(page.locator("h1:visible").first).not_to_be_empty()
     await page.evaluate(SHORTEN, count(2, full=6))
     await page.evaluate(AXE_SCRIPT)
     checked: set[str] = set()
