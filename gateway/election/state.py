@@ -23,6 +23,7 @@ from gateway.election.previous import Previous
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
 from gateway.election.report import REASONS, Reason, Report, Status, decode_stored, same_votes
+from gateway.election.seats import SeatsProjection
 
 UNKNOWN_REASON: Reason = "other"
 """The reason as which an unknown reason is shown."""
@@ -97,6 +98,8 @@ class ElectionState:
         self._prefixes = array("I", [0])
         self.comparison = Comparison(self, previous) if previous is not None else None
         """The changes since the previous election, if the election has one."""
+        self.seats = SeatsProjection(self) if registry.apportionment is not None else None
+        """The seats by these votes, if the registry says how seats follow from votes."""
 
     def apply(self, publication: Publication) -> None:
         """Apply the next publication. Raises HistoryChanged if it does not follow the last one."""
@@ -352,6 +355,8 @@ class CatchUp:
         state._prefixes += prefixes
         if state.comparison is not None:
             yield from state.comparison.update()
+        if state.seats is not None:
+            yield from state.seats.refresh()
 
     def _add_up(self) -> Iterator[None]:
         """Replace figures from the units upward, so that all children are up to date before their parent."""

@@ -60,6 +60,7 @@ class FeedDoor:
         router.add_get(election + "/areas", self._tables.get_results)
         router.add_get(election + "/areas/{area}", documents.get_area)
         router.add_get(election + "/corrections", self._tables.get_corrections)
+        router.add_get(election + "/seats", self._tables.get_seats)
         router.add_get(election + "/publications", self._get_publications, allow_head=False)
         router.add_get(election + "/publications/{range}", documents.get_range)
         router.add_get(election + "/holds", documents.get_holds)

@@ -25,6 +25,9 @@ from gateway.web.turns import SLICE_S
 from gateway.wire.areas import JSON
 from gateway.wire.corrections import corrections_of, csv_steps, json_steps
 from gateway.wire.results import RESULT_FORMATS
+from gateway.wire.seats import csv_steps as seats_csv
+from gateway.wire.seats import json_steps as seats_json
+from gateway.wire.seats import seat_table
 
 TABLES_MAX = 64 << 20
 """Bytes of the cached tables; a single larger one is cached alone."""
@@ -57,7 +60,7 @@ class FeedTables:
         self._addresses = addresses
         self._tables = BodyCache(TABLES_MAX)
         """The version of a table is its generation and sequence."""
-        self._making = {kind: asyncio.Lock() for kind in ("common", "other", "corrections")}
+        self._making = {kind: asyncio.Lock() for kind in ("common", "other", "corrections", "seats")}
 
     async def get_results(self, request: web.Request) -> web.Response:
         """`GET …/areas`: the areas of a level with their totals, and each party's votes and share."""
@@ -84,6 +87,17 @@ class FeedTables:
         wanted = _Wanted(name, feed, feed.generation, feed.state.corrections.changed, asked)
         make = partial(self._make_corrections, wanted, area)
         return tagged(request, await self._shared(wanted, "corrections", make))
+
+    async def get_seats(self, request: web.Request) -> web.Response:
+        """`GET …/seats`: the seats of all districts and of the whole election."""
+        feed = await self._lookup.find(request)
+        asked = read_area_request(request.headers, request.query)
+        if feed.registry.apportionment is None:
+            raise Problem(404, "no_seats", "the registry of this election does not say how seats are given")
+        if (text := request.query.get("at_least")) is not None:
+            await self._lookup.wait_at_least(feed, text, self._addresses.of_request(request))
+        wanted = _Wanted(("seats", feed.id, asked), feed, feed.generation, feed.state.sequence, asked)
+        return tagged(request, await self._shared(wanted, "seats", partial(self._make_seats, wanted)))
 
     async def _shared(
         self, wanted: _Wanted, kind: str, make: Callable[[], Awaitable[tuple[int, Body]]]
@@ -135,6 +149,17 @@ class FeedTables:
         steps = json_steps(corrections) if form is JSON else csv_steps(corrections)
         text = await _in_slices(steps)
         return corrections.sequence, Body(wanted.asked.mark + text, form.media_type)
+
+    async def _make_seats(self, wanted: _Wanted) -> tuple[int, Body]:
+        await self._wait_settled(wanted)
+        seats = wanted.feed.state.seats
+        assert seats is not None
+        await _in_slices(seats.refresh())
+        await self._wait_settled(wanted)
+        table = seat_table(wanted.feed.state)
+        form = wanted.asked.form
+        text = await _in_slices(seats_json(table) if form is JSON else seats_csv(table))
+        return table.sequence, Body(wanted.asked.mark + text, form.media_type)
 
     async def _wait_settled(self, wanted: _Wanted) -> None:
         """Wait until the state may be shown. Raises Problem if it is another one than the request was for."""

@@ -18,6 +18,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     f"{_ELECTION}/areas": ("level", "area", "format", "bom"),
     f"{_ELECTION}/areas/{{area}}": ("format", "bom", "at_least"),
     f"{_ELECTION}/corrections": ("area", "format", "bom"),
+    f"{_ELECTION}/seats": ("format", "bom", "at_least"),
     f"{_ELECTION}/publications": ("after", "limit", "last_event_id", "lastEventId"),
     f"{_ELECTION}/publications/{{range}}": ("chain",),
     f"{_ELECTION}/holds": ("state", "after", "limit"),

@@ -19,6 +19,7 @@ from gateway.election.state import AreaState, ElectionState
 from gateway.wire import csv_text
 from gateway.wire.csv_text import csv_row
 from gateway.wire.json import to_json
+from gateway.wire.seats import seats_member
 
 
 class AreaFormat(NamedTuple):
@@ -59,6 +60,8 @@ def area_document(state: ElectionState, index: int) -> dict[str, Any]:
         document["last_correction"] = _last_correction(area_state.correction)
     if state.comparison is not None:
         document["change"] = _change(state.comparison.change(index), state.registry, area.ballot)
+    if state.seats is not None:
+        document |= seats_member(state, index)
     return document
 
 

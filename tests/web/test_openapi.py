@@ -26,6 +26,7 @@ from gateway.web.push_door import PushDoor
 from gateway.wire.areas import FORMATS
 from gateway.wire.corrections import MEMBERS
 from gateway.wire.results import AREA_COLUMNS, PARTY_COLUMNS, RESULT_FORMATS
+from gateway.wire.seats import AREA_MEMBERS, PARTY_MEMBERS
 from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, METHODS, items, mistakes, operations, resolved, undescribed
@@ -214,6 +215,8 @@ def test_the_members_of_tables_are_their_columns() -> None:
         ("AreaResults", (*AREA_COLUMNS, "parties")),
         ("PartyResults", PARTY_COLUMNS),
         ("PublicCorrection", MEMBERS),
+        ("PartySeats", PARTY_MEMBERS),
+        ("SeatsOfDistrict", (*AREA_MEMBERS, "last", "next", "tied", "parties")),
     ):
         assert tuple(SCHEMAS[schema]["properties"]) == tuple(SCHEMAS[schema]["required"]) == columns
 
@@ -224,7 +227,7 @@ def test_the_formats_of_an_area_are_those_of_the_table() -> None:
     assert {name: each.media_type for name, each in RESULT_FORMATS.items()} == {
         name: each.media_type for name, each in FORMATS.items()
     }
-    for route in ("/areas/{area}", "/areas", "/corrections"):
+    for route in ("/areas/{area}", "/areas", "/corrections", "/seats"):
         path = DOCUMENT["paths"][ELECTION + route]
         (parameter,) = (each for each in map(resolved, path["parameters"]) if each["name"] == "format")
         assert parameter["schema"]["enum"] == list(FORMATS)
