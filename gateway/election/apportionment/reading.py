@@ -197,10 +197,12 @@ def _bloc_problems(document: object, codes: Container[str]) -> Iterator[Problem]
             continue
         for place, code in enumerate(parties):
             path = f"[{number}].parties[{place}]"
-            if not isinstance(code, str) or code not in codes:
-                yield path, "is not a party"
+            if not isinstance(code, str):
+                yield path, "expected a party code"
+            elif code not in codes:
+                yield path, f"{_shown(code)!r} is not a party"
             elif code in used:
-                yield path, f"{_shown(code)} is in the bloc {used[code]} already, counted from 0"
+                yield path, f"{_shown(code)} is in $.election.blocs[{used[code]}] already"
             else:
                 used[code] = number
 
