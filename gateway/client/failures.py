@@ -34,7 +34,14 @@ PERMANENT_CODES = {
         "unit_forbidden",
         "origin_forbidden",
     ),
-    *("unknown_election", "unknown_area", "unknown_municipality", "not_found", "method_not_allowed"),
+    *(
+        "unknown_election",
+        "unknown_area",
+        "unknown_municipality",
+        "no_previous",
+        "not_found",
+        "method_not_allowed",
+    ),
     *("bad_query", "bad_selection", "bad_request", "malformed", "unsupported_type", "unsupported_encoding"),
 }
 """Codes of the gateway's problem documents for which the same request never succeeds."""

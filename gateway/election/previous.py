@@ -54,26 +54,23 @@ class Previous:
 
     def __init__(self, document: dict[str, Any], registry: Registry, own: Mapping[int, PreviousArea]) -> None:
         header = document["election"]
-        self.document = document
         self.id: str = header["id"]
         self.name: str = header["name"]
         self.names = read_names(header.get("names"))
         self.date: str = header["date"]
         self.source: str = document["source"]
-        self.parties = len(registry.parties)
-        self.own = own
-        """The areas in the document, by index in the registry."""
         self.areas: Mapping[int, PreviousArea] = _completed(registry, own)
-        """Also those that follow from the areas below them."""
+        """By index in the registry."""
 
     def header(self) -> dict[str, Any]:
         """Return which election it is, as documents name it."""
         named = {"id": self.id, "name": self.name, **({"names": self.names} if self.names else {})}
         return {**named, "date": self.date, "source": self.source}
 
-    def canonical(self) -> bytes:
-        """Return the document as JSON with sorted keys; two documents are compared by these bytes."""
-        return dumps_trimmed(self.document, orjson.OPT_SORT_KEYS)
+
+def canonical(document: object) -> bytes:
+    """Return a document as JSON with sorted keys; two documents are compared by these bytes."""
+    return dumps_trimmed(document, orjson.OPT_SORT_KEYS)
 
 
 def read_previous(document: object, registry: Registry, *, stored: bool = False) -> Previous:
@@ -87,6 +84,27 @@ def read_previous(document: object, registry: Registry, *, stored: bool = False)
         assert isinstance(document, dict)
         return Previous(document, registry, reader.known(document["areas"]))
     return reader.read(document)
+
+
+def previous_differences(old: bytes | None, new: bytes | None, most: int = 10) -> list[str]:
+    """Return at most `most` differences between two canonical documents, as in `registry.differences`."""
+    if old == new:
+        return []
+    if old is None or new is None:
+        return [f"the previous election is {'new' if old is None else 'missing'}"]
+    before, after = orjson.loads(old), orjson.loads(new)
+    found = [
+        f"$.{member} of the previous election"
+        for member in sorted({*before, *after} - {"areas"})
+        if before.get(member) != after.get(member)
+    ]
+    areas, others = before["areas"], after["areas"]
+    found += [
+        f"area {name} of the previous election"
+        for name in sorted({*areas, *others})
+        if areas.get(name) != others.get(name)
+    ]
+    return [*found[:most], f"and {len(found) - most} more"] if len(found) > most else found
 
 
 class _DocumentReader:
@@ -111,10 +129,9 @@ class _DocumentReader:
             self._problems.append(f"$: and {self._omitted} more")
         if self._problems:
             raise MalformedPrevious(self._problems)
-        previous = Previous(document, self._registry, own)
-        if len(previous.canonical()) > BYTES_MAX:
+        if len(canonical(document)) > BYTES_MAX:
             raise MalformedPrevious([f"$: more than {BYTES_MAX >> 20} MiB"])
-        return previous
+        return Previous(document, self._registry, own)
 
     def known(self, entries: Mapping[str, Any]) -> dict[int, PreviousArea]:
         """Return the areas that the registry has, with its parties; votes for others are added to `other`."""

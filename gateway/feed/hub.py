@@ -13,7 +13,7 @@ import structlog
 from gateway.deadline import wait_at_most
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Reader
-from gateway.feed.stream import ElectionFeed, Record
+from gateway.feed.stream import ElectionFeed, Record, read_documents
 from gateway.telemetry.logs import Outage
 from gateway.telemetry.metrics import FeedMetrics
 
@@ -130,18 +130,18 @@ class Hub:
         for head in heads:
             feed = self._feeds.get(head.id)
             if feed is None:
-                document = await self._record.registry(head.key)
-                feed = self._feeds[head.id] = ElectionFeed(self._record, head, document, self._metrics)
+                documents = await read_documents(self._record, head.key)
+                feed = self._feeds[head.id] = ElectionFeed(self._record, head, documents, self._metrics)
                 self._following[head.id] = [
                     parts.create_task(feed.run(), name=f"feed {head.id}"),
                     parts.create_task(feed.holds_follower.run(), name=f"holds {head.id}"),
                 ]
                 moved = True
             elif head.loaded_at != feed.head.loaded_at and not feed.state.sequence:
-                document = await self._record.registry(head.key)
-                if document != feed.document:
+                documents = await read_documents(self._record, head.key)
+                if documents != feed.documents:
                     feed.head = head
-                    feed.replace_registry(document)
+                    feed.replace_registry(documents)
             moved |= head.sequence != feed.head.sequence
             feed.update_head(head)
         self._heads_read.set()

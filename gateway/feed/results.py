@@ -94,7 +94,15 @@ class ResultTables:
         if parts is None:
             return None
         state = self._state
-        head = Heading(state.registry, level, within, state.sequence, state.chain, state.published_at)
+        head = Heading(
+            state.registry,
+            level,
+            within,
+            state.sequence,
+            state.chain,
+            state.published_at,
+            compared=state.comparison is not None,
+        )
         return (yield from _join(state.sequence, mark + form.encode_head(head), parts, form))
 
     def _current(

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 import structlog
 
 from gateway.election.hold_list import HoldLine
 from gateway.election.local_time import local_time
+from gateway.election.previous import FORMAT as PREVIOUS_FORMAT
+from gateway.election.previous import Previous, read_previous
 from gateway.election.record import Head, Publication, Unapplied
 from gateway.election.registry import Registry, read_registry
 from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
@@ -60,6 +62,9 @@ class Record(Protocol):
     async def registry(self, election: int) -> bytes:
         """Return a registry document."""
 
+    async def previous(self, election: int) -> bytes | None:
+        """Return the document of the previous election, None if there is none."""
+
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
         """Return up to `most` publications after a sequence, in order."""
 
@@ -71,6 +76,19 @@ class Record(Protocol):
 
     async def contacts(self, election: int) -> dict[str, datetime]:
         """Return when a token of each area was last used."""
+
+
+class Documents(NamedTuple):
+    """What is fixed before reports arrive, as JSON."""
+
+    registry: bytes
+    previous: bytes | None
+    """The previous election."""
+
+
+async def read_documents(record: Record, election: int) -> Documents:
+    """Read the documents of an election. Raises JournalUnavailable."""
+    return Documents(await record.registry(election), await record.previous(election))
 
 
 _Key = tuple[str, bool, int]
@@ -87,7 +105,7 @@ class ElectionFeed:
     * Reading the state and joining a channel happen without an await in between, so no change is missed or sent twice.
     """
 
-    def __init__(self, record: Record, head: Head, document: bytes, metrics: FeedMetrics) -> None:
+    def __init__(self, record: Record, head: Head, documents: Documents, metrics: FeedMetrics) -> None:
         self.id = head.id
         self.head = head
         self._record = record
@@ -101,14 +119,15 @@ class ElectionFeed:
         self._behind_since: float | None = None
         self._unreleased_since: float | None = None
         self.holds_follower = HoldsFollower(self.id, self._count_holds)
-        self._reset(document)
+        self._reset(documents)
 
-    def _reset(self, document: bytes) -> None:
+    def _reset(self, documents: Documents) -> None:
         """Start with an empty state of a registry."""
-        self.document = document
-        self.registry: Registry = read_registry(orjson.loads(document), stored=True)
+        self.documents = documents
+        self.registry: Registry = read_registry(orjson.loads(documents.registry), stored=True)
+        self.previous = self._previous(documents)
         self.select = partial(read_selection, self.registry)
-        self.state = ElectionState(self.registry)
+        self.state = ElectionState(self.registry, self.previous)
         self.maker = BlockMaker(self.state)
         self.areas = AreaPages(self.state, self.maker)
         self.results = ResultTables(self.state, partial(self._shows, self.state))
@@ -128,6 +147,16 @@ class ElectionFeed:
         self._was_shown = False
         self._settled = False
         self._reported_unknown: set[str] = set()
+
+    def _previous(self, documents: Documents) -> Previous | None:
+        """Return the previous election, None if there is none or a newer version wrote it."""
+        document = orjson.loads(documents.previous) if documents.previous is not None else None
+        if document is None:
+            return None
+        if document.get("format") != PREVIOUS_FORMAT:
+            log.warning("the format of the previous election is unknown", election=self.id)
+            return None
+        return read_previous(document, self.registry, stored=True)
 
     async def _publication_lines(self, key: int, after: int, most: int) -> list[bytes]:
         return [publication_line(each) for each in await self._record.publications(key, after, most)]
@@ -277,10 +306,10 @@ class ElectionFeed:
                 await asyncio.sleep(0.5)
                 self._follow_requested.set()
 
-    def replace_registry(self, document: bytes) -> None:
-        """Replace the registry, which can change as long as nothing is published."""
+    def replace_registry(self, documents: Documents) -> None:
+        """Replace the registry and the previous election, which can change as long as nothing is published."""
         log.info("registry replaced", election=self.id)
-        self.document = document
+        self.documents = documents
         self._rebuild()
 
     async def _rebuild_from_record(self) -> None:
@@ -288,7 +317,7 @@ class ElectionFeed:
         self._settled = False
         while True:
             try:
-                self.document = await self._record.registry(self.head.key)
+                self.documents = await read_documents(self._record, self.head.key)
                 break
             except JournalUnavailable as error:
                 log.warning("registry not read", election=self.id, error=str(error))
@@ -299,14 +328,14 @@ class ElectionFeed:
         """Close all readers and clear the state: the election is no longer in the record."""
         self._metrics.sequence.remove(self.id)
         channels = self.channels
-        self._reset(self.document)
+        self._reset(self.documents)
         self._sequence_waiters.wake_all()
         self._close_channels(channels)
 
     def _rebuild(self) -> None:
         """Start again with an empty state. Readers are closed and reconnect for a snapshot."""
         channels = self.channels
-        self._reset(self.document)
+        self._reset(self.documents)
         self._follow_requested.set()
         self._close_channels(channels)
 

@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 import asyncpg
 import msgspec
 import orjson
 
-from gateway.election.registry import COUNT_MAX, differences, read_registry
+from gateway.election.previous import canonical, previous_differences, read_previous
+from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
-from gateway.errors import ElectionStarted, JournalUnavailable, Refused
+from gateway.errors import ElectionStarted, JournalUnavailable, MalformedPrevious, Refused
 from gateway.humanize import counted
 from gateway.journal.acts import Acts, LockedElection
 from gateway.journal.connection import connect
@@ -21,6 +23,8 @@ from gateway.journal.db_errors import CommittedLocally, translate_db_errors
 from gateway.journal.election_reads import ElectionReads, OpenHold
 from gateway.journal.lock_waits import LockWait, gave_up, lock_waits_reported
 
+KEPT: Final = object()
+"""For `load_election`: the previous election is as it was loaded before."""
 TOKEN_PREFIX = "vgn_"  # noqa: S105 - a prefix by which secret scanners recognise a token, not a secret
 
 
@@ -65,12 +69,17 @@ class RevisionCeiling(msgspec.Struct, frozen=True):
 class Administration(Acts, ElectionReads):
     """Performs acts on one connection. Raises JournalUnavailable, ElectionUnknown and Refused."""
 
-    async def load_election(self, document: object) -> str:
+    async def load_election(self, document: object, previous: object = KEPT) -> str:
         """Load a registry document, or replace it while no report is accepted; return the election's identifier.
 
-        Idempotent. Raises MalformedRegistry; ElectionStarted, naming what differs.
+        `previous` is the document of its previous election, None for none; KEPT leaves one that was loaded before.
+        Idempotent. Raises MalformedRegistry, MalformedPrevious; ElectionStarted, naming what differs.
         """
         registry = read_registry(document)
+        before: bytes | None = None
+        if previous is not None and previous is not KEPT:
+            read_previous(previous, registry)
+            before = canonical(previous)
         connection = self._connection
         with translate_db_errors():
             async with self._transaction():
@@ -82,15 +91,18 @@ class Administration(Acts, ElectionReads):
                 )
                 if key is not None:
                     await connection.execute("SELECT add_election($1, $2)", key, registry.publish_from)
-                    await self._record(
-                        key,
-                        "load",
-                        f"{counted(len(registry.areas), 'area')}, {counted(len(registry.units), 'unit')}",
-                    )
+                    await self._store_previous(key, before)
+                    detail = f"{counted(len(registry.areas), 'area')}, {counted(len(registry.units), 'unit')}"
+                    await self._record(key, "load", detail + (", a previous election" if before else ""))
                     self._notification_due = True
                     return registry.id
         async with self._act(registry.id) as locked:
-            found = differences(locked.registry, registry)
+            stored: bytes | None = await connection.fetchval(
+                "SELECT document FROM previous WHERE election = $1", locked.key
+            )
+            if previous is KEPT:
+                before = stored
+            found = differences(locked.registry, registry) + previous_differences(stored, before)
             if not found:
                 return registry.id
             if locked.accepted or locked.hold_lines:
@@ -98,6 +110,10 @@ class Administration(Acts, ElectionReads):
                     f"the registry cannot change after a report was accepted ({locked.accepted} so far);"
                     f" it differs in: {', '.join(found)}"
                 )
+            if previous is KEPT and before is not None:
+                _require_fit(before, registry)
+            if before != stored:
+                await self._store_previous(locked.key, before)
             await connection.execute(
                 "UPDATE election SET registry = $2, loaded_at = clock_timestamp() WHERE key = $1",
                 locked.key,
@@ -114,6 +130,14 @@ class Administration(Acts, ElectionReads):
                 )
             await self._changed(locked.key, "load", f"again: {', '.join(found)}")
         return registry.id
+
+    async def _store_previous(self, election: int, document: bytes | None) -> None:
+        """Store the document of a previous election in place of another one; None: remove it."""
+        await self._connection.execute("DELETE FROM previous WHERE election = $1", election)
+        if document is not None:
+            await self._connection.execute(
+                "INSERT INTO previous (election, document) VALUES ($1, $2)", election, document
+            )
 
     async def move_embargo(self, election: str, until: datetime) -> None:
         """Move the embargo's end to a later time, before it has passed. Idempotent."""
@@ -314,6 +338,15 @@ class Administration(Acts, ElectionReads):
             )
             if revoked is not None:
                 await self._changed(locked.key, "token revoke", str(key))
+
+
+def _require_fit(document: bytes, registry: Registry) -> None:
+    """Raise MalformedPrevious if a previous election that was loaded before does not fit a new registry."""
+    try:
+        read_previous(orjson.loads(document), registry)
+    except MalformedPrevious as error:
+        hint = "the previous election loaded before does not fit this registry: load it again or remove it"
+        raise MalformedPrevious([hint, *error.problems]) from error
 
 
 @asynccontextmanager

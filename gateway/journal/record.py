@@ -33,6 +33,15 @@ class PublicRecord:
             raise JournalUnavailable(f"election {election} is no longer in the record")
         return document
 
+    async def previous(self, election: int) -> bytes | None:
+        """Return the document of an election's previous election as JSON; None if it has none."""
+        with translate_db_errors():
+            async with acquired(self._pool) as connection:
+                document: bytes | None = await connection.fetchval(
+                    "SELECT valgnatt_public.previous($1)", election
+                )
+        return document
+
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
         """Return up to `most` publications after a sequence, in order; never more than 10 000."""
         with translate_db_errors():

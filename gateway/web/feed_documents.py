@@ -54,8 +54,8 @@ class FeedDocuments:
         self._limits = limits
         self._addresses = addresses
         self._bodies = bodies
-        self._registries: dict[str, tuple[int, PrecompressedText]] = {}
-        """Registry documents, by election and generation."""
+        self._texts: dict[tuple[str, str], tuple[int, PrecompressedText]] = {}
+        """The documents that are fixed before reports arrive, by name and election, with their generation."""
         self._map = StaticFile("map.geojson", drawn.body)
 
     async def get_elections(self, _: web.Request) -> web.Response:
@@ -70,15 +70,25 @@ class FeedDocuments:
         feed = await self._lookup.find(request)
         before = to_json(_election_document(feed))[:-1] + b',"registry":'
         name, version = ("registry", feed.id), (feed.generation, before)
-        body = self._bodies.get(name, version, lambda: self._registry(feed).between(before, b"}", JSON))
-        return tagged(request, body)
+        text = self._text("registry", feed, feed.documents.registry)
+        return tagged(request, self._bodies.get(name, version, lambda: text.between(before, b"}", JSON)))
 
-    def _registry(self, feed: ElectionFeed) -> PrecompressedText:
-        cached = self._registries.get(feed.id)
+    async def get_previous(self, request: web.Request) -> web.Response:
+        """`GET …/previous`: the previous election."""
+        feed = await self._lookup.find(request)
+        document = feed.documents.previous
+        if document is None:
+            raise Problem(404, "no_previous", "this election has no previous election to compare with")
+        text = self._text("previous", feed, document)
+        name = ("previous", feed.id)
+        return tagged(request, self._bodies.get(name, feed.generation, lambda: text.between(b"", b"", JSON)))
+
+    def _text(self, name: str, feed: ElectionFeed, document: bytes) -> PrecompressedText:
+        cached = self._texts.get((name, feed.id))
         if cached is None or cached[0] != feed.generation:
             known = {each.id for each in self._lookup.all()}
-            self._registries = {name: each for name, each in self._registries.items() if name in known}
-            cached = self._registries[feed.id] = feed.generation, PrecompressedText(feed.document)
+            self._texts = {key: each for key, each in self._texts.items() if key[1] in known}
+            cached = self._texts[name, feed.id] = feed.generation, PrecompressedText(document)
         return cached[1]
 
     async def get_area(self, request: web.Request) -> web.Response:
@@ -231,6 +241,7 @@ def _election_document(feed: ElectionFeed) -> dict[str, object]:
         "chain": feed.maker.position.chain.hex(),
         "levels": list(registry.levels),
         "units": len(registry.units),
+        **({"previous": feed.previous.header()} if feed.previous is not None else {}),
     }
 
 

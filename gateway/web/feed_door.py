@@ -56,6 +56,7 @@ class FeedDoor:
         election = "/v1/elections/{election}"
         router.add_get("/v1/elections", documents.get_elections)
         router.add_get(election, documents.get_election)
+        router.add_get(election + "/previous", documents.get_previous)
         router.add_get(election + "/feed", self._streams.get_feed, allow_head=False)
         router.add_get(election + "/areas", self._tables.get_results)
         router.add_get(election + "/areas/{area}", documents.get_area)

@@ -31,7 +31,11 @@ AREA_COLUMNS = (
 )
 """Members of an area, which are the first columns of CSV too."""
 PARTY_COLUMNS = ("party", "party_name", "party_votes", "share_percent")
-"""Members of a party of an area, which are the last columns of CSV too."""
+"""Members of a party of an area, which are the following columns of CSV too."""
+AREA_CHANGE_COLUMNS = ("compared_with", "turnout_change")
+PARTY_CHANGE_COLUMNS = ("change",)
+"""Members of an area and of a party if the election has a previous one; in CSV, columns at the end: that of the party
+first."""
 
 Document = Mapping[str, Any]
 """An area as in the feed."""
@@ -47,6 +51,8 @@ class Heading(NamedTuple):
     sequence: int
     chain: bytes
     published_at: datetime | None
+    compared: bool
+    """Whether the election has a previous one, so that the table has changes."""
 
 
 class ResultFormat(NamedTuple):
@@ -102,13 +108,25 @@ def csv_encoder(registry: Registry) -> EncodeArea:
         all_votes = totals["votes"]
         totals["turnout_percent"] = _decimal(totals["turnout_percent"])
         start = csv_row(totals[name] for name in AREA_COLUMNS)[:-2]
+        changes = _csv_changes(document)
         lines = [
-            f"{start},{parties[party]},{_text(votes)},{_decimal(_share(votes, all_votes))}\r\n"
+            f"{start},{parties[party]},{_text(votes)},{_decimal(_share(votes, all_votes))}{changes(party)}\r\n"
             for party, votes in party_votes(registry, document)
         ]
         return "".join(lines).encode()
 
     return encode
+
+
+def _csv_changes(document: Document) -> Callable[[str], str]:
+    """Return a function that encodes the columns of changes for a party; without columns, an empty text."""
+    if "change" not in document:
+        return lambda _: ""
+    change = document["change"]
+    if change is None:
+        return lambda _: ",,,"
+    shares, of_area = change["shares"], f"{change['basis']},{_signed(change['turnout'])}"
+    return lambda party: f",{_signed(shares[party])},{of_area}"
 
 
 def json_encoder(registry: Registry) -> EncodeArea:
@@ -118,12 +136,17 @@ def json_encoder(registry: Registry) -> EncodeArea:
     def encode(document: Document) -> bytes:
         totals = area_totals(registry, document)
         totals["turnout_percent"] = _number(totals["turnout_percent"])
+        compared, change = "change" in document, document.get("change")
+        if compared:
+            totals["compared_with"] = change["basis"] if change is not None else None
+            totals["turnout_change"] = change["turnout"] if change is not None else None
         totals["parties"] = [
             {
                 "party": party,
                 "party_name": names[party],
                 "party_votes": votes,
                 "share_percent": _number(_share(votes, totals["votes"])),
+                **({"change": change["shares"][party] if change is not None else None} if compared else {}),
             }
             for party, votes in party_votes(registry, document)
         ]
@@ -145,13 +168,19 @@ def _decimal(value: int | None) -> str:
     return "" if value is None else f"{value // 100}.{value % 100:02}"
 
 
+def _signed(points: float | None) -> str:
+    """Return percentage points, which may be negative, with two decimals."""
+    return "" if points is None else f"{points:.2f}"
+
+
 def _number(value: int | None) -> float | None:
     """Return hundredths as the nearest number; as JSON it has two decimals at most."""
     return None if value is None else value / 100
 
 
-def _csv_header(_: Heading) -> bytes:
-    return csv_row((*AREA_COLUMNS, *PARTY_COLUMNS)).encode()
+def _csv_header(heading: Heading) -> bytes:
+    changes = (*PARTY_CHANGE_COLUMNS, *AREA_CHANGE_COLUMNS) if heading.compared else ()
+    return csv_row((*AREA_COLUMNS, *PARTY_COLUMNS, *changes)).encode()
 
 
 def _json_head(heading: Heading) -> bytes:

@@ -73,6 +73,7 @@ class FakeRecord:
         self.unapplied_held: asyncio.Event | None = None
         """What has to come before an answer of `unapplied` does."""
         self.version = 0
+        self.previous_document: bytes | None = None
         self.replace(document)
         self.show(shown)
 
@@ -120,6 +121,10 @@ class FakeRecord:
     async def registry(self, election: int) -> bytes:
         await asyncio.sleep(0)
         return self.document
+
+    async def previous(self, election: int) -> bytes | None:
+        await asyncio.sleep(0)
+        return self.previous_document
 
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
         self.reads += 1

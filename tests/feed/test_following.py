@@ -379,7 +379,7 @@ async def test_a_registry_replaced_while_a_reader_waits_is_the_one_it_gets(
         record.replace(another_document)
         record.night = a_night(another_document, 2)
         door.hub.wake()
-        await until(lambda: door.feed.document == record.document)
+        await until(lambda: door.feed.documents.registry == record.document)
         await door.show(2)
         first = await waiting
         second = await opened.enter_async_context(streaming(http, door.url()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import ElectionStarted, ElectionUnknown, MalformedRegistry, Refused
+from gateway.errors import ElectionStarted, ElectionUnknown, MalformedPrevious, MalformedRegistry, Refused
 from gateway.journal.administration import TOKEN_PREFIX, Administration, administration
 from gateway.journal.db_errors import Unstorable, VersionChanged
 from gateway.journal.postgres import PostgresJournal
@@ -145,6 +146,72 @@ async def test_an_invalid_registry_is_not_loaded(acts: Administration) -> None:
         await acts.load_election(document)
     assert len(refused.value.problems) >= 2
     assert document["election"]["id"] not in [each.id for each in await acts.elections()]
+
+
+def a_previous(**votes: int) -> dict[str, Any]:
+    """Return the previous election of `a_registry`, with the votes of one municipality."""
+    return {
+        "format": "valgnatt-previous/1",
+        "election": {"id": "before", "name": "The one before", "date": "2021-09-13"},
+        "source": "made up",
+        "areas": {"a": {"votes": votes or {"A": 3}}},
+    }
+
+
+async def test_a_previous_election_is_loaded_and_fixed_with_the_registry(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """In one act; one that is not named again is kept, and None removes it."""
+    document = a_registry()
+
+    async def stored() -> dict[str, Any] | None:
+        found = await owner.fetchval(
+            "SELECT valgnatt_public.previous(key) FROM election WHERE id = $1", election
+        )
+        return found and json.loads(found)
+
+    election = await acts.load_election(document, a_previous())
+    assert await stored() == a_previous()
+    assert (await acts_of(owner, election))[0][2].endswith("units, a previous election")
+    await acts.load_election(document)
+    await acts.load_election(document, dict(reversed(a_previous().items())))
+    assert (await journal.election(election)).version == 1
+    await acts.load_election(document, a_previous(A=4))
+    assert await stored() == a_previous(A=4)
+    await acts.load_election(document, None)
+    assert await stored() is None
+    await acts.load_election(document, a_previous(B=1))
+    assert (await journal.election(election)).version == 4
+    details = [detail for _, _, detail in await acts_of(owner, election)][1:]
+    assert details == [
+        "again: area a of the previous election",
+        "again: the previous election is missing",
+        "again: the previous election is new",
+    ]
+    await accept(journal, election, "a-1")
+    await acts.load_election(document)
+    await acts.load_election(document, a_previous(B=1))
+    for other in (None, a_previous()):
+        with pytest.raises(ElectionStarted, match="previous election"):
+            await acts.load_election(document, other)
+    assert await stored() == a_previous(B=1)
+
+
+async def test_a_previous_election_has_to_fit_its_registry(acts: Administration) -> None:
+    """Also one that was loaded before; nothing is changed then."""
+    document = a_registry()
+    with pytest.raises(MalformedPrevious, match=r"\$\.areas\.a\.votes\.X: is not a party"):
+        await acts.load_election(document, a_previous(X=1))
+    assert document["election"]["id"] not in [each.id for each in await acts.elections()]
+    await acts.load_election(document, a_previous(C=1))
+    without = {**document, "parties": document["parties"][:2]}
+    with pytest.raises(MalformedPrevious) as refused:
+        await acts.load_election(without)
+    assert refused.value.problems == (
+        "the previous election loaded before does not fit this registry: load it again or remove it",
+        "$.areas.a.votes.C: is not a party of the registry; add its votes to `other`",
+    )
+    await acts.load_election(without, a_previous(B=1))
 
 
 async def test_replacing_a_registry_keeps_a_moved_embargo(

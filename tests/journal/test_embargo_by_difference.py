@@ -179,6 +179,7 @@ def function_statements(embargoed: int, released: int) -> list[str]:
                 "valgnatt_public.unapplied({}, '-1'::bigint)",
                 "valgnatt_public.contacts({})",
                 "valgnatt_public.registry({})",
+                "valgnatt_public.previous({})",
             )
         ),
     ]
@@ -201,7 +202,7 @@ def function_statements(embargoed: int, released: int) -> list[str]:
     ]
     tables = [
         "election", "embargo", "head", "report", "confirmation", "contact", "refusal", "waiting", "hold", "hold_line",
-        "rules", "token", "act", "migration",
+        "rules", "token", "act", "migration", "previous",
         f"report_{embargoed}", f"head_{embargoed}", f"confirmation_{embargoed}", f"contact_{embargoed}",
         f"refusal_{embargoed}", f"waiting_{embargoed}", f"hold_{embargoed}", f"hold_line_{embargoed}",
         "public_election", "publication", "public_contact",
@@ -221,7 +222,7 @@ def function_statements(embargoed: int, released: int) -> list[str]:
         f"SELECT valgnatt_public.hold_lines({embargoed}, 9223372036854775807, 2)",
         f"SELECT valgnatt_public.hold_lines(NULL, 0, 1), valgnatt_public.hold_lines({embargoed}, NULL, 1)",
         f"SELECT valgnatt_public.record(NULL, 0, 1), valgnatt_public.record({embargoed}, NULL, 1)",
-        "SELECT valgnatt_public.registry(-1), valgnatt_public.record(-1, 0, 1)",
+        "SELECT valgnatt_public.registry(-1), valgnatt_public.previous(NULL), valgnatt_public.record(-1, 0, 1)",
         "LISTEN other",
         "UNLISTEN other",
         "SHOW ALL",

@@ -31,6 +31,7 @@ TABLES = (
     "hold",
     "hold_line",
     "rules",
+    "previous",
     "act",
     "migration",
 )
@@ -39,6 +40,7 @@ FUNCTIONS = (
     "valgnatt_public.elections()",
     "valgnatt_public.elections_v2()",
     "valgnatt_public.hold_lines(integer,bigint,integer)",
+    "valgnatt_public.previous(integer)",
     "valgnatt_public.record(integer,bigint,integer)",
     "valgnatt_public.record_v2(integer,bigint,integer)",
     "valgnatt_public.registry(integer)",

@@ -25,7 +25,13 @@ from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
 from gateway.wire.areas import FORMATS
 from gateway.wire.corrections import MEMBERS
-from gateway.wire.results import AREA_COLUMNS, PARTY_COLUMNS, RESULT_FORMATS
+from gateway.wire.results import (
+    AREA_CHANGE_COLUMNS,
+    AREA_COLUMNS,
+    PARTY_CHANGE_COLUMNS,
+    PARTY_COLUMNS,
+    RESULT_FORMATS,
+)
 from gateway.wire.seats import AREA_MEMBERS, PARTY_MEMBERS
 from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
@@ -210,15 +216,18 @@ def test_the_counts_of_an_area_are_those_of_a_report() -> None:
 
 
 def test_the_members_of_tables_are_their_columns() -> None:
-    """In the same order, and all of them are always there."""
-    for schema, columns in (
-        ("AreaResults", (*AREA_COLUMNS, "parties")),
-        ("PartyResults", PARTY_COLUMNS),
-        ("PublicCorrection", MEMBERS),
-        ("PartySeats", PARTY_MEMBERS),
-        ("SeatsOfDistrict", (*AREA_MEMBERS, "last", "next", "tied", "parties")),
+    """In the same order; all of them are always there, except those of changes."""
+    for schema, columns, optional in (
+        ("AreaResults", (*AREA_COLUMNS, "parties"), AREA_CHANGE_COLUMNS),
+        ("PartyResults", PARTY_COLUMNS, PARTY_CHANGE_COLUMNS),
+        ("PublicCorrection", MEMBERS, ()),
+        ("PartySeats", PARTY_MEMBERS, ()),
+        ("SeatsOfDistrict", (*AREA_MEMBERS, "last", "next", "tied", "parties"), ()),
     ):
-        assert tuple(SCHEMAS[schema]["properties"]) == tuple(SCHEMAS[schema]["required"]) == columns
+        properties = tuple(SCHEMAS[schema]["properties"])
+        assert tuple(each for each in properties if each not in optional) == columns
+        assert tuple(each for each in properties if each in optional) == optional
+        assert tuple(SCHEMAS[schema]["required"]) == columns
 
 
 def test_the_formats_of_an_area_are_those_of_the_table() -> None:

@@ -6,7 +6,7 @@ from gateway.election.registry import Registry
 from gateway.wire.results import CSV, Document, Heading
 
 
-def results_csv(registry: Registry, documents: Iterable[Document]) -> bytes:
+def results_csv(registry: Registry, documents: Iterable[Document], *, compared: bool = False) -> bytes:
     """Return the whole table of some areas as CSV; its head is the same for any of them."""
-    head = CSV.encode_head(Heading(registry, "", None, 0, b"", None))
+    head = CSV.encode_head(Heading(registry, "", None, 0, b"", None, compared))
     return head + CSV.separator.join(map(CSV.encoder(registry), documents)) + CSV.end

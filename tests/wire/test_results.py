@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.election.percentages import hundredths
+from gateway.election.previous import read_previous
 from gateway.election.registry import read_registry
+from gateway.election.state import ElectionState
 from gateway.wire.areas import area_document, area_json
 from gateway.wire.results import (
     AREA_COLUMNS,
@@ -28,9 +30,11 @@ from tests.election.makers import (
     REGISTRY,
     a_report,
     above,
+    recorded_night,
     reports,
     some_counts,
 )
+from tests.election.test_previous import a_previous
 from tests.wire.tables import results_csv
 from tests.wire.test_areas import a_state
 
@@ -102,7 +106,7 @@ def test_the_table_has_the_sums_of_the_reports(history: list[dict[str, Any]]) ->
 def test_both_formats_have_the_same_figures(history: list[dict[str, Any]]) -> None:
     """JSON has the parties of an area in an array, and numbers where CSV has texts."""
     state = a_state(*history)
-    heading = Heading(REGISTRY, "all", None, state.sequence, state.chain, state.published_at)
+    heading = Heading(REGISTRY, "all", None, state.sequence, state.chain, state.published_at, False)
     encode = JSON.encoder(REGISTRY)
     areas = [encode(area_document(state, index)) for index in range(len(REGISTRY.areas))]
     document = json.loads(JSON.encode_head(heading) + JSON.separator.join(areas) + JSON.end)
@@ -128,6 +132,33 @@ def test_a_client_of_the_feed_can_make_the_same_table() -> None:
     documents = [area_document(state, index) for index in range(len(REGISTRY.areas))]
     read = [json.loads(area_json(state, index)) for index in range(len(REGISTRY.areas))]
     assert results_csv(read_registry(DOCUMENT), read) == results_csv(REGISTRY, documents)
+
+
+def test_with_a_previous_election_the_table_has_changes_at_the_end_of_each_line() -> None:
+    """The columns before them are as without; a change is the one of the area's document."""
+    previous = read_previous(a_previous({"a-1-1": {"votes": {"P": 3}, "other": 1}}), REGISTRY)
+    state, plain = ElectionState(REGISTRY, previous), a_state(a_report())
+    for publication in recorded_night([a_report()]):
+        state.apply(publication)
+    documents = [area_document(state, index) for index in range(len(REGISTRY.areas))]
+    table = results_csv(REGISTRY, documents, compared=True)
+    rows = rows_of(table)
+    without = rows_of(results_csv(REGISTRY, [area_document(plain, each.index) for each in REGISTRY.areas]))
+    changes = ("change", "compared_with", "turnout_change")
+    assert list(rows[0]) == [*AREA_COLUMNS, *PARTY_COLUMNS, *changes]
+    assert [{name: row[name] for name in row if name not in changes} for row in rows] == without
+    found = {(row["area"], row["party"]): tuple(row[name] for name in changes) for row in rows}
+    assert found["a-1-1", "P"] == ("25.00", "same_units", "")
+    assert found["a-1-1", BALLOTS["a-1-1"][1]] == ("", "same_units", "")
+    assert found["b-2", "P"] == ("", "", "")
+    heading = Heading(REGISTRY, "", None, 0, b"", None, compared=True)
+    encoded = JSON.separator.join(map(JSON.encoder(REGISTRY), documents))
+    areas = json.loads(JSON.encode_head(heading) + encoded + JSON.end)["areas"]
+    (unit,) = (each for each in areas if each["area"] == "a-1-1")
+    assert (unit["compared_with"], unit["turnout_change"]) == ("same_units", None)
+    assert [each["change"] for each in unit["parties"]] == [25, None]
+    (other,) = (each for each in areas if each["area"] == "b-2")
+    assert (other["compared_with"], other["parties"][0]["change"]) == (None, None)
 
 
 def test_an_area_without_counts_has_rows_without_figures() -> None:
