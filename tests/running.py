@@ -158,11 +158,11 @@ class Gateway:
         async with administration(self.database.url, "test") as acts:
             yield acts
 
-    async def load(self, registry: dict[str, Any]) -> str:
-        """Load an election and return its identifier."""
+    async def load(self, registry: dict[str, Any], previous: dict[str, Any] | None = None) -> str:
+        """Load an election, and its previous one, and return its identifier."""
         self.elections += 1
         async with self.administration() as acts:
-            return await acts.load_election(registry)
+            return await acts.load_election(registry, previous)
 
     async def issue(
         self,

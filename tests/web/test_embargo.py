@@ -15,6 +15,7 @@ from gateway.election.report import canonical, decode_stored, digest_of
 from gateway.election.validation import ValidReport
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
+from tests.feed.test_previous import a_previous
 from tests.journal.holding import decide, hold
 from tests.running import Gateway, running
 from tests.web.doors import (
@@ -63,7 +64,14 @@ async def every_answer(gateway: Gateway, election: str) -> list[dict[str, Any]]:
 
 async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: str) -> dict[str, Any]:
     seen: dict[str, Any] = {}
-    paths = ["", "/publications", "/publications?limit=1000", "/publications/1-1000", f"/transfers/{HERE}"]
+    paths = [
+        "",
+        "/previous",
+        "/publications",
+        "/publications?limit=1000",
+        "/publications/1-1000",
+        f"/transfers/{HERE}",
+    ]
     paths += ["/holds", "/holds?limit=1000", "/holds?after=1", "/holds?after=100"]
     for form in ("json", "csv"):
         paths += [f"/areas?level={level}&format={form}" for level in ("municipality", "precinct")]
@@ -173,7 +181,8 @@ async def check_release(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection, embargo_s: float
 ) -> None:
     publish_from = datetime.now(UTC) + timedelta(seconds=embargo_s)
-    election = await gateway.load(a_registry(small, publish_from=publish_from.isoformat()))
+    registry = a_registry(small, publish_from=publish_from.isoformat())
+    election = await gateway.load(registry, a_previous(small))
     sender = await gateway.issue(election, [COUNTRY])
     other = await gateway.issue(election, [THERE])
     await shown(gateway, election)
