@@ -10,6 +10,7 @@ import { byCounted, byLeader } from "./tile_colours.js";
 
 /** @import { Party } from "../documents" */
 /** @import { Parties } from "./parties.js" */
+/** @import { Registry } from "./registry.js" */
 /** @import { Colouring } from "./tile_colours.js" */
 
 const CHOICES = /** @type {const} */ (["leader", "counted", "change"]);
@@ -19,15 +20,16 @@ const CHOICES = /** @type {const} */ (["leader", "counted", "change"]);
  *
  * @param {Party[]} all
  * @param {Parties} parties
+ * @param {Registry} registry
  * @returns {{by: typeof CHOICES[number], colouring: Colouring, party: string}} `party` is chosen or offered
  */
-export function chosenColouring(all, parties) {
+export function chosenColouring(all, parties, registry) {
   const by = parameter("by");
   const named = all.find(({ code }) => code === parameter("party")) ?? all[0];
   const party = named?.code ?? "";
   if (by === "counted") return { by, colouring: byCounted(parties), party };
   if (by === "change" && hasPrevious() && party) {
-    return { by, colouring: new Swing(party, parties), party };
+    return { by, colouring: new Swing(party, parties, registry), party };
   }
   return { by: "leader", colouring: byLeader(parties), party };
 }
@@ -39,11 +41,13 @@ export class ColourChoice {
   /**
    * @param {Party[]} all
    * @param {Parties} parties
+   * @param {Registry} registry
    * @param {(colouring: Colouring) => void} onChoice
    */
-  constructor(all, parties, onChoice) {
+  constructor(all, parties, registry, onChoice) {
     this.all = all;
     this.parties = parties;
+    this.registry = registry;
     this.onChoice = onChoice;
     show(byId("by-change-choice"), hasPrevious() && all.length > 0);
     for (const by of CHOICES) byId(`by-${by}`).addEventListener("change", () => this.#choose(by));
@@ -59,7 +63,7 @@ export class ColourChoice {
 
   /** Colour as the address says. */
   readAddress() {
-    const { by, colouring, party } = chosenColouring(this.all, this.parties);
+    const { by, colouring, party } = chosenColouring(this.all, this.parties, this.registry);
     byId(`by-${by}`, HTMLInputElement).checked = true;
     show(byId("by-party-choice"), by === "change");
     const key = `${by} ${by === "change" ? party : ""}`;

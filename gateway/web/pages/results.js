@@ -60,7 +60,7 @@ class ResultsPage {
     this.table = new AreasTable(election.id, this.registry, this.parties);
     this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
     this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this);
-    this.colours = new ColourChoice(election.registry.parties, this.parties, (colouring) => {
+    this.colours = new ColourChoice(election.registry.parties, this.parties, this.registry, (colouring) => {
       this.tiles.colouring = colouring;
       this.#drawAllSoon();
     });

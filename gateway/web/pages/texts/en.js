@@ -128,6 +128,8 @@ export const texts = ({ number, noun, count, times }) => ({
   swingBelow: (points) => `${points} or lower`,
   swingAbove: (points) => `${points} or higher`,
   swingRange: (low, high) => `${low} to ${high}`,
+  swingRises: "Largest rise:",
+  swingFalls: "Largest fall:",
   swingNone: "no comparison",
 
   isNew: "new",

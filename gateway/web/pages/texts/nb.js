@@ -152,6 +152,8 @@ export const texts = ({ number, noun, count, times }) => ({
   swingBelow: (/** @type {string} */ points) => `${points} eller lavere`,
   swingAbove: (/** @type {string} */ points) => `${points} eller høyere`,
   swingRange: (/** @type {string} */ low, /** @type {string} */ high) => `${low} til ${high}`,
+  swingRises: "Størst framgang:",
+  swingFalls: "Størst tilbakegang:",
   swingNone: "ingen sammenligning",
 
   isNew: "ny",

@@ -130,6 +130,8 @@ export const texts = ({ number, noun, count, times }) => ({
   swingBelow: (points) => `${points} eller lågare`,
   swingAbove: (points) => `${points} eller høgare`,
   swingRange: (low, high) => `${low} til ${high}`,
+  swingRises: "Størst framgang:",
+  swingFalls: "Størst tilbakegang:",
   swingNone: "inga samanlikning",
 
   isNew: "ny",
