@@ -100,7 +100,7 @@ async def test_the_change_is_beside_every_share_with_what_it_is_compared_with(
     line = page.locator("#area-summary .compared")
     same = "Changes are in percentage points, compared with the same polling districts in 2020."
     await expect(line).to_have_text(same)
-    await expect(page.locator("[data-change=turnout]")).to_be_hidden()
+    await expect(page.locator("#area-summary [data-change=turnout]")).to_be_hidden()
     row = page.locator(f"#children tr[data-id='{UNIT}']")
     await expect(row.locator(".change")).to_have_text(["+10.0", "−30.0"])
     await expect(page.locator("#children-change")).to_have_text(
@@ -109,7 +109,7 @@ async def test_the_change_is_beside_every_share_with_what_it_is_compared_with(
     everything = [counted(each, 2, "final", FL=20, NST=20) for each in units_of(small, HERE)]
     await pushed(http, compared, *everything)
     await expect_change(page, "FL", "+16.7")  # 50.0 - (60 + 8 * 30) / 900
-    await expect(page.locator("[data-change=turnout]")).to_have_text(
+    await expect(page.locator("#area-summary [data-change=turnout]")).to_have_text(
         re.compile(r"^[+−]\d+\.\d percentage points since 2020$")
     )
     await page.goto(url(compared, f"/{UNIT}"))
@@ -155,7 +155,7 @@ async def test_changes_are_written_as_the_language_does_and_fit_a_phone(
             page = await visitor.open(address)
             await expect_change(page, "FL", "−30,0")
             await expect_change(page, "HV", new)
-            await expect(page.locator(".compared")).to_have_text(line)
+            await expect(page.locator(".compared:visible")).to_have_text(line)
             await expect(page.locator("#children-change")).to_be_visible()
             assert await page.evaluate("document.documentElement.scrollWidth") == 390
         assert visitor.errors == []
@@ -211,7 +211,7 @@ async def test_tiles_show_the_change_of_the_party_in_the_address(
     await expect(page).to_have_url(re.compile("party=HV"))
     await expect(tile[HERE]).to_have_text("new")
     await expect(legend.locator("p")).to_have_text(
-        ["There are no figures yet that compare Heim og Verke with 2020."]
+        ["There are no figures yet that compare Home and Work with 2020."]
     )
 
     await page.goto(url(compared, "?by=change&party=NST"))
