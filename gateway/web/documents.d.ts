@@ -4,8 +4,6 @@ export type Counts = {
   ballots: number;
   blank: number;
   rejected: number;
-  /** Only if some unit reported it. */
-  voters?: number;
   votes: { [party: string]: number };
 };
 
@@ -18,7 +16,7 @@ export type Area = {
   sequence: number;
   published_at: string | null;
   eligible: number | null;
-  units: { total: number; reported: number; by_status?: { [status: string]: number } };
+  units: { total: number; reported: number };
   counts: { [category: string]: Counts };
   corrections?: number;
   last_correction?: LastCorrection | null;
@@ -27,6 +25,8 @@ export type Area = {
   correction?: Correction | null;
   /** Absent in elections without a previous one; null without votes now or then. */
   change?: Change | null;
+  /** Of the root and of districts, in elections with `apportionment`. */
+  seats?: Seats;
 };
 
 /** The change since the previous election, in percentage points. */
@@ -39,6 +39,28 @@ export type Change = {
 };
 
 export type AreaAndChildren = Area & { record: { sequence: number }; children: Area[] };
+
+/** How far a party is from a threshold: `lacks` votes if it is below, otherwise it has `spare` votes. */
+export type ThresholdMargin = { above: boolean; lacks?: number; spare?: number };
+
+/** Seats as they follow from the votes published so far; an authority determines them. */
+export type Seats = {
+  projection: true;
+  /** Of a district: its own seats. Of the root: those of the whole house. Without votes, there are none. */
+  by_party: { [party: string]: number | { seats: number; levelling: number } };
+  /** Of a district, which the root may be: its seats without levelling seats. */
+  ordinary?: number;
+  /** The party with the last ordinary seat, and the most votes that it can lose before it loses the seat. */
+  last?: { party: string; spare: number } | null;
+  /** The party that would have that seat otherwise, and the votes with which it wins it. */
+  next?: { party: string; lacks: number } | null;
+  /** Parties between which a lot decides. */
+  tied?: string[];
+  /** Of each party between half and twice the threshold. */
+  threshold?: { [party: string]: ThresholdMargin };
+  /** Of the root: in the order in which they are given; null until every district has votes. */
+  levelling?: { district: string; party: string }[] | null;
+};
 
 /** What a correction looks like from the record itself. */
 export type Explanation = { code: string; unit?: string };
@@ -98,8 +120,6 @@ export type Block = {
   sequence: number;
   published_at: string | null;
   snapshot: boolean;
-  /** The chain at `sequence`, in hex. */
-  chain?: string;
   server_time: string;
   /** The number of lines of the list of holds; absent if there are none. */
   holds?: number;
@@ -113,8 +133,24 @@ export type Names = { [tag: string]: string };
 
 export type Party = { code: string; name: string; names?: Names };
 
+/** How seats are allocated. */
+export type Apportionment = {
+  /** The level of the districts. */
+  districts: string;
+  threshold?: { percent: number | string; of: "country" | "district" };
+  levelling?: { per_district: number };
+};
+
+/** Parties that are added up. */
+export type Bloc = { name: string; names?: Names; parties: string[] };
+
 export type RegistryDocument = {
-  election: { timezone: string; categories: string[] };
+  election: {
+    timezone: string;
+    categories: string[];
+    apportionment?: Apportionment;
+    blocs?: Bloc[];
+  };
   areas: {
     id: string;
     parent: string | null;
@@ -122,7 +158,8 @@ export type RegistryDocument = {
     name: string;
     names?: Names;
     parties?: string[];
-    eligible?: number | null;
+    /** Of districts, levelling seats included. */
+    seats?: number;
   }[];
   parties: Party[];
 };
@@ -146,9 +183,6 @@ export type ElectionAndRegistry = Election & { registry: RegistryDocument };
 export type Publication = {
   sequence: number;
   published_at: string;
-  /** SHA-256 of the report, and the chain after it, in hex. */
-  digest: string;
-  chain: string;
   report: {
     unit: string;
     revision: number;

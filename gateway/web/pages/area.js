@@ -32,11 +32,6 @@ export class AreaPage {
    * @type {AreaAndChildren | null}
    */
   #document = null;
-  /** The same at the past moment that the page shows.
-   *
-   * @type {AreaAndChildren | null}
-   */
-  #asItWas = null;
   #fetching = false;
   #fetchTimer = 0;
   #fetchPauses = new Pauses();
@@ -55,18 +50,14 @@ export class AreaPage {
    * @param {() => PublicRecord} options.record
    * @param {() => Feed} options.feed
    * @param {HeldUnits} options.held
-   * @param {() => boolean} options.past whether the page shows, or is about to show, a past moment
-   * @param {() => Map<string, Area> | null} options.areas areas above units as the page shows them
    */
-  constructor({ election, registry, parties, record, feed, held, past, areas }) {
+  constructor({ election, registry, parties, record, feed, held }) {
     this.election = election;
     this.registry = registry;
     this.parties = parties;
     this.record = record;
     this.feed = feed;
     this.held = held;
-    this.past = past;
-    this.areas = areas;
     this.summary = new Summary(byId("area-summary"), parties);
     this.corrections = new CorrectionsList(election, registry, "area-corrections");
     this.history = new AreaHistory(registry, record, () => feed().sequence);
@@ -83,7 +74,6 @@ export class AreaPage {
     this.#opening = new AbortController();
     this.#id = id;
     this.#document = null;
-    this.#asItWas = null;
     this.#children = null;
     this.corrections.close();
     byId("children", HTMLTableElement).tBodies[0]?.replaceChildren();
@@ -92,21 +82,6 @@ export class AreaPage {
     if (id === null) return;
     this.redraw();
     if (known) this.#fetch();
-  }
-
-  /**
-   * Show the area as it was; null: as it is now.
-   *
-   * @param {AreaAndChildren | null} document
-   * @param {number | null} sequence of the moment; null: now
-   */
-  showPast(document, sequence) {
-    const returns = this.#asItWas !== null && document === null;
-    if (document && document.area !== this.#id) return; // another area has been opened meanwhile
-    this.#asItWas = document;
-    this.history.showUntil(sequence ?? Infinity);
-    if (returns) this.open(this.#id);
-    else this.draw();
   }
 
   /**
@@ -121,14 +96,14 @@ export class AreaPage {
     const above = this.registry.isUnit(id) ? this.registry.parent(id) : id; // the feed has no units
     if (changed.some(({ area }) => area === above)) {
       this.#changedAt = sequence;
-      this.#fetch(); // not while the past is shown
+      this.#fetch();
       this.history.update();
     }
   }
 
   async #fetch() {
     const id = this.#id;
-    if (this.#fetching || id === null || this.past()) return;
+    if (this.#fetching || id === null) return;
     this.#fetching = true;
     const document = await this.#fetchDocument(id);
     this.#fetching = false;
@@ -193,23 +168,20 @@ export class AreaPage {
 
   /** Draw how many units are being checked. */
   drawHeld() {
-    if (this.#id !== null) this.summary.drawHeld(this.past() ? 0 : this.held.count(this.#id));
+    if (this.#id !== null) this.summary.drawHeld(this.held.count(this.#id));
   }
 
   draw() {
-    const area = this.past() ? this.#asItWas : this.#document;
+    const area = this.#document;
     if (this.#id === null) return;
     this.drawHeld();
     if (!area) {
-      const above = this.areas()?.get(this.#id);
-      show(byId("area-summary"), above !== undefined);
-      this.summary.draw(above);
+      this.summary.draw(this.feed().areas.get(this.#id));
       return;
     }
-    show(byId("area-summary"), true);
     setText(byId("area-subtitle"), this.#subtitle(area));
     this.summary.draw(area);
-    if (!this.past()) this.corrections.follow(area);
+    this.corrections.follow(area);
     this.#drawChildren(area);
   }
 

@@ -14,6 +14,7 @@ import { isHidden } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
 import { Registry } from "./registry.js";
+import { isApportioned, loadSeatsPart } from "./seats.js";
 import {
   electionPath,
   fillIn,
@@ -28,10 +29,11 @@ import { LiveTable } from "./table.js";
 
 /** @import { Area, Block, ElectionAndRegistry } from "../documents" */
 /** @import { AreaRow } from "./columns.js" */
+/** @import { SeatsPart } from "./seats_part.js" */
 
 const EVERY_S = 2; // readers of frames are many, and look at something else
 const ROWS = 20;
-const PARTS = ["summary", "figures", "parties", "table", "corrections"];
+const PARTS = ["summary", "figures", "parties", "table", "corrections", "seats"];
 const REFRESH_ELECTION_MS = 30_000;
 const MESSAGE = "valgnatt:height";
 
@@ -39,6 +41,11 @@ class Embed {
   #frame = 0;
   /** @type {LiveTable<AreaRow> | null} */
   #table = null;
+  /** Loaded where seats are shown.
+   *
+   * @type {SeatsPart | null}
+   */
+  #seats = null;
 
   /** @param {ElectionAndRegistry} election */
   constructor(election) {
@@ -59,8 +66,15 @@ class Embed {
       if (this.#table) this.#table.limit = Infinity;
       this.draw();
     });
+    if (this.parts.has("seats") && isApportioned(election.registry)) this.#loadSeats();
     setInterval(() => this.#tick(), 1000);
     setInterval(() => this.election.released_at || document.hidden || this.#refresh(), REFRESH_ELECTION_MS);
+  }
+
+  async #loadSeats() {
+    const { SeatsPart } = await loadSeatsPart();
+    this.#seats = new SeatsPart(byId("seats"), this.election.registry, this.parties, this.area);
+    this.#drawSoon();
   }
 
   /** Return the address of the part of the feed that is shown. */
@@ -116,6 +130,7 @@ class Embed {
     if (!area || isHidden()) return;
     this.#drawSummary(area);
     if (this.parts.has("table")) this.#drawTable();
+    this.#seats?.draw(this.feed.areas);
     if (this.parts.has("corrections")) this.corrections.follow(area);
   }
 

@@ -17,26 +17,28 @@ let draw = () => {};
  * @param {string} election
  * @param {string} area
  * @param {string} title
+ * @param {boolean} seats whether the area has seats
  */
-export function offerSnippet(election, area, title) {
+export function offerSnippet(election, area, title, seats) {
   draw = () => {
     const show = byId("embed-parts", HTMLSelectElement).value;
     setText(byId("embed-code"), snippet(election, area, show, title));
     setText(byId("embed-copied"), "");
   };
-  drawChoice();
+  drawChoice(seats);
   draw();
 }
 
-function drawChoice() {
-  if (shown === currentLanguage()) return;
-  shown = currentLanguage();
+/** @param {boolean} seats */
+function drawChoice(seats) {
+  const wanted = `${currentLanguage()} ${seats}`;
+  if (shown === wanted) return;
+  shown = wanted;
   const select = byId("embed-parts", HTMLSelectElement);
   const chosen = select.value;
-  select.replaceChildren(
-    ...Object.entries(t("embedParts")).map(([value, name]) => h("option", { value }, name)),
-  );
-  select.value = chosen || "summary";
+  const parts = Object.entries(t("embedParts")).filter(([value]) => seats || value !== "seats");
+  select.replaceChildren(...parts.map(([value, name]) => h("option", { value }, name)));
+  select.value = parts.some(([value]) => value === chosen) ? chosen : "summary";
   select.onchange = () => draw();
   byId("embed-copy").onclick = copy;
 }

@@ -15,6 +15,7 @@ import { reloadOnNewVersion } from "./kiosk_version.js";
 import { nameOf } from "./names.js";
 import { Parties, sums } from "./parties.js";
 import { Registry } from "./registry.js";
+import { isApportioned, loadSeatsPart } from "./seats.js";
 import { fetchShapes } from "./shapes.js";
 import {
   electionPath,
@@ -30,6 +31,7 @@ import { Tiles } from "./tiles.js";
 import { keepAwake } from "./wake_lock.js";
 
 /** @import { Area, ElectionAndRegistry, Polygon } from "../documents" */
+/** @import { SeatsPart } from "./seats_part.js" */
 
 const TURN_MS = 15_000;
 const DRAW_INTERVAL_MS = 1000;
@@ -41,6 +43,7 @@ const LATEST = 9;
  */
 const ZOOM = [0.2, 1.3];
 const ZOOM_STEPS = 7;
+const SEATS_WIDTH = 600;
 const SHIFT_MS = 60_000;
 /** Offsets that the picture takes in turn, in pixels of 1080: nothing stays at the same place all night. */
 const SHIFTS = [
@@ -66,6 +69,11 @@ class Kiosk {
   #hidden = false;
   #turn = 0;
   #shift = 0;
+  /** Loaded for elections with seats.
+   *
+   * @type {SeatsPart | null}
+   */
+  #seats = null;
 
   /**
    * @param {ElectionAndRegistry} election
@@ -79,7 +87,7 @@ class Kiosk {
     this.summary = new Summary(byId("kiosk-summary"), this.parties);
     this.held = new HeldUnits(election.id, this.registry, () => this.#changed.add(this.area));
     this.tiles = new Tiles(byId("tiles"), h("p"), byId("legend"), this);
-    this.tiles.colouring = chosenColouring(election.registry.parties, this.parties, this.registry).colouring;
+    this.tiles.colouring = chosenColouring(election.registry.parties, this.parties).colouring;
     setText(byId("kiosk-tiles-title"), this.tiles.colouring.title());
     this.feed = new Feed(electionPath(election.id, "/feed"), new Clock(), {
       onBlock: (changed, block) => {
@@ -95,8 +103,18 @@ class Kiosk {
     setInterval(() => this.#move(), SHIFT_MS);
     setInterval(() => this.election.released_at || this.#refresh(), REFRESH_ELECTION_MS);
     addEventListener("resize", () => this.#fit());
+    if (isApportioned(election.registry)) this.#loadSeats();
     this.#show(0);
     this.#draw();
+  }
+
+  async #loadSeats() {
+    const { SeatsPart } = await loadSeatsPart();
+    const { election, parties, area } = this;
+    const options = { table: false, width: SEATS_WIDTH };
+    this.#seats = new SeatsPart(h("section"), election.registry, parties, area, options);
+    byId("kiosk-seats").replaceChildren(this.#seats.section);
+    this.#changed.add(area);
   }
 
   async #refresh() {
@@ -133,6 +151,7 @@ class Kiosk {
     this.summary.drawHeld(this.held.count(this.area));
     this.tiles.drawLegend();
     this.#drawLatest();
+    this.#seats?.draw(this.feed.areas);
     if (rebuilt || ![...document.querySelectorAll(".kiosk-side")].every(isComplete)) this.#fit();
   }
 
@@ -183,8 +202,9 @@ class Kiosk {
   /** @param {number} turn counts what has been shown on the right */
   #show(turn) {
     this.#turn = turn;
-    const slides = [byId("kiosk-tiles"), byId("kiosk-latest")];
-    const shown = slides[turn % slides.length];
+    const slides = [byId("kiosk-tiles"), byId("kiosk-seats"), byId("kiosk-latest")];
+    const filled = slides.filter((slide) => slide !== byId("kiosk-seats") || this.#seats?.visible);
+    const shown = filled[turn % filled.length];
     for (const slide of slides) show(slide, slide === shown);
     this.#fit();
   }

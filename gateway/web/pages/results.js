@@ -15,10 +15,10 @@ import { HeldUnits } from "./held.js";
 import { drawCountdown } from "./hidden.js";
 import { showKiosk } from "./kiosk.js";
 import { nameOf } from "./names.js";
-import { Night } from "./night.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
 import { Registry } from "./registry.js";
+import { areaHasSeats, isApportioned, loadSeatsView } from "./seats.js";
 import { fetchShapes } from "./shapes.js";
 import {
   announce,
@@ -32,7 +32,8 @@ import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { Tiles } from "./tiles.js";
 
-/** @import { Area, AreaAndChildren, Block, ElectionAndRegistry, Polygon } from "../documents" */
+/** @import { Area, Block, ElectionAndRegistry, Polygon } from "../documents" */
+/** @import { SeatsView } from "./seats_view.js" */
 
 const ANNOUNCE_INTERVAL_MS = 60_000;
 const REFRESH_ELECTION_S = 30;
@@ -50,6 +51,11 @@ class ResultsPage {
   /** The end of the embargo as it was drawn last; "": after the release. */
   #hiddenUntil = "";
   #refreshPauses = new Pauses();
+  /** Loaded for elections with seats.
+   *
+   * @type {SeatsView | null}
+   */
+  #seats = null;
 
   /** @param {ElectionAndRegistry} election */
   constructor(election) {
@@ -61,19 +67,12 @@ class ResultsPage {
     this.table = new AreasTable(election.id, this.registry, this.parties);
     this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
     this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this);
-    this.colours = new ColourChoice(election.registry.parties, this.parties, this.registry, (colouring) => {
+    this.colours = new ColourChoice(election.registry.parties, this.parties, (colouring) => {
       this.tiles.colouring = colouring;
       this.#drawAllSoon();
     });
     this.held = new HeldUnits(election.id, this.registry, () => this.#drawHeld());
-    this.night = new Night({
-      election,
-      area: () => this.area.id,
-      onMove: (changed, area) => this.#moved(changed, area),
-    });
     this.area = new AreaPage({
-      past: () => !this.night.isLive,
-      areas: () => this.#shownAreas(),
       held: this.held,
       election: election.id,
       registry: this.registry,
@@ -86,7 +85,25 @@ class ResultsPage {
       onState: () => this.#stateChanged(),
     });
     this.#listen();
+    if (isApportioned(election.registry)) this.#loadSeats();
     setInterval(() => this.tick(), 1000);
+  }
+
+  async #loadSeats() {
+    const { SeatsView } = await loadSeatsView();
+    this.#seats = new SeatsView({
+      document: this.election.registry,
+      registry: this.registry,
+      parties: this.parties,
+      country: byId("seats"),
+      area: byId("area-seats"),
+      redraw: () => this.#drawSeats(),
+    });
+    this.#drawSeats();
+  }
+
+  #drawSeats() {
+    this.#seats?.draw(this.feed.areas, this.area.id);
   }
 
   #listen() {
@@ -108,35 +125,14 @@ class ResultsPage {
       announce(t("announceReleased"));
       this.#drawEmbargo();
     }
-    if (this.night.isLive) for (const { area } of changed) this.#changed.add(area);
+    for (const { area } of changed) this.#changed.add(area);
     this.area.update(changed, block.sequence);
     this.held.follow(block);
-    this.night.follow(block);
-    this.#drawSoon();
-  }
-
-  /** Return the areas as the page shows them: as of now, or of a past moment; null while that is being read. */
-  #shownAreas() {
-    return this.night.isLive ? this.feed.areas : this.night.areas;
-  }
-
-  /**
-   * Show another moment of the night, or the feed again.
-   *
-   * @param {Iterable<string> | null} changed areas that may differ; null: all
-   * @param {AreaAndChildren | null} area the one that the page shows with its children, as it was; null: the feed
-   */
-  #moved(changed, area) {
-    for (const id of changed ?? this.feed.areas.keys()) this.#changed.add(id);
-    this.area.showPast(area, this.night.moment?.sequence ?? null);
-    this.colours.offerChange(this.night.isLive);
-    if (changed === null) this.#drawHeld();
-    this.#drawTitle();
     this.#drawSoon();
   }
 
   #drawHeld() {
-    this.country.drawHeld(this.night.isLive ? this.held.count(this.registry.root) : 0);
+    this.country.drawHeld(this.held.count(this.registry.root));
     this.area.drawHeld();
   }
 
@@ -172,11 +168,10 @@ class ResultsPage {
 
   /** Draw what has changed. */
   #draw() {
-    if (!this.feed.areas.size) return;
+    const { areas } = this.feed;
+    const country = areas.get(this.registry.root);
+    if (!country) return;
     if (!this.#built) this.#build();
-    const areas = this.#shownAreas();
-    const country = areas?.get(this.registry.root);
-    if (!areas || !country) return;
     const changed = [...this.#changed];
     this.#changed.clear();
     for (const id of changed) {
@@ -188,11 +183,11 @@ class ResultsPage {
     if (changed.length) {
       this.country.draw(country);
       this.tiles.drawLegend();
-      if (this.night.isLive) this.corrections.follow(country);
+      this.corrections.follow(country);
+      this.#drawSeats();
       this.table.arrange(false);
     }
     drawStatus(this.feed);
-    if (!this.night.isLive) return;
     const { reported, total } = country.units;
     if (performance.now() - this.#announcedAt > ANNOUNCE_INTERVAL_MS && reported) {
       this.#announcedAt = performance.now();
@@ -223,7 +218,6 @@ class ResultsPage {
   #drawEmbargo() {
     const { released_at, publish_from } = this.election;
     show(byId("embargo"), !released_at);
-    this.night.draw();
     const hiddenUntil = released_at ? "" : publish_from;
     if (this.#hiddenUntil !== hiddenUntil) {
       this.#hiddenUntil = hiddenUntil;
@@ -241,14 +235,13 @@ class ResultsPage {
    */
   route(navigated, followed = navigated) {
     const id = areaInAddress();
-    this.night.route();
     this.area.open(id === this.registry.root ? null : id);
-    this.night.followArea();
     this.colours.readAddress();
     this.table.readAddress();
     show(byId("overview"), this.area.id === null && this.#built);
     show(byId("area"), this.area.id !== null);
     this.#drawTitle();
+    this.#drawSeats();
     if (followed) scrollTo(0, 0);
     if (navigated) byId(this.area.id === null ? "main" : "area-title").focus({ preventScroll: true });
   }
@@ -256,9 +249,10 @@ class ResultsPage {
   #drawTitle() {
     const name = nameOf(this.election);
     const { id } = this.area;
-    const title = id === null ? name : `${this.registry.name(id)} · ${name}`;
-    document.title = this.night.isLive ? title : `${this.night.title} · ${title}`;
-    offerSnippet(this.election.id, id ?? this.registry.root, title);
+    document.title = id === null ? name : `${this.registry.name(id)} · ${name}`;
+    const area = id ?? this.registry.root;
+    const seats = areaHasSeats(this.election.registry, this.registry, area);
+    offerSnippet(this.election.id, area, document.title, seats);
   }
 
   /** @param {Map<string, Polygon[]>} shapes of municipalities, for a map */
@@ -281,7 +275,6 @@ class ResultsPage {
     this.#drawAllSoon();
     this.area.redraw();
     this.#drawHeld();
-    this.night.redraw();
     this.#drawTitle();
     this.tick();
   }

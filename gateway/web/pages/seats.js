@@ -1,0 +1,28 @@
+// Whether an election has seats, and the modules that draw them; elections without seats do not load these.
+
+import { untilDone } from "./fetching.js";
+
+/** @import { RegistryDocument } from "../documents" */
+/** @import { Registry } from "./registry.js" */
+
+/** @param {RegistryDocument} registry */
+export const isApportioned = (registry) => registry.election.apportionment !== undefined;
+
+/**
+ * Return whether an area is a district or the country of an election with seats.
+ *
+ * @param {RegistryDocument} document
+ * @param {Registry} registry
+ * @param {string} id
+ */
+export function areaHasSeats({ election: { apportionment } }, registry, id) {
+  return (
+    apportionment !== undefined && (id === registry.root || registry.level(id) === apportionment.districts)
+  );
+}
+
+/** Load what draws the seats on the page with the results. */
+export const loadSeatsView = () => untilDone(() => import("./seats_view.js"));
+
+/** Load what draws the seats of one area as a part of another page. */
+export const loadSeatsPart = () => untilDone(() => import("./seats_part.js"));
