@@ -33,6 +33,18 @@ FORMAT = "election-registry/1"
 COUNT_MAX = 2_147_483_647
 """The largest count in a report; sums go up to 2^53 - 1."""
 
+COUNT_ITEM_TYPES = (
+    "absentee",
+    "absentee-fwab",
+    "absentee-in-person",
+    "absentee-mail",
+    "early",
+    "election-day",
+    "provisional",
+    "uocava",
+)
+"""What a category may be in NIST SP 1500-100. The other values of CountItemType are no group of ballots, or `other`."""
+
 _ELECTION_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _NAME = re.compile(r"[^\s,/?#%&\"'\\\x00-\x1f\x7f]{1,64}")
 _NAME_EXPECTED = "expected 1 to 64 characters without white space and without , / \\ ? # % & ' or \""
@@ -112,7 +124,13 @@ class Registry:
         self.name: str = header["name"]
         self.names = read_names(header.get("names"))
         self.publish_from = read_time(header["publish_from"])
-        self.categories: tuple[str, ...] = tuple(header["categories"])
+        self.categories: tuple[str, ...] = tuple(map(_category, header["categories"]))
+        self.count_item_types: Mapping[str, str] = {
+            each["id"]: each["nist"]
+            for each in header["categories"]
+            if isinstance(each, dict) and each.get("nist") in COUNT_ITEM_TYPES
+        }
+        """By category, its CountItemType in NIST SP 1500-100, as far as the registry says so."""
         self.rehearsal: bool = header.get("rehearsal", False)
         self.areas = tuple(areas)
         self.parties = tuple(parties)
@@ -316,15 +334,27 @@ class _DocumentReader:
             self._add_problem("$.election.rehearsal", "expected true or false")
         if not _is_time(header.get("publish_from")):
             self._add_problem("$.election.publish_from", "expected an RFC 3339 time with an offset")
-        categories = header.get("categories")
-        if (
-            not isinstance(categories, list)
-            or not categories
-            or not all(_is_code(name) for name in categories)
-        ):
-            self._add_problem("$.election.categories", "expected a non-empty array of names")
-        elif len(set(categories)) != len(categories):
-            self._add_problem("$.election.categories", "a name is repeated")
+        self._categories(header.get("categories"))
+
+    def _categories(self, categories: object) -> None:
+        path = "$.election.categories"
+        if not isinstance(categories, list) or not categories:
+            self._add_problem(path, "expected a non-empty array of names")
+            return
+        names = [_category(each) for each in categories]
+        if not all(map(_is_code, names)):
+            self._add_problem(path, "expected a non-empty array of names")
+        elif len(set(names)) != len(names):
+            self._add_problem(path, "a name is repeated")
+        for number, each in enumerate(categories):
+            if not isinstance(each, dict) or self._stored:
+                continue
+            for member in each:
+                if member not in ("id", "nist"):
+                    self._add_problem(f"{path}[{number}].{printable(member)}", "unknown member of a category")
+            if "nist" in each and each["nist"] not in COUNT_ITEM_TYPES:
+                expected = f"expected one of {', '.join(COUNT_ITEM_TYPES)}"
+                self._add_problem(f"{path}[{number}].nist", expected)
 
     def _rules(self, header: object, entries: Mapping[str, dict[str, Any]]) -> None:
         """Report what is wrong with `rules`; an earlier version may have stored a member of this name unread."""
@@ -488,7 +518,7 @@ def _identifiers(document: dict[str, Any]) -> dict[str, list[Identifier]]:
 
     header = document.get("election")
     for number, name in enumerate(_items(header.get("categories") if isinstance(header, dict) else None)):
-        add("category", f"$.election.categories[{number}]", name)
+        add("category", f"$.election.categories[{number}]", _category(name))
     for number, entry in enumerate(_items(document.get("parties"))):
         if isinstance(entry, dict):
             add("code", f"$.parties[{number}].code", entry.get("code"))
@@ -500,6 +530,11 @@ def _identifiers(document: dict[str, Any]) -> dict[str, list[Identifier]]:
             for place, code in enumerate(_items(entry.get("parties"))):
                 add("reference", f"{path}.parties[{place}]", code)
     return found
+
+
+def _category(entry: object) -> Any:
+    """Return the name of a category, from its entry: the name itself, or an object with the name as `id`."""
+    return entry.get("id") if isinstance(entry, dict) else entry
 
 
 def _items(value: object) -> list[Any]:

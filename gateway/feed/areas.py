@@ -5,22 +5,30 @@ from gateway.election.state import ElectionState
 from gateway.feed.blocks import BlockMaker
 from gateway.wire.areas import FORMATS, JSON, AreaFormat
 
+ENCODED_MAX = 32 << 20
+"""Bytes of encoded areas that are kept for each election, beside those of the feed."""
+
 
 class AreaPages:
-    """The areas of one state in each format. Invariant: an area is encoded once per change and format."""
+    """The areas of one state in each format. Invariants:
+
+    * An area is encoded once per change and format, while what is encoded fits into ENCODED_MAX.
+    """
 
     def __init__(self, state: ElectionState, maker: BlockMaker) -> None:
         self._state = state
         self._maker = maker
         self._heads = {name: each.encode_head(state.registry) for name, each in FORMATS.items()}
+        self._encoders = {name: each.encoder(state.registry) for name, each in FORMATS.items()}
         self._encoded: dict[tuple[str, int], tuple[int, bytes]] = {}
         """By format and area: the sequence of its last change, and the bytes."""
+        self._size = 0
 
     def page(self, area: Area, form: AreaFormat) -> bytes:
         """Return an area and its children in a format."""
         indexes = (area.index, *area.children)
         areas = [self._area(form, index) for index in indexes]
-        return form.join(self._state, self._heads[form.name], areas)
+        return form.join(self._state, area, self._heads[form.name], areas)
 
     def _area(self, form: AreaFormat, index: int) -> bytes:
         if form is JSON:
@@ -29,5 +37,10 @@ class AreaPages:
         key = (form.name, index)
         encoded = self._encoded.get(key)
         if encoded is None or encoded[0] != sequence:
-            encoded = self._encoded[key] = (sequence, form.encode_area(self._state, index))
+            made = self._encoders[form.name](self._state, index)
+            self._size += len(made) - (len(encoded[1]) if encoded is not None else 0)
+            if self._size > ENCODED_MAX:
+                self._encoded.clear()
+                self._size = len(made)
+            encoded = self._encoded[key] = (sequence, made)
         return encoded[1]

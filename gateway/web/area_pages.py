@@ -16,8 +16,8 @@ from gateway.web.bodies import Body, PrecompressedText
 from gateway.web.negotiation import gzip_accepted
 from gateway.web.pages import (
     FEED_PAGES,
-    POLICY,
     RESULTS_DESCRIPTION,
+    RESULTS_POLICY,
     RESULTS_TITLE,
     REVALIDATE,
     Assets,
@@ -44,7 +44,11 @@ class AreaPages:
         """`GET /areas/{election}[/{area}]`."""
         place = request.match_info["election"], request.match_info.get("area")
         title = self._title(*place, request.query.get("lang", ""))
-        headers = {"Cache-Control": REVALIDATE, "Vary": "Accept-Encoding", "Content-Security-Policy": POLICY}
+        headers = {
+            "Cache-Control": REVALIDATE,
+            "Vary": "Accept-Encoding",
+            "Content-Security-Policy": RESULTS_POLICY,
+        }
         gzip = gzip_accepted(request.headers)
         if title is not None:
             return self._body(title).answer(request, headers, gzip=gzip)

@@ -4,6 +4,8 @@ export type Counts = {
   ballots: number;
   blank: number;
   rejected: number;
+  /** Only if some unit reported it. */
+  voters?: number;
   votes: { [party: string]: number };
 };
 
@@ -16,7 +18,7 @@ export type Area = {
   sequence: number;
   published_at: string | null;
   eligible: number | null;
-  units: { total: number; reported: number };
+  units: { total: number; reported: number; by_status?: { [status: string]: number } };
   counts: { [category: string]: Counts };
   corrections?: number;
   last_correction?: LastCorrection | null;
@@ -120,6 +122,8 @@ export type Block = {
   sequence: number;
   published_at: string | null;
   snapshot: boolean;
+  /** The chain at `sequence`, in hex. */
+  chain?: string;
   server_time: string;
   /** The number of lines of the list of holds; absent if there are none. */
   holds?: number;
@@ -158,6 +162,7 @@ export type RegistryDocument = {
     name: string;
     names?: Names;
     parties?: string[];
+    eligible?: number | null;
     /** Of districts, levelling seats included. */
     seats?: number;
   }[];
@@ -183,6 +188,9 @@ export type ElectionAndRegistry = Election & { registry: RegistryDocument };
 export type Publication = {
   sequence: number;
   published_at: string;
+  /** SHA-256 of the report, and the chain after it, in hex. */
+  digest: string;
+  chain: string;
   report: {
     unit: string;
     revision: number;

@@ -12,18 +12,15 @@ from gateway.feed.archive import RANGE_SIZE
 from gateway.feed.selection import INTERVALS_S, BadSelection, Selection
 from gateway.web.answers import Problem
 from gateway.web.negotiation import combined, gzip_accepted, preferred
-from gateway.wire.areas import CSV, FORMATS, AreaFormat
+from gateway.wire.areas import CSV, EML, FORMATS, AreaFormat
 from gateway.wire.csv_text import BYTE_ORDER_MARK
-from gateway.wire.events import parse_cursor
+from gateway.wire.cursors import parse_cursor
 
 EVENT_STREAM = "text/event-stream"
 LINES = "application/x-ndjson"
 SEQUENCE_MAX = 1 << 53
 """The largest integer that JSON represents exactly in all implementations (RFC 8259, section 6)."""
 DIGITS_MAX = 16
-
-_MEDIA_TYPES = {each.media_type: each for each in FORMATS.values()}
-"""The formats of areas; the first one is the default."""
 
 Headers = MultiMapping[str]
 Query = Mapping[str, str]
@@ -109,9 +106,11 @@ def stream_preferred(headers: Headers, default: str) -> bool:
     return preferred(combined(headers, hdrs.ACCEPT), default, EVENT_STREAM) == EVENT_STREAM
 
 
-def read_area_request(headers: Headers, query: Query) -> AreaRequest:
+def read_area_request(
+    headers: Headers, query: Query, formats: Mapping[str, AreaFormat] = FORMATS
+) -> AreaRequest:
     """Read the format that the query names, else the one that the client prefers, and `bom`. Raises Problem."""
-    form, bom = _area_format(headers, query), query.get("bom", "0")
+    form, bom = _area_format(headers, query, formats), query.get("bom", "0")
     if bom not in ("0", "1"):
         raise Problem(400, "bad_query", "bom must be 0 or 1")
     if bom == "1" and form is not CSV:
@@ -119,14 +118,26 @@ def read_area_request(headers: Headers, query: Query) -> AreaRequest:
     return AreaRequest(form, BYTE_ORDER_MARK if bom == "1" else b"", query.get("area"))
 
 
-def _area_format(headers: Headers, query: Query) -> AreaFormat:
+def _area_format(headers: Headers, query: Query, formats: Mapping[str, AreaFormat]) -> AreaFormat:
     name = query.get("format")
     if name is None:
-        media_type = preferred(combined(headers, hdrs.ACCEPT), *_MEDIA_TYPES)
-        return _MEDIA_TYPES[media_type]
-    if name not in FORMATS:
-        raise Problem(400, "bad_query", f"format must be {' or '.join(FORMATS)}")
-    return FORMATS[name]
+        return _negotiated(combined(headers, hdrs.ACCEPT), formats)
+    if name not in formats:
+        raise Problem(400, "bad_query", f"format must be {' or '.join(formats)}")
+    return formats[name]
+
+
+def _negotiated(accept: str, formats: Mapping[str, AreaFormat]) -> AreaFormat:
+    """Return the format that a client prefers.
+
+    Browsers prefer `application/xml` to anything but web pages and pictures, although it is no better for their users.
+    So XML is left out for clients that accept web pages.
+    """
+    media_types: dict[str, AreaFormat] = {}
+    for each in formats.values():
+        if each is not EML or "text/html" not in accept.lower():
+            media_types.setdefault(each.media_type, each)
+    return media_types[preferred(accept, *media_types)]
 
 
 def _is_number(text: str) -> bool:

@@ -22,7 +22,7 @@ from gateway.web.feed_lookup import FeedLookup
 from gateway.web.feed_request import AreaRequest, read_area_request
 from gateway.web.stream_limits import StreamLimits
 from gateway.web.turns import SLICE_S
-from gateway.wire.areas import JSON
+from gateway.wire.areas import JSON, TABLE_FORMATS
 from gateway.wire.corrections import corrections_of, csv_steps, json_steps
 from gateway.wire.results import RESULT_FORMATS
 from gateway.wire.seats import csv_steps as seats_csv
@@ -65,7 +65,7 @@ class FeedTables:
     async def get_results(self, request: web.Request) -> web.Response:
         """`GET …/areas`: the areas of a level with their totals, and each party's votes and share."""
         feed = await self._lookup.find(request)
-        asked = read_area_request(request.headers, request.query)
+        asked = read_area_request(request.headers, request.query, TABLE_FORMATS)
         level = request.query.get("level")
         if level is None or level not in feed.registry.levels:
             raise Problem(400, "bad_query", f"level must be one of {', '.join(feed.registry.levels)}")
@@ -81,7 +81,7 @@ class FeedTables:
     async def get_corrections(self, request: web.Request) -> web.Response:
         """`GET …/corrections`: corrections of figures that were public, the largest first."""
         feed = await self._lookup.find(request)
-        asked = read_area_request(request.headers, request.query)
+        asked = read_area_request(request.headers, request.query, TABLE_FORMATS)
         area = _area(feed, asked) or feed.registry.root
         name = ("corrections", feed.id, asked)
         wanted = _Wanted(name, feed, feed.generation, feed.state.corrections.changed, asked)
@@ -91,7 +91,7 @@ class FeedTables:
     async def get_seats(self, request: web.Request) -> web.Response:
         """`GET …/seats`: the seats of all districts and of the whole election."""
         feed = await self._lookup.find(request)
-        asked = read_area_request(request.headers, request.query)
+        asked = read_area_request(request.headers, request.query, TABLE_FORMATS)
         if feed.registry.apportionment is None:
             raise Problem(404, "no_seats", "the registry of this election does not say how seats are given")
         if (text := request.query.get("at_least")) is not None:

@@ -35,13 +35,16 @@ ASYNCAPI = Path(__file__).with_name("asyncapi.yaml")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; worker-src 'none'"
 )
-"""Allow nothing from other origins and no inline scripts or styles. Source: W3C Content Security Policy Level 3."""
+"""Allow nothing from other origins, no inline scripts or styles, and no workers. Source: W3C Content Security Policy
+Level 3."""
+RESULTS_POLICY = POLICY.replace("worker-src 'none'", "worker-src 'self'")
+"""The same, and a worker of the page itself: it reads the record for the night as it was."""
 SENDER_POLICY = f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
-"""The same, and no script can turn a text into elements or code. Source: W3C Trusted Types."""
+"""The same as POLICY, and no script can turn a text into elements or code. Source: W3C Trusted Types."""
 EMBED_POLICY = POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
-"""The same, but pages of any origin may show the page in a frame. Clicks in it cannot do any harm."""
+"""The same as POLICY, but pages of any origin may show the page in a frame. Clicks in it cannot do any harm."""
 
 
 class Page(NamedTuple):
@@ -88,7 +91,9 @@ HOLD_TEXTS = DIRECTORY / "hold_texts"
 
 FEED_PAGES = DoorPages(
     pages={
-        "/": Page("results", RESULTS_TITLE, RESULTS_DESCRIPTION, "results", "Resultater"),
+        "/": Page(
+            "results", RESULTS_TITLE, RESULTS_DESCRIPTION, "results", "Resultater", policy=RESULTS_POLICY
+        ),
         "/transfers": Page(
             "transfers",
             "Valgnatt",
@@ -133,8 +138,9 @@ PUSH_PAGES = DoorPages(
 _HEAD = "head.html"
 """What the heads of all pages have in common."""
 _STYLE_SHEET = "app.css"
-_IMPORT = re.compile(r'(?:from |import |import\()"\./(\w+\.js)"')
-"""An import of another script; all but the texts, which the reader's language selects, are in one directory."""
+_IMPORT = re.compile(r'(?:from |import |import\(|new URL\()"\./(\w+\.js)"')
+"""An import of another script, or the address of a worker; all but the texts, which the reader's language selects, are
+in one directory."""
 _LANGUAGE = re.compile(r'^export const NAME = "([^"\\]+)";$', re.MULTILINE)
 """What a language calls itself, in the file of its texts."""
 _ICON = "data:image/svg+xml," + quote(

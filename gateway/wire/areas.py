@@ -1,4 +1,4 @@
-"""Areas as JSON and as CSV, and the table of the formats in which an area can be read.
+"""Areas as JSON and as CSV, and the table of all formats in which an area can be read.
 
 The feed door offers exactly the formats in FORMATS.
 """
@@ -13,13 +13,15 @@ from gateway.election.comparison import Change
 from gateway.election.corrections import Correction
 from gateway.election.explanations import Explanation
 from gateway.election.layout import BALLOTS, COUNT_PLACES, COUNTED, PARTIES, Layout
-from gateway.election.registry import Registry
+from gateway.election.registry import Area, Registry
 from gateway.election.report import COUNT_NAMES, STATUSES
 from gateway.election.state import AreaState, ElectionState
-from gateway.wire import csv_text
+from gateway.wire import csv_text, eml, nist
 from gateway.wire.csv_text import csv_row
 from gateway.wire.json import to_json
 from gateway.wire.seats import seats_member
+
+EncodeArea = Callable[[ElectionState, int], bytes]
 
 
 class AreaFormat(NamedTuple):
@@ -30,10 +32,10 @@ class AreaFormat(NamedTuple):
     media_type: str
     encode_head: Callable[[Registry], bytes]
     """Encode what depends on the registry alone."""
-    encode_area: Callable[[ElectionState, int], bytes]
-    """Encode the area with this index. The result is reused until the area changes."""
-    join: Callable[[ElectionState, bytes, Sequence[bytes]], bytes]
-    """Return the whole document, from the encoded head and areas; the first area is the parent of the others."""
+    encoder: Callable[[Registry], EncodeArea]
+    """Return a function that encodes the area with an index. Its result is reused until the area changes."""
+    join: Callable[[ElectionState, Area, bytes, Sequence[bytes]], bytes]
+    """Return the whole document of an area, from the encoded head and areas: itself, then its children."""
 
 
 def area_document(state: ElectionState, index: int) -> dict[str, Any]:
@@ -162,7 +164,7 @@ def _no_head(_: Registry) -> bytes:
     return b""
 
 
-def _join_json(state: ElectionState, _: bytes, areas: Sequence[bytes]) -> bytes:
+def _join_json(state: ElectionState, _: Area, _head: bytes, areas: Sequence[bytes]) -> bytes:
     """Return the parent's document with two more members: the position in the record, and the children."""
     more = {
         "rehearsal": state.registry.rehearsal,
@@ -218,11 +220,15 @@ def csv_line(state: ElectionState, index: int) -> bytes:
     return csv_row(cells).encode()
 
 
-def _join_lines(_: ElectionState, head: bytes, areas: Sequence[bytes]) -> bytes:
+def _join_lines(_: ElectionState, _area: Area, head: bytes, areas: Sequence[bytes]) -> bytes:
     return head + b"".join(areas)
 
 
-JSON = AreaFormat("json", "application/json", _no_head, area_json, _join_json)
-CSV = AreaFormat("csv", csv_text.MEDIA_TYPE, csv_head, csv_line, _join_lines)
-FORMATS = {each.name: each for each in (JSON, CSV)}
-"""By name. The first is the default."""
+JSON = AreaFormat("json", "application/json", _no_head, lambda _: area_json, _join_json)
+CSV = AreaFormat("csv", csv_text.MEDIA_TYPE, csv_head, lambda _: csv_line, _join_lines)
+EML = AreaFormat("eml", eml.MEDIA_TYPE, eml.head, eml.encoder, eml.join)
+NIST = AreaFormat("nist", nist.MEDIA_TYPE, nist.head, nist.encoder, nist.join)
+FORMATS = {each.name: each for each in (JSON, CSV, EML, NIST)}
+"""By name. The first is the default, and of those with the same media type, the first is selected by `Accept`."""
+TABLE_FORMATS = {each.name: each for each in (JSON, CSV)}
+"""Those in which tables can be read too."""

@@ -1,36 +1,16 @@
-"""The events of the feed, the lines of the publication stream, and cursors as text.
+"""The events of the feed, and the lines of the publication stream.
 
 The feed has two events: `area` carries an area's absolute values; `block` ends a run of areas that belong to one
 moment, and only it carries an `id`. Source: WHATWG HTML, "Server-sent events".
 """
 
-import re
 from datetime import datetime
 
 from gateway.election.record import Publication
 from gateway.election.state import Cursor, ElectionState
-from gateway.errors import MalformedCursor
 from gateway.wire.areas import area_json
+from gateway.wire.cursors import format_cursor
 from gateway.wire.json import to_json
-
-_CURSOR = re.compile(r"(0|[1-9][0-9]{0,17})-([0-9a-f]{8})")
-
-
-def format_cursor(cursor: Cursor) -> str:
-    """Write a cursor as `sequence-cccccccc`."""
-    return f"{cursor.sequence}-{cursor.prefix:08x}"
-
-
-def parse_cursor(text: str) -> Cursor:
-    """Read a cursor, `sequence-cccccccc`, sent by a returning reader; sequences count publications from 1.
-
-    Raises MalformedCursor. Source: WHATWG HTML, "The Last-Event-ID header".
-    """
-    match = _CURSOR.fullmatch(text)
-    if match is None:
-        raise MalformedCursor(f"{text[:40]!r} is not of the form sequence-cccccccc")
-    return Cursor(int(match[1]), int(match[2], 16))
-
 
 _AREA_HEAD, _AREA_END = b"event: area\ndata: ", b"\n\n"
 

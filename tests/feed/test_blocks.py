@@ -19,7 +19,7 @@ from gateway.feed.compression import GZIP_START
 from gateway.feed.selection import Selection, read_selection
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import area_document
-from gateway.wire.events import format_cursor
+from gateway.wire.cursors import format_cursor
 from gateway.wire.json import to_json
 from tests.counts import examples
 from tests.election.makers import DOCUMENT, REGISTRY, UNITS, Record, a_report, some_counts

@@ -26,7 +26,7 @@ from gateway.feed.compression import GZIP_START, deflate
 from gateway.feed.selection import Selection, read_selection
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.wire.areas import area_document
-from gateway.wire.events import format_cursor
+from gateway.wire.cursors import format_cursor
 from gateway.wire.json import to_json
 from tests.counts import examples
 from tests.election.makers import REGISTRY, UNITS, Record, a_report, reports, some_counts

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import EMBED_POLICY, FEED_PAGES, POLICY
+from gateway.web.pages import EMBED_POLICY, FEED_PAGES, RESULTS_POLICY
 from tests.running import Gateway, Sender
 from tests.web.browsing import (
     Visitor,
@@ -92,7 +92,7 @@ async def test_unknown_areas_get_a_page_that_repeats_nothing(
             answer = await ask(http, "GET", gateway.feed_url + path, headers={"Accept-Encoding": encoding})
             assert answer.status == 404, path
             assert answer.headers["Cache-Control"] == "no-store"
-            assert answer.headers["Content-Security-Policy"] == POLICY
+            assert answer.headers["Content-Security-Policy"] == RESULTS_POLICY
             bodies.add((encoding, answer.body))
     assert len(bodies) == 2
     assert b"s3cret" not in b"".join(body for _, body in bodies)

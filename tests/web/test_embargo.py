@@ -14,6 +14,7 @@ import asyncpg
 from gateway.election.report import canonical, decode_stored, digest_of
 from gateway.election.validation import ValidReport
 from gateway.rehearsal.generator import GeneratedElection
+from gateway.wire.areas import FORMATS
 from tests.conftest import Database
 from tests.feed.test_previous import a_previous
 from tests.journal.holding import decide, hold
@@ -77,7 +78,11 @@ async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: s
         paths += [f"/areas?level={level}&format={form}" for level in ("municipality", "precinct")]
         paths.append(f"/corrections?format={form}")
     for area in AREAS:
-        paths += [f"/areas/{area}", f"/areas/{area}?format=csv", f"/areas/{area}?at_least=0"]
+        paths += [
+            f"/areas/{area}",
+            *(f"/areas/{area}?format={form}" for form in FORMATS),
+            f"/areas/{area}?at_least=0",
+        ]
     for path in paths:
         for coding in ("identity", "gzip"):
             answer = await ask(

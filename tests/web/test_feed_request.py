@@ -77,12 +77,16 @@ def test_a_range_is_aligned_and_complete(first: int, last: int) -> None:
         ("text/csv", {}, "csv"),
         ("text/csv", {"format": "json"}, "json"),
         ("", {"format": "csv"}, "csv"),
+        ("application/xml", {}, "eml"),
+        ("application/json", {}, "json"),
+        ("", {"format": "nist"}, "nist"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", {}, "json"),
     ],
 )
 def test_the_query_overrides_the_accepted_format(accept: str, query: dict[str, str], name: str) -> None:
     """A format that does not exist is refused."""
     assert read_area_request(CIMultiDict({"Accept": accept}), query).form.name == name
-    with pytest.raises(Problem, match=r"^format must be json or csv$"):
+    with pytest.raises(Problem, match=r"^format must be json or csv or eml or nist$"):
         read_area_request(CIMultiDict({"Accept": accept}), {"format": "xml"})
 
 

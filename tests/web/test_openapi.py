@@ -23,7 +23,7 @@ from gateway.telemetry.metrics import PushMetrics
 from gateway.web.answers import STATUS, Problem
 from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
-from gateway.wire.areas import FORMATS
+from gateway.wire.areas import FORMATS, TABLE_FORMATS, AreaFormat
 from gateway.wire.corrections import MEMBERS
 from gateway.wire.results import (
     AREA_CHANGE_COLUMNS,
@@ -230,17 +230,20 @@ def test_the_members_of_tables_are_their_columns() -> None:
         assert tuple(SCHEMAS[schema]["required"]) == columns
 
 
-def test_the_formats_of_an_area_are_those_of_the_table() -> None:
+@pytest.mark.parametrize(
+    ("route", "formats"),
+    [("/areas/{area}", FORMATS), *((table, TABLE_FORMATS) for table in ("/areas", "/corrections", "/seats"))],
+)
+def test_the_formats_of_an_area_are_those_of_the_table(route: str, formats: dict[str, AreaFormat]) -> None:
     """By query value and by media type."""
-    media_types = {each.media_type for each in FORMATS.values()}
     assert {name: each.media_type for name, each in RESULT_FORMATS.items()} == {
-        name: each.media_type for name, each in FORMATS.items()
+        name: each.media_type for name, each in TABLE_FORMATS.items()
     }
-    for route in ("/areas/{area}", "/areas", "/corrections", "/seats"):
-        path = DOCUMENT["paths"][ELECTION + route]
-        (parameter,) = (each for each in map(resolved, path["parameters"]) if each["name"] == "format")
-        assert parameter["schema"]["enum"] == list(FORMATS)
-        assert set(path["get"]["responses"]["200"]["content"]) == media_types
+    path = DOCUMENT["paths"][ELECTION + route]
+    (parameter,) = (each for each in map(resolved, path["parameters"]) if each["name"] == "format")
+    assert parameter["schema"]["enum"] == list(formats)
+    media_types = {each.media_type for each in formats.values()}
+    assert set(path["get"]["responses"]["200"]["content"]) == media_types
 
 
 def codes_given_to(*makers: str) -> set[str]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import xml.etree.ElementTree as ET
 import zlib
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
+from tests.schemas import eml_errors, nist_errors
 from tests.web.doors import (
     COUNTRY,
     FOREIGN_UNIT,
@@ -116,6 +118,26 @@ async def test_an_area_is_also_a_table(door: Election) -> None:
     (await door.get(f"/areas/{COUNTY}", format="xml")).problem(400, "bad_query")
 
 
+async def test_an_area_is_also_eml_and_nist(door: Election) -> None:
+    """By the query, and EML by `Accept` too, except for browsers; with the position in the record and the figures."""
+    await door.holds(a_report(votes=10))
+    xml = await door.get(f"/areas/{HERE}", {"Accept": "application/xml"})
+    assert xml.headers["Content-Type"] == "application/xml; charset=utf-8"
+    assert xml.body == (await door.get(f"/areas/{HERE}", format="eml")).body
+    cursor = ET.fromstring(xml.body).findtext("{*}TransactionId")
+    record = (await door.get(f"/areas/{HERE}", {"Accept": "text/html, application/xml;q=0.9"})).document[
+        "record"
+    ]
+    assert cursor == f"{record['sequence']}-{record['chain'][:8]}"
+    assert eml_errors()(xml.body) == []
+    nist = await door.get(f"/areas/{HERE}", format="nist")
+    assert nist.headers["Content-Type"].startswith("application/json")
+    assert nist.document["Status"] == "unofficial-partial"
+    assert nist_errors()(nist.body) == []
+    for table in ("/areas", "/corrections"):
+        (await door.get(table, level="county", format="eml")).problem(400, "bad_query")
+
+
 async def test_each_representation_has_a_tag_of_its_own_that_changes_with_it(door: Election) -> None:
     """JSON and table, packed and plain; who holds the present one is answered 304, without a body."""
     shapes: list[tuple[dict[str, str], dict[str, str]]] = [
@@ -123,6 +145,8 @@ async def test_each_representation_has_a_tag_of_its_own_that_changes_with_it(doo
         ({"Accept-Encoding": "gzip"}, {}),
         ({}, {"format": "csv"}),
         ({"Accept-Encoding": "gzip"}, {"format": "csv"}),
+        ({}, {"format": "eml"}),
+        ({"Accept-Encoding": "gzip"}, {"format": "nist"}),
     ]
     await door.holds(a_report())
     tags = []

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +16,7 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.report import COUNT_NAMES
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.wire.areas import CSV, FORMATS, JSON, area_document, csv_head, csv_line
+from gateway.wire.areas import CSV, EML, FORMATS, JSON, NIST, TABLE_FORMATS, area_document, csv_head, csv_line
 from tests.counts import examples
 from tests.election.makers import (
     CATEGORIES,
@@ -212,10 +213,44 @@ def test_two_lines_of_a_table() -> None:
 
 
 def test_formats_have_unique_names_and_media_types() -> None:
-    """The first is the default."""
-    assert list(FORMATS.values()) == [JSON, CSV]
+    """The first is the default; NIST has the media type of the default, so that only its name selects it."""
+    assert list(FORMATS.values()) == [JSON, CSV, EML, NIST]
     assert all(name == each.name for name, each in FORMATS.items())
-    assert len({each.media_type for each in FORMATS.values()}) == len(FORMATS)
+    selected = [each.media_type for each in FORMATS.values() if each is not NIST]
+    assert len(set(selected)) == len(selected)
+    assert TABLE_FORMATS == {"json": JSON, "csv": CSV}
+
+
+def ids_in_json(whole: bytes) -> list[str]:
+    document = json.loads(whole)
+    return [document["area"], *(child["area"] for child in document["children"])]
+
+
+def ids_in_csv(whole: bytes) -> list[str]:
+    return [row["area"] for row in csv.DictReader(io.StringIO(whole.decode(), newline=""), strict=True)]
+
+
+def ids_in_eml(whole: bytes) -> list[str]:
+    """The contest is the area; a unit is its only reporting unit too."""
+    contest = ET.fromstring(whole).find(".//{*}Contest")
+    assert contest is not None
+    area = contest.find("{*}ContestIdentifier").attrib["Id"]
+    units = [
+        each.attrib["Id"] for each in contest.findall("{*}ReportingUnitVotes/{*}ReportingUnitIdentifier")
+    ]
+    return [area, *(each for each in units if each != area)]
+
+
+def ids_in_nist(whole: bytes) -> list[str]:
+    """The root follows, unless it is the area, because the election refers to it."""
+    document = json.loads(whole)
+    [contest] = document["Election"][0]["Contest"]
+    units = [each["ExternalIdentifier"][0]["Value"] for each in document["GpUnit"]]
+    assert contest["ElectionDistrictId"] == f"gp-{units[0]}"
+    return units if units[0] == "no" else units[:-1]
+
+
+READERS = {JSON: ids_in_json, CSV: ids_in_csv, EML: ids_in_eml, NIST: ids_in_nist}
 
 
 @pytest.mark.parametrize("area", ["no", "a", "a-2"])
@@ -226,13 +261,7 @@ def test_each_format_has_the_area_and_its_children(area: str) -> None:
     indexes = (parent.index, *parent.children)
     expected = [REGISTRY.areas[index].id for index in indexes]
     for each in FORMATS.values():
-        areas = [each.encode_area(state, index) for index in indexes]
-        whole = each.join(state, each.encode_head(REGISTRY), areas)
-        if each is JSON:
-            document = json.loads(whole)
-            found = [document["area"], *(child["area"] for child in document["children"])]
-        else:
-            found = [
-                row["area"] for row in csv.DictReader(io.StringIO(whole.decode(), newline=""), strict=True)
-            ]
-        assert found == expected
+        encode = each.encoder(REGISTRY)
+        areas = [encode(state, index) for index in indexes]
+        whole = each.join(state, parent, each.encode_head(REGISTRY), areas)
+        assert READERS[each](whole) == expected

@@ -13,12 +13,11 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.state import Cursor, ElectionState
 from gateway.errors import MalformedCursor
 from gateway.wire.areas import area_document
+from gateway.wire.cursors import format_cursor, parse_cursor
 from gateway.wire.events import (
     area_event,
     block_event,
-    format_cursor,
     hold_line,
-    parse_cursor,
     publication_event,
     publication_line,
     retry_event,

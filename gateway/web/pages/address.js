@@ -2,10 +2,12 @@
 // An area is at /areas/ELECTION/AREA and the country at /areas/ELECTION; `/?election=ELECTION` shows the country
 // too, and #/area/AREA, the address of an area in earlier versions, leads to the new one. What the reader filters
 // and sorts by replaces the address, so that the back button leads to the previous area and not to the previous
-// letter of a search.
+// letter of a search. The moment of the night that is shown is kept from area to area.
 
 /** Parameters that belong to one page, and are not in the links to others. */
-const OWN = ["q", "level", "sort", "by", "party", "which", "kiosk", "silent"];
+const OWN = ["q", "level", "sort", "by", "party", "which", "kiosk", "silent", "at"];
+/** Parameters that belong to the page of every area, and are in the links between them. */
+const KEPT = ["at"];
 const WRITE_AFTER_MS = 250; // browsers limit how often an address may be changed
 
 let election = "";
@@ -99,6 +101,21 @@ export function setParameter(name, value) {
   timer = setTimeout(writeParameters, WRITE_AFTER_MS);
 }
 
+/**
+ * Set a parameter in a new entry of the history: the back button leads to its earlier value. An empty value removes it.
+ *
+ * @param {string} name
+ * @param {string} value
+ */
+export function pushParameter(name, value) {
+  unwritten.delete(name);
+  writeParameters();
+  const url = new URL(location.href);
+  if (value) url.searchParams.set(name, value);
+  else url.searchParams.delete(name);
+  history.pushState(null, "", url);
+}
+
 function writeParameters() {
   clearTimeout(timer);
   if (!unwritten.size) return;
@@ -120,18 +137,53 @@ export function followLinks(route) {
   document.addEventListener("click", (event) => {
     const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
     const href = link?.getAttribute("href") ?? "";
-    const elsewhere = event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
-    if (elsewhere || event.defaultPrevented || link?.hasAttribute("target") || !isArea(href)) return;
+    if (opensElsewhere(event) || event.defaultPrevented || link?.hasAttribute("target") || !isArea(href))
+      return;
     event.preventDefault();
     writeParameters();
-    if (href !== location.pathname + location.search) history.pushState(null, "", href);
+    const kept = withKept(href);
+    if (kept !== location.pathname + location.search) history.pushState(null, "", kept);
     route(true);
   });
+  for (const type of /** @type {const} */ (["click", "auxclick"]))
+    document.addEventListener(type, openKept, true);
   addEventListener("popstate", () => {
     unwritten.clear();
     route(false);
   });
   addEventListener("pagehide", writeParameters);
+}
+
+/**
+ * Add to the address of an area what is kept from area to area.
+ *
+ * @param {string} href
+ */
+function withKept(href) {
+  const url = new URL(href, location.href);
+  for (const name of KEPT) {
+    const value = parameter(name);
+    if (value) url.searchParams.set(name, value);
+  }
+  return url.pathname + url.search;
+}
+
+/** @param {MouseEvent} event a click on a link */
+const opensElsewhere = ({ button, ctrlKey, metaKey, shiftKey, altKey }) =>
+  button !== 0 || ctrlKey || metaKey || shiftKey || altKey;
+
+/**
+ * Open a link to an area in another tab or window with what is kept; the link itself stays as it is.
+ *
+ * @param {MouseEvent} event a click that is about to open it
+ */
+function openKept(event) {
+  if (!opensElsewhere(event)) return;
+  const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+  const href = link?.getAttribute("href") ?? "";
+  if (!link || !isArea(href)) return;
+  link.setAttribute("href", withKept(href));
+  setTimeout(() => link.setAttribute("href", href));
 }
 
 /** @param {string} href */

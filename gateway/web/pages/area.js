@@ -32,6 +32,11 @@ export class AreaPage {
    * @type {AreaAndChildren | null}
    */
   #document = null;
+  /** The same at the past moment that the page shows.
+   *
+   * @type {AreaAndChildren | null}
+   */
+  #asItWas = null;
   #fetching = false;
   #fetchTimer = 0;
   #fetchPauses = new Pauses();
@@ -50,14 +55,18 @@ export class AreaPage {
    * @param {() => PublicRecord} options.record
    * @param {() => Feed} options.feed
    * @param {HeldUnits} options.held
+   * @param {() => boolean} options.past whether the page shows, or is about to show, a past moment
+   * @param {() => Map<string, Area> | null} options.areas areas above units as the page shows them
    */
-  constructor({ election, registry, parties, record, feed, held }) {
+  constructor({ election, registry, parties, record, feed, held, past, areas }) {
     this.election = election;
     this.registry = registry;
     this.parties = parties;
     this.record = record;
     this.feed = feed;
     this.held = held;
+    this.past = past;
+    this.areas = areas;
     this.summary = new Summary(byId("area-summary"), parties);
     this.corrections = new CorrectionsList(election, registry, "area-corrections");
     this.history = new AreaHistory(registry, record, () => feed().sequence);
@@ -74,6 +83,7 @@ export class AreaPage {
     this.#opening = new AbortController();
     this.#id = id;
     this.#document = null;
+    this.#asItWas = null;
     this.#children = null;
     this.corrections.close();
     byId("children", HTMLTableElement).tBodies[0]?.replaceChildren();
@@ -82,6 +92,21 @@ export class AreaPage {
     if (id === null) return;
     this.redraw();
     if (known) this.#fetch();
+  }
+
+  /**
+   * Show the area as it was; null: as it is now.
+   *
+   * @param {AreaAndChildren | null} document
+   * @param {number | null} sequence of the moment; null: now
+   */
+  showPast(document, sequence) {
+    const returns = this.#asItWas !== null && document === null;
+    if (document && document.area !== this.#id) return; // another area has been opened meanwhile
+    this.#asItWas = document;
+    this.history.showUntil(sequence ?? Infinity);
+    if (returns) this.open(this.#id);
+    else this.draw();
   }
 
   /**
@@ -96,14 +121,14 @@ export class AreaPage {
     const above = this.registry.isUnit(id) ? this.registry.parent(id) : id; // the feed has no units
     if (changed.some(({ area }) => area === above)) {
       this.#changedAt = sequence;
-      this.#fetch();
+      this.#fetch(); // not while the past is shown
       this.history.update();
     }
   }
 
   async #fetch() {
     const id = this.#id;
-    if (this.#fetching || id === null) return;
+    if (this.#fetching || id === null || this.past()) return;
     this.#fetching = true;
     const document = await this.#fetchDocument(id);
     this.#fetching = false;
@@ -168,20 +193,23 @@ export class AreaPage {
 
   /** Draw how many units are being checked. */
   drawHeld() {
-    if (this.#id !== null) this.summary.drawHeld(this.held.count(this.#id));
+    if (this.#id !== null) this.summary.drawHeld(this.past() ? 0 : this.held.count(this.#id));
   }
 
   draw() {
-    const area = this.#document;
+    const area = this.past() ? this.#asItWas : this.#document;
     if (this.#id === null) return;
     this.drawHeld();
     if (!area) {
-      this.summary.draw(this.feed().areas.get(this.#id));
+      const above = this.areas()?.get(this.#id);
+      show(byId("area-summary"), above !== undefined);
+      this.summary.draw(above);
       return;
     }
+    show(byId("area-summary"), true);
     setText(byId("area-subtitle"), this.#subtitle(area));
     this.summary.draw(area);
-    this.corrections.follow(area);
+    if (!this.past()) this.corrections.follow(area);
     this.#drawChildren(area);
   }
 

@@ -10,6 +10,7 @@ import { byCounted, byLeader } from "./tile_colours.js";
 
 /** @import { Party } from "../documents" */
 /** @import { Parties } from "./parties.js" */
+/** @import { Registry } from "./registry.js" */
 /** @import { Colouring } from "./tile_colours.js" */
 
 const CHOICES = /** @type {const} */ (["leader", "counted", "change"]);
@@ -19,31 +20,36 @@ const CHOICES = /** @type {const} */ (["leader", "counted", "change"]);
  *
  * @param {Party[]} all
  * @param {Parties} parties
+ * @param {Registry} registry
+ * @param {boolean} comparable whether the change is known: it is not for past moments of the night
  * @returns {{by: typeof CHOICES[number], colouring: Colouring, party: string}} `party` is chosen or offered
  */
-export function chosenColouring(all, parties) {
+export function chosenColouring(all, parties, registry, comparable = true) {
   const by = parameter("by");
   const named = all.find(({ code }) => code === parameter("party")) ?? all[0];
   const party = named?.code ?? "";
   if (by === "counted") return { by, colouring: byCounted(parties), party };
-  if (by === "change" && hasPrevious() && party) {
-    return { by, colouring: new Swing(party, parties), party };
+  if (by === "change" && comparable && hasPrevious() && party) {
+    return { by, colouring: new Swing(party, parties, registry), party };
   }
   return { by: "leader", colouring: byLeader(parties), party };
 }
 
 export class ColourChoice {
   #shown = "";
+  #comparable = true;
   #select = byId("by-party", HTMLSelectElement);
 
   /**
    * @param {Party[]} all
    * @param {Parties} parties
+   * @param {Registry} registry
    * @param {(colouring: Colouring) => void} onChoice
    */
-  constructor(all, parties, onChoice) {
+  constructor(all, parties, registry, onChoice) {
     this.all = all;
     this.parties = parties;
+    this.registry = registry;
     this.onChoice = onChoice;
     show(byId("by-change-choice"), hasPrevious() && all.length > 0);
     for (const by of CHOICES) byId(`by-${by}`).addEventListener("change", () => this.#choose(by));
@@ -57,9 +63,16 @@ export class ColourChoice {
     this.readAddress();
   }
 
+  /** @param {boolean} comparable whether the change of a party can be shown */
+  offerChange(comparable) {
+    if (this.#comparable === comparable) return;
+    this.#comparable = comparable;
+    this.readAddress();
+  }
+
   /** Colour as the address says. */
   readAddress() {
-    const { by, colouring, party } = chosenColouring(this.all, this.parties);
+    const { by, colouring, party } = chosenColouring(this.all, this.parties, this.registry, this.#comparable);
     byId(`by-${by}`, HTMLInputElement).checked = true;
     show(byId("by-party-choice"), by === "change");
     const key = `${by} ${by === "change" ? party : ""}`;

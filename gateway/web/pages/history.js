@@ -27,7 +27,10 @@ export class AreaHistory {
   #readingFor = null;
   #rows = ROWS;
   /** @type {HistoryEntry[]} */
-  #history = [];
+  #whole = [];
+  /** What is shown of it. */
+  #history = this.#whole;
+  #until = Infinity;
   #drawn = "";
 
   /**
@@ -54,7 +57,7 @@ export class AreaHistory {
     this.#opening = new AbortController();
     this.#id = id;
     this.#rows = ROWS;
-    this.#history = [];
+    this.#whole = this.#history = [];
     this.#drawn = "";
     byId("plot").replaceChildren();
     byId("history", HTMLTableElement).tBodies[0]?.replaceChildren();
@@ -64,6 +67,19 @@ export class AreaHistory {
   /** Read what has been published since. */
   update() {
     this.#read();
+  }
+
+  /** @param {number} sequence the last publication to show */
+  showUntil(sequence) {
+    if (this.#until === sequence) return;
+    this.#until = sequence;
+    this.#cut();
+    this.#draw();
+  }
+
+  #cut() {
+    const end = this.#whole.findLastIndex(({ sequence }) => sequence <= this.#until) + 1;
+    this.#history = end === this.#whole.length ? this.#whole : this.#whole.slice(0, end);
   }
 
   /** Draw everything again, after a change of the area or of the language. */
@@ -84,7 +100,7 @@ export class AreaHistory {
       const before = record.sequence;
       try {
         await record.read(this.position(), (part) => {
-          if (this.#id === id && !this.#history.length) {
+          if (this.#id === id && !this.#whole.length) {
             setText(byId("history-state"), t("historyReading")(wholePercent(part)));
           }
         });
@@ -97,7 +113,8 @@ export class AreaHistory {
     }
     if (this.#readingFor === id) this.#readingFor = null;
     if (this.#id !== id) return;
-    this.#history = this.record().historyOf(this.registry.unitsOf(id));
+    this.#whole = this.record().historyOf(this.registry.unitsOf(id));
+    this.#cut();
     this.#draw();
   }
 

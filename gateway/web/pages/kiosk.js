@@ -87,7 +87,7 @@ class Kiosk {
     this.summary = new Summary(byId("kiosk-summary"), this.parties);
     this.held = new HeldUnits(election.id, this.registry, () => this.#changed.add(this.area));
     this.tiles = new Tiles(byId("tiles"), h("p"), byId("legend"), this);
-    this.tiles.colouring = chosenColouring(election.registry.parties, this.parties).colouring;
+    this.tiles.colouring = chosenColouring(election.registry.parties, this.parties, this.registry).colouring;
     setText(byId("kiosk-tiles-title"), this.tiles.colouring.title());
     this.feed = new Feed(electionPath(election.id, "/feed"), new Clock(), {
       onBlock: (changed, block) => {

@@ -2,6 +2,7 @@
 // for good, then the rest. Of each publication only what a history shows is kept.
 
 import { fetchGood, LARGE_LIMIT_MS } from "./fetching.js";
+import { fetchRange, RANGE } from "./record_ranges.js";
 import { electionPath } from "./shell.js";
 
 /** @import { Publication } from "../documents" */
@@ -21,7 +22,6 @@ import { electionPath } from "./shell.js";
  *   made to its unit, `sum` the sum of all units afterwards
  */
 
-const RANGE = 1000;
 const INTERVAL_MIN_MS = 1000;
 const ENTRIES_MAX = 1_000_000;
 
@@ -67,22 +67,10 @@ export class PublicRecord {
       onProgress(this.#sequence / wanted);
       const before = this.#sequence;
       const whole = before % RANGE === 0 && before + RANGE <= wanted;
-      this.#append(await (whole ? this.#fetchRange(before) : this.#fetchRest(before)));
+      this.#append(await (whole ? fetchRange(electionPath(this.election), before) : this.#fetchRest(before)));
       if (this.#sequence === before) break;
     }
     this.#readAt = performance.now();
-  }
-
-  /**
-   * Fetch a whole range. Under the chain value of its last publication it never changes, so caches may keep it.
-   *
-   * @param {number} before
-   */
-  async #fetchRange(before) {
-    const path = electionPath(this.election, `/publications/${before + 1}-${before + RANGE}`);
-    const head = await fetchGood(path, { method: "HEAD" });
-    const chain = head.headers.get("ETag")?.replaceAll('"', "");
-    return (await fetchGood(chain ? `${path}?chain=${chain}` : path, { limit_ms: LARGE_LIMIT_MS })).text();
   }
 
   /** @param {number} before */

@@ -15,6 +15,7 @@ import { HeldUnits } from "./held.js";
 import { drawCountdown } from "./hidden.js";
 import { showKiosk } from "./kiosk.js";
 import { nameOf } from "./names.js";
+import { Night } from "./night.js";
 import { Parties } from "./parties.js";
 import { PublicRecord } from "./record.js";
 import { Registry } from "./registry.js";
@@ -32,7 +33,7 @@ import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { Tiles } from "./tiles.js";
 
-/** @import { Area, Block, ElectionAndRegistry, Polygon } from "../documents" */
+/** @import { Area, AreaAndChildren, Block, ElectionAndRegistry, Polygon } from "../documents" */
 /** @import { SeatsView } from "./seats_view.js" */
 
 const ANNOUNCE_INTERVAL_MS = 60_000;
@@ -67,12 +68,19 @@ class ResultsPage {
     this.table = new AreasTable(election.id, this.registry, this.parties);
     this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
     this.tiles = new Tiles(byId("tiles"), byId("tile-description"), byId("legend"), this);
-    this.colours = new ColourChoice(election.registry.parties, this.parties, (colouring) => {
+    this.colours = new ColourChoice(election.registry.parties, this.parties, this.registry, (colouring) => {
       this.tiles.colouring = colouring;
       this.#drawAllSoon();
     });
     this.held = new HeldUnits(election.id, this.registry, () => this.#drawHeld());
+    this.night = new Night({
+      election,
+      area: () => this.area.id,
+      onMove: (changed, area) => this.#moved(changed, area),
+    });
     this.area = new AreaPage({
+      past: () => !this.night.isLive,
+      areas: () => this.#shownAreas(),
       held: this.held,
       election: election.id,
       registry: this.registry,
@@ -125,14 +133,35 @@ class ResultsPage {
       announce(t("announceReleased"));
       this.#drawEmbargo();
     }
-    for (const { area } of changed) this.#changed.add(area);
+    if (this.night.isLive) for (const { area } of changed) this.#changed.add(area);
     this.area.update(changed, block.sequence);
     this.held.follow(block);
+    this.night.follow(block);
+    this.#drawSoon();
+  }
+
+  /** Return the areas as the page shows them: as of now, or of a past moment; null while that is being read. */
+  #shownAreas() {
+    return this.night.isLive ? this.feed.areas : this.night.areas;
+  }
+
+  /**
+   * Show another moment of the night, or the feed again.
+   *
+   * @param {Iterable<string> | null} changed areas that may differ; null: all
+   * @param {AreaAndChildren | null} area the one that the page shows with its children, as it was; null: the feed
+   */
+  #moved(changed, area) {
+    for (const id of changed ?? this.feed.areas.keys()) this.#changed.add(id);
+    this.area.showPast(area, this.night.moment?.sequence ?? null);
+    this.colours.offerChange(this.night.isLive);
+    if (changed === null) this.#drawHeld();
+    this.#drawTitle();
     this.#drawSoon();
   }
 
   #drawHeld() {
-    this.country.drawHeld(this.held.count(this.registry.root));
+    this.country.drawHeld(this.night.isLive ? this.held.count(this.registry.root) : 0);
     this.area.drawHeld();
   }
 
@@ -168,10 +197,11 @@ class ResultsPage {
 
   /** Draw what has changed. */
   #draw() {
-    const { areas } = this.feed;
-    const country = areas.get(this.registry.root);
-    if (!country) return;
+    if (!this.feed.areas.size) return;
     if (!this.#built) this.#build();
+    const areas = this.#shownAreas();
+    const country = areas?.get(this.registry.root);
+    if (!areas || !country) return;
     const changed = [...this.#changed];
     this.#changed.clear();
     for (const id of changed) {
@@ -183,11 +213,12 @@ class ResultsPage {
     if (changed.length) {
       this.country.draw(country);
       this.tiles.drawLegend();
-      this.corrections.follow(country);
+      if (this.night.isLive) this.corrections.follow(country);
       this.#drawSeats();
       this.table.arrange(false);
     }
     drawStatus(this.feed);
+    if (!this.night.isLive) return;
     const { reported, total } = country.units;
     if (performance.now() - this.#announcedAt > ANNOUNCE_INTERVAL_MS && reported) {
       this.#announcedAt = performance.now();
@@ -218,6 +249,7 @@ class ResultsPage {
   #drawEmbargo() {
     const { released_at, publish_from } = this.election;
     show(byId("embargo"), !released_at);
+    this.night.draw();
     const hiddenUntil = released_at ? "" : publish_from;
     if (this.#hiddenUntil !== hiddenUntil) {
       this.#hiddenUntil = hiddenUntil;
@@ -235,7 +267,9 @@ class ResultsPage {
    */
   route(navigated, followed = navigated) {
     const id = areaInAddress();
+    this.night.route();
     this.area.open(id === this.registry.root ? null : id);
+    this.night.followArea();
     this.colours.readAddress();
     this.table.readAddress();
     show(byId("overview"), this.area.id === null && this.#built);
@@ -249,10 +283,11 @@ class ResultsPage {
   #drawTitle() {
     const name = nameOf(this.election);
     const { id } = this.area;
-    document.title = id === null ? name : `${this.registry.name(id)} · ${name}`;
+    const title = id === null ? name : `${this.registry.name(id)} · ${name}`;
+    document.title = this.night.isLive ? title : `${this.night.title} · ${title}`;
     const area = id ?? this.registry.root;
     const seats = areaHasSeats(this.election.registry, this.registry, area);
-    offerSnippet(this.election.id, area, document.title, seats);
+    offerSnippet(this.election.id, area, title, seats);
   }
 
   /** @param {Map<string, Polygon[]>} shapes of municipalities, for a map */
@@ -275,6 +310,7 @@ class ResultsPage {
     this.#drawAllSoon();
     this.area.redraw();
     this.#drawHeld();
+    this.night.redraw();
     this.#drawTitle();
     this.tick();
   }

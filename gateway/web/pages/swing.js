@@ -2,6 +2,7 @@
 // stronger the more. These colours differ for readers with any form of colour blindness. The limits of the classes follow
 // from the changes of all tiles, so that small parties have a picture too; the legend has them in figures.
 
+import { areaLink } from "./address.js";
 import { basisOf, previousTime, shareChange } from "./change.js";
 import { h } from "./dom.js";
 import { bound, share, t } from "./format.js";
@@ -10,6 +11,7 @@ import { sums } from "./parties.js";
 
 /** @import { Area } from "../documents" */
 /** @import { Parties } from "./parties.js" */
+/** @import { Registry } from "./registry.js" */
 /** @import { Colouring, Look } from "./tile_colours.js" */
 
 /** @typedef {readonly [number, number, number]} Limits in percentage points, of how much a party has changed */
@@ -25,6 +27,7 @@ const SCALES = [
   [2, 6, 12],
   [5, 10, 20],
 ];
+const EXTREMES = 3; // so many of the largest rises and falls are named
 const WITHIN = 0.85; // this part of all changes is within the outer limits
 
 /**
@@ -58,10 +61,12 @@ export class Swing {
   /**
    * @param {string} party
    * @param {Parties} parties
+   * @param {Registry} registry
    */
-  constructor(party, parties) {
+  constructor(party, parties, registry) {
     this.party = party;
     this.parties = parties;
+    this.registry = registry;
   }
 
   title() {
@@ -141,6 +146,35 @@ export class Swing {
       h("span", null, h("i", { class: "swung", "data-swing": index - 3 }), range),
     );
     const none = h("span", null, h("i", { class: "incomparable" }), t("swingNone"));
-    legend.replaceChildren(h("p", null, summary), ...scale, none);
+    const drawn = [h("p", null, summary), ...scale, none, ...this.#extremes(areas)];
+    const words = drawn.map(({ textContent }) => textContent).join("");
+    if (legend.textContent === words || legend.contains(document.activeElement)) return;
+    legend.replaceChildren(...drawn);
+  }
+
+  /**
+   * Return the areas with the largest rises and falls, as links.
+   *
+   * @param {Area[]} areas
+   */
+  #extremes(areas) {
+    const changes = areas
+      .map((area) => ({ area, change: this.#change(area) ?? 0 }))
+      .sort((a, b) => b.change - a.change);
+    const rises = changes.filter(({ change }) => change > 0).slice(0, EXTREMES);
+    const falls = changes.filter(({ change }) => change < 0).slice(-EXTREMES);
+    const lists = [
+      { title: t("swingRises"), found: rises },
+      { title: t("swingFalls"), found: falls.reverse() },
+    ];
+    return lists.flatMap(({ title, found }) => {
+      if (!found.length) return [];
+      const links = found.flatMap(({ area }, index) => [
+        index ? " · " : " ",
+        h("a", { href: areaLink(area.area) }, this.registry.name(area.area)),
+        ` ${shareChange(area, this.party)}`,
+      ]);
+      return [h("p", { class: "extremes" }, title, ...links)];
+    });
   }
 }

@@ -1,4 +1,5 @@
-// When a page may have been cut off: it was asleep, in the background, in the browser's cache or offline.
+// When a page may have been cut off: it was asleep, in the background, in the browser's cache or offline. A worker has no
+// document, and notices sleep and the network only.
 // Sources: WHATWG HTML (pageshow, visibilitychange), Page Lifecycle (resume).
 
 /** @typedef {{reconnect: boolean, clock: boolean}} Wake `reconnect`: open connections are dead; `clock`: it jumped */
@@ -28,8 +29,10 @@ function wakeUp({ reconnect = false, clock = false }) {
 
 addEventListener("online", () => wakeUp({ reconnect: true }));
 addEventListener("pageshow", ({ persisted }) => persisted && wakeUp({ reconnect: true }));
-document.addEventListener("visibilitychange", () => document.hidden || wakeUp({}));
-document.addEventListener("resume", () => wakeUp({}));
+if (globalThis.document) {
+  document.addEventListener("visibilitychange", () => document.hidden || wakeUp({}));
+  document.addEventListener("resume", () => wakeUp({}));
+}
 
 let checkedAt = Date.now();
 let checkedAfter = performance.now();

@@ -128,6 +128,8 @@ export const texts = ({ number, noun, count, times }) => ({
   swingBelow: (points) => `${points} or lower`,
   swingAbove: (points) => `${points} or higher`,
   swingRange: (low, high) => `${low} to ${high}`,
+  swingRises: "Largest rise:",
+  swingFalls: "Largest fall:",
   swingNone: "no comparison",
 
   isNew: "new",
@@ -153,6 +155,34 @@ export const texts = ({ number, noun, count, times }) => ({
   changeNote: (time) => `Beside the shares: the change in percentage points since ${time}.`,
   changeNotePartial:
     "With an asterisk: compared with the whole of the area, although not all of it has been counted.",
+
+  nightTitle: "The night as it was",
+  nightWhy: "Go back to any moment of the count, or play all of it in a minute.",
+  nightNow: "Now",
+  nightWaiting: "As it was",
+  nightAt: (moment) => `As it was at ${moment}`,
+  nightBefore: "As it was before the first publication",
+  nightOf: (n, total) => `after ${number(n)} of ${count(total, "publication", "publications")}`,
+  nightLive: "Back to live",
+  nightPlay: "Play the night",
+  nightPause: "Pause",
+  nightSlider: "Moment of the night",
+  nightPrevious: "One publication back",
+  nightNext: "One publication forward",
+  nightReading: (share) => `Reading the public record … ${share}`,
+  nightNote:
+    "The figures are added up in your browser from the public record. What is known about now only is left out: lists " +
+    "and explanations of corrections, figures being checked, projections, comparisons, downloads.",
+  nightVerified: (n) =>
+    `The chain of all ${number(n)} publications has been verified: none is missing or changed.`,
+  nightUnverified: "The chain of the record has not been verified: browsers can do this on HTTPS only.",
+  nightTroubles: {
+    waiting: "The public record cannot be read right now. The page will try again.",
+    broken:
+      "The public record does not match its own chain, or is not the one that the live figures come from. Earlier moments are not shown.",
+    large: "The public record of this election is too large to be added up in a browser.",
+    unsupported: "This browser cannot add up the public record. Try a newer one.",
+  },
 
   embedTitle: "Use on your own site",
   embedWhy:

@@ -152,6 +152,8 @@ export const texts = ({ number, noun, count, times }) => ({
   swingBelow: (/** @type {string} */ points) => `${points} eller lavere`,
   swingAbove: (/** @type {string} */ points) => `${points} eller høyere`,
   swingRange: (/** @type {string} */ low, /** @type {string} */ high) => `${low} til ${high}`,
+  swingRises: "Størst framgang:",
+  swingFalls: "Størst tilbakegang:",
   swingNone: "ingen sammenligning",
 
   isNew: "ny",
@@ -178,6 +180,36 @@ export const texts = ({ number, noun, count, times }) => ({
   changeNote: (/** @type {string} */ time) =>
     `Ved siden av andelene: endringen i prosentpoeng siden ${time}.`,
   changeNotePartial: "Med stjerne: sammenlignet med hele området, selv om ikke alt er talt opp.",
+
+  nightTitle: "Natten som den var",
+  nightWhy:
+    "Gå tilbake til et hvilket som helst tidspunkt i opptellingen, eller spill av hele på ett minutt.",
+  nightNow: "Nå",
+  nightWaiting: "Slik det var",
+  nightAt: (/** @type {string} */ moment) => `Slik det var ${moment}`,
+  nightBefore: "Slik det var før den første publiseringen",
+  nightOf: (/** @type {number} */ n, /** @type {number} */ total) =>
+    `etter ${number(n)} av ${count(total, "publisering", "publiseringer")}`,
+  nightLive: "Tilbake til direkte",
+  nightPlay: "Spill av natten",
+  nightPause: "Pause",
+  nightSlider: "Tidspunkt på valgnatten",
+  nightPrevious: "Én publisering tilbake",
+  nightNext: "Én publisering fram",
+  nightReading: (/** @type {string} */ share) => `Leser den offentlige journalen … ${share}`,
+  nightNote:
+    "Tallene summeres i nettleseren din, fra den offentlige journalen. Det som bare er kjent for øyeblikket, er utelatt: " +
+    "lister over rettelser og forklaringer på dem, tall som kontrolleres, prognoser, sammenligninger og nedlastinger.",
+  nightVerified: (/** @type {number} */ n) =>
+    `Kjeden gjennom alle ${number(n)} publiseringer er kontrollert: ingen mangler eller er endret.`,
+  nightUnverified: "Kjeden gjennom journalen er ikke kontrollert: det kan nettlesere bare gjøre over HTTPS.",
+  nightTroubles: /** @type {{[trouble: string]: string}} */ ({
+    waiting: "Den offentlige journalen kan ikke leses akkurat nå. Siden prøver igjen.",
+    broken:
+      "Den offentlige journalen stemmer ikke med sin egen kjede, eller er ikke den som de direkte tallene kommer fra. Tidligere tidspunkter vises ikke.",
+    large: "Den offentlige journalen for dette valget er for stor til å summeres i en nettleser.",
+    unsupported: "Nettleseren kan ikke summere den offentlige journalen. Prøv en nyere.",
+  }),
 
   embedTitle: "Bruk på egen nettside",
   embedWhy:

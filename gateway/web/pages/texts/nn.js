@@ -130,6 +130,8 @@ export const texts = ({ number, noun, count, times }) => ({
   swingBelow: (points) => `${points} eller lågare`,
   swingAbove: (points) => `${points} eller høgare`,
   swingRange: (low, high) => `${low} til ${high}`,
+  swingRises: "Størst framgang:",
+  swingFalls: "Størst tilbakegang:",
   swingNone: "inga samanlikning",
 
   isNew: "ny",
@@ -147,6 +149,35 @@ export const texts = ({ number, noun, count, times }) => ({
   basisWhole: "samanlikna med heile området, før alt er talt",
   changeNote: (time) => `Ved sida av delane: endringa i prosentpoeng sidan ${time}.`,
   changeNotePartial: "Med stjerne: samanlikna med heile området, sjølv om ikkje alt er talt opp.",
+
+  nightTitle: "Natta slik ho var",
+  nightWhy: "Gå tilbake til eit kva som helst tidspunkt i oppteljinga, eller spel av heile på eitt minutt.",
+  nightNow: "No",
+  nightWaiting: "Slik det var",
+  nightAt: (moment) => `Slik det var ${moment}`,
+  nightBefore: "Slik det var før den første publiseringa",
+  nightOf: (n, total) => `etter ${number(n)} av ${count(total, "publisering", "publiseringar")}`,
+  nightLive: "Tilbake til direkte",
+  nightPlay: "Spel av natta",
+  nightPause: "Pause",
+  nightSlider: "Tidspunkt på valnatta",
+  nightPrevious: "Éi publisering tilbake",
+  nightNext: "Éi publisering fram",
+  nightReading: (share) => `Les den offentlege journalen … ${share}`,
+  nightNote:
+    "Tala blir summerte i nettlesaren din, frå den offentlege journalen. Det som berre er kjent for augneblinken, er utelate: " +
+    "lister over rettingar og forklaringar på dei, tal som blir kontrollerte, prognosar, samanlikningar og nedlastingar.",
+  nightVerified: (n) =>
+    `Kjeda gjennom alle ${number(n)} publiseringar er kontrollert: ingen manglar eller er endra.`,
+  nightUnverified:
+    "Kjeda gjennom journalen er ikkje kontrollert: det kan nettlesarar berre gjere over HTTPS.",
+  nightTroubles: {
+    waiting: "Den offentlege journalen kan ikkje lesast akkurat no. Sida prøver igjen.",
+    broken:
+      "Den offentlege journalen stemmer ikkje med si eiga kjede, eller er ikkje den som dei direkte tala kjem frå. Tidlegare tidspunkt blir ikkje viste.",
+    large: "Den offentlege journalen for dette valet er for stor til å summerast i ein nettlesar.",
+    unsupported: "Nettlesaren kan ikkje summere den offentlege journalen. Prøv ein nyare.",
+  },
 
   embedTitle: "Bruk på eiga nettside",
   embedWhy:
