@@ -392,7 +392,7 @@ class _DocumentReader:
                 )
                 for entry, children in ordered
             ]
-            for problem in find_apportionment_problems(header["apportionment"], areas):
+            for problem in find_apportionment_problems(header["apportionment"], areas, len(codes)):
                 self._add_problem(*problem)
         if "blocs" in header:
             for problem in find_bloc_problems(header["blocs"], codes):

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from gateway.election.registry import Area
 from gateway.errors import Overloaded
-from gateway.feed.results import ResultTable, TableTooLarge
+from gateway.feed.compression import gzip_steps
+from gateway.feed.results import SMALL_BYTES, ResultTable, TableTooLarge
 from gateway.feed.selection import Selection
 from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import Problem
@@ -159,7 +160,10 @@ class FeedTables:
         table = seat_table(wanted.feed.state)
         form = wanted.asked.form
         text = await _in_slices(seats_json(table) if form is JSON else seats_csv(table))
-        return table.sequence, Body(wanted.asked.mark + text, form.media_type)
+        plain = wanted.asked.mark + text
+        packed = await _in_slices(gzip_steps(plain)) if len(plain) > SMALL_BYTES else None
+        compress = None if packed is None else lambda _: packed
+        return table.sequence, Body(plain, form.media_type, compress=compress)
 
     async def _wait_settled(self, wanted: _Wanted) -> None:
         """Wait until the state may be shown. Raises Problem if it is another one than the request was for."""

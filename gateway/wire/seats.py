@@ -3,20 +3,21 @@
 Each document says that its seats are a projection: an authority determines them, not a gateway.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from gateway.election.apportionment import Apportionment, DistrictSeats, HouseSeats, ThresholdMargin
 from gateway.election.registry import Area, Registry
 from gateway.election.report import STATUSES
-from gateway.election.seats import HouseProjection
+from gateway.election.seats import HouseProjection, complete
 from gateway.election.state import ElectionState
 from gateway.wire.csv_text import csv_row
 from gateway.wire.json import to_json
 
-PARTIES_PER_STEP = 1000
-"""Parties of districts that are encoded per step, about a millisecond."""
+LINES_PER_STEP = 100
+"""Lines of CSV per step, about a millisecond."""
 
 Steps = Generator[None, None, bytes]
 Document = dict[str, Any]
@@ -162,7 +163,7 @@ def seat_table(state: ElectionState) -> SeatTable:
 
 
 def json_steps(table: SeatTable) -> Steps:
-    """Encode seats as JSON, in steps of about a millisecond."""
+    """Encode seats as JSON, in steps of a district."""
     registry, rule = table.registry, table.rule
     only = table.house.districts[0].seats if _is_only(table) else None
     head = {
@@ -180,14 +181,10 @@ def json_steps(table: SeatTable) -> Steps:
         **_numbers(table),
         "seats": _root(rule, only, table.house.seats, registry),
     }
-    encoded: list[bytes] = []
-    step = PARTIES_PER_STEP
+    encoded = []
     for document in _districts(table):
         encoded.append(to_json(document))
-        step -= len(document["parties"])
-        if step <= 0:
-            step = PARTIES_PER_STEP
-            yield
+        yield
     return to_json(head)[:-1] + b',"districts":[' + b",".join(encoded) + b"]}"
 
 
@@ -207,17 +204,18 @@ def _districts(table: SeatTable) -> Iterator[Document]:
     """Return the documents of the districts."""
     rule, registry, levelling = table.rule, table.registry, table.levelling
     for number, (progress, counted) in enumerate(zip(table.districts, table.house.districts, strict=True)):
+        seats = complete(rule, table.house, number)
         yield {
             **_progress(progress, sum(counted.votes)),
-            "ordinary": counted.seats.ordinary,
+            "ordinary": seats.ordinary,
             "levelling": rule.levelling or 0,
-            **_claims(counted.seats, registry.party_codes),
+            **_claims(seats, registry.party_codes),
             "parties": [
                 _party(
                     registry,
                     place,
                     counted.votes[place],
-                    counted.seats.seats[place],
+                    seats.seats[place],
                     None if levelling is None else levelling[number].get(place, 0),
                 )
                 for place in _ballot(registry, progress.area)
@@ -255,67 +253,69 @@ def _party(registry: Registry, place: int, votes: int, ordinary: int, levelling:
 
 
 def csv_steps(table: SeatTable) -> Steps:
-    """Encode seats as CSV, in steps of about a millisecond: the whole election, then each district."""
-    lines = [csv_row(COLUMNS)]
+    """Encode seats as CSV, in steps of a few milliseconds: the whole election, then each district."""
+    lines, encoded = _lines(table), [csv_row(COLUMNS).encode()]
+    while part := "".join(islice(lines, LINES_PER_STEP)):
+        encoded.append(part.encode())
+        yield
+    return b"".join(encoded)
+
+
+def _lines(table: SeatTable) -> Iterator[str]:
+    codes, house = table.registry.party_codes, table.house
+    near = _threshold(house.seats.threshold, codes)
+    tied = {codes[party] for party in house.seats.tied}
     only = _is_only(table)
     if not only:
-        lines += _root_lines(table)
-        yield
-    step = PARTIES_PER_STEP
-    for document, counted in zip(_districts(table), table.house.districts, strict=True):
-        tied, margins = document["tied"], counted.seats.threshold
-        if only:
-            whole = _root(table.rule, counted.seats, table.house.seats, table.registry)
-            tied, margins = whole["tied"], margins or table.house.seats.threshold
-        near = _threshold(margins, table.registry.party_codes)
-        area = [document[name] for name in AREA_MEMBERS]
-        for party in document["parties"]:
-            code = party["party"]
-            cells = [*area, *(party[name] for name in PARTY_MEMBERS), *_claim_cells(document, tied, code)]
-            lines.append(csv_row([*cells, *_threshold_cells(near.get(code))]))
-        step -= len(document["parties"])
-        if step <= 0:
-            step = PARTIES_PER_STEP
-            yield
-    return "".join(lines).encode()
+        yield from _rows(_whole(table), tied, near)
+        near, tied = {}, set()
+    for document, counted in zip(_districts(table), house.districts, strict=True):
+        own = near if only and near else _threshold(counted.seats.threshold, codes)
+        yield from _rows(document, {*document["tied"], *tied}, own)
 
 
-def _root_lines(table: SeatTable) -> list[str]:
-    """Return the lines of the whole election."""
-    registry, house = table.registry, table.house.seats
-    near = _threshold(house.threshold, registry.party_codes)
-    votes = [sum(each) for each in zip(*(counted.votes for counted in table.house.districts), strict=True)]
-    numbers = _numbers(table)
-    document = {**_progress(table.root, sum(votes)), **numbers}
-    area = [document[name] for name in AREA_MEMBERS]
+def _whole(table: SeatTable) -> Document:
+    """Return the whole election in the form of a district."""
+    registry, house = table.registry, table.house
     known = table.levelling is not None
-    lines = []
-    for place in _ballot(registry, registry.root):
-        levelling, seats = house.levelling[place], house.seats[place]
-        party = _party(registry, place, votes[place], seats - levelling, levelling if known else None)
-        tied = _flag(place in house.tied)
-        claims = ["", "", "", "", tied]
-        cells = [*area, *(party[name] for name in PARTY_MEMBERS), *claims]
-        lines.append(csv_row([*cells, *_threshold_cells(near.get(party["party"]))]))
-    return lines
+    levelling, seats = house.seats.levelling, house.seats.seats
+    return {
+        **_progress(table.root, sum(house.votes)),
+        **_numbers(table),
+        "last": None,
+        "next": None,
+        "parties": [
+            _party(
+                registry,
+                place,
+                house.votes[place],
+                seats[place] - levelling[place],
+                levelling[place] if known else None,
+            )
+            for place in _ballot(registry, registry.root)
+        ],
+    }
 
 
-def _claim_cells(document: Document, tied: Sequence[str], code: str) -> list[object]:
+def _rows(document: Document, tied: Container[str], near: Document) -> Iterator[str]:
+    """Return the lines of a district, or of the whole election: one for each party."""
+    area = csv_row(document[name] for name in AREA_MEMBERS)[:-2]
     last, following = document["last"] or {}, document["next"] or {}
-    has, wants = last.get("party") == code, following.get("party") == code
-    return [
-        _flag(has),
-        last["spare"] if has else None,
-        _flag(wants),
-        following["lacks"] if wants else None,
-        _flag(code in tied),
-    ]
-
-
-def _threshold_cells(margin: Document | None) -> list[object]:
-    if margin is None:
-        return [None, None, None]
-    return [_flag(margin["above"]), margin.get("spare"), margin.get("lacks")]
+    for party in document["parties"]:
+        code = party["party"]
+        margin = near.get(code, {})
+        cells = [party[name] for name in PARTY_MEMBERS]
+        cells += [
+            _flag(last.get("party") == code) if last else None,
+            last["spare"] if last.get("party") == code else None,
+            _flag(following.get("party") == code) if following else None,
+            following["lacks"] if following.get("party") == code else None,
+            _flag(code in tied),
+            _flag(margin["above"]) if margin else None,
+            margin.get("spare"),
+            margin.get("lacks"),
+        ]
+        yield f"{area},{csv_row(cells)}"
 
 
 def _flag(value: bool) -> str:

@@ -6,7 +6,7 @@
 votes by party in the order of the registry; parties are their places in it. Independent of states and formats.
 """
 
-from gateway.election.apportionment.district import DistrictSeats, LastSeat, NextSeat, district
+from gateway.election.apportionment.district import DistrictSeats, LastSeat, NextSeat, district, seats_among
 from gateway.election.apportionment.house import Counted, HouseSeats, LevellingSeat, country_votes, house
 from gateway.election.apportionment.methods import Divisors, LargestRemainder
 from gateway.election.apportionment.ranking import Ranked, Ranking, ranking
@@ -33,4 +33,5 @@ __all__ = [
     "district",
     "house",
     "ranking",
+    "seats_among",
 ]

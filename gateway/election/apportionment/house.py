@@ -51,10 +51,20 @@ class HouseSeats(NamedTuple):
     """Parties between which a lot would have to decide on levelling seats."""
 
 
-def house(rule: Apportionment, districts: Sequence[Counted]) -> HouseSeats:
-    """Return the seats of the house by those of its districts, in the order of `rule.districts`."""
-    votes = country_votes(districts)
-    ordinary = [sum(seats) for seats in zip(*(each.seats.seats for each in districts), strict=True)]
+def house(
+    rule: Apportionment,
+    districts: Sequence[Counted],
+    votes: Sequence[int] | None = None,
+    ordinary: Sequence[int] | None = None,
+) -> HouseSeats:
+    """Return the seats of the house by those of its districts, in the order of `rule.districts`.
+
+    `votes` and `ordinary` are the sums of the districts' votes and ordinary seats by party, where they are known.
+    """
+    if votes is None:
+        votes = country_votes(districts)
+    if ordinary is None:
+        ordinary = [sum(seats) for seats in zip(*(each.seats.seats for each in districts), strict=True)]
     threshold = rule.threshold
     near = threshold.margins(votes) if threshold is not None and threshold.of == "country" else ()
     none = (0,) * len(ordinary)
@@ -134,7 +144,8 @@ def _give(
     heapq.heapify(heap)
     given: list[LevellingSeat] = []
     tied: set[int] = set()
-    while heap:
+    most_left = min(sum(lacking), sum(free))
+    while heap and len(given) < most_left:
         first = heapq.heappop(heap)
         equal = [first]
         while heap and heap[0][0] == first[0]:

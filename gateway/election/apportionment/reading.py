@@ -18,6 +18,10 @@ from gateway.election.names import NAME_MAX, find_problems, read_names
 
 SEATS_MAX = 10_000
 """Seats of a district, and of all districts together."""
+SHARES_MAX = 5_000
+"""Districts times parties if seats depend on the votes of the country: the house is then computed in some 10 ms."""
+ROWS_MAX = 200_000
+"""Districts times parties in any case: the rows of the table of seats."""
 DIVISORS_MAX = 100
 DIVISOR_MAX = 1_000_000
 BLOCS_MAX = 100
@@ -76,8 +80,13 @@ def read_blocs(document: object, codes: Sequence[str]) -> tuple[Bloc, ...]:
     )
 
 
-def find_apportionment_problems(document: object, areas: Sequence[AreaEntry]) -> Iterator[Problem]:
-    """Yield what is wrong with an `election.apportionment` and with the districts that it needs."""
+def find_apportionment_problems(
+    document: object, areas: Sequence[AreaEntry], parties: int = 0
+) -> Iterator[Problem]:
+    """Yield what is wrong with an `election.apportionment` and with the districts that it needs.
+
+    With the number of `parties`, also whether computing the seats would take too long.
+    """
     path = "$.election.apportionment"
     for place, detail in _rule_problems(document):
         yield path + place, detail
@@ -88,6 +97,7 @@ def find_apportionment_problems(document: object, areas: Sequence[AreaEntry]) ->
             levelling = document.get("levelling")
             per_district = levelling.get("per_district") if isinstance(levelling, dict) else 0
             yield from _district_problems(level, per_district if _is_number(per_district) else 0, areas)
+            yield from _size_problems(document, sum(area.level == level for area in areas), parties)
 
 
 def _district_problems(level: str, per_district: int, areas: Sequence[AreaEntry]) -> Iterator[Problem]:
@@ -107,6 +117,18 @@ def _district_problems(level: str, per_district: int, areas: Sequence[AreaEntry]
             yield area.path, f"the unit {_shown(area.id)} is in no area of the level {_shown(level)}"
     if seats > SEATS_MAX:
         yield "$.areas", f"the districts have {seats} seats, more than {SEATS_MAX}"
+
+
+def _size_problems(document: dict[str, object], districts: int, parties: int) -> Iterator[Problem]:
+    threshold = document.get("threshold")
+    by_country = isinstance(threshold, dict) and threshold.get("of") == "country"
+    most = SHARES_MAX if districts > 1 and ("levelling" in document or by_country) else ROWS_MAX
+    if districts * parties > most:
+        sizes = f"{districts} districts and {parties} parties"
+        yield (
+            "$.areas",
+            f"{sizes} are too many for this apportionment: districts times parties exceeds {most}",
+        )
 
 
 def _rule_problems(document: object) -> Iterator[Problem]:
