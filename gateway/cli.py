@@ -89,6 +89,7 @@ app.command("demo")(rehearsals.demo)
 
 election_app = typer.Typer(help="Load and manage elections.", no_args_is_help=True)
 election_app.command("load")(elections.load)
+election_app.command("previous")(elections.previous)
 election_app.command("list")(elections.list_all)
 election_app.command("embargo")(elections.embargo)
 election_app.command("close")(elections.close)

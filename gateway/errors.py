@@ -52,6 +52,7 @@
     ├── OutboxConflict          outbox_conflict          the same revision with different figures
     ├── RevisionsUnknown        revisions_unknown        the gateway could not be asked for its current reports
     ├── DataSetError            malformed_data_set       a data set cannot be read
+    ├── BadTable                bad_table                a table of areas and parties with mistakes
     └── ReplayFailed            replay_failed            a replay could not be completed
 
 An error is defined here if several packages need it, and otherwise next to the code that raises it; a test keeps the

@@ -7,7 +7,7 @@ import typer
 
 from gateway.characters import printable
 from gateway.commands.arguments import ElectionArgument, read_time_argument, with_database
-from gateway.commands.running import administer
+from gateway.commands.running import administer, fail
 from gateway.config import Config
 from gateway.humanize import counted
 from gateway.output import say
@@ -17,15 +17,108 @@ from gateway.output import say
 def load(
     path: Annotated[Path, typer.Argument(help="registry.json, or the directory of a data set")],
     config: Config,
+    previous: Annotated[
+        Path | None,
+        typer.Option(
+            help="the previous election, made by `election previous`, to show changes since then (default:"
+            " previous.json of the data set, or the one that was loaded before)",
+            show_default=False,
+        ),
+    ] = None,
+    no_previous: Annotated[
+        bool, typer.Option("--no-previous", help="remove a previous election that was loaded before")
+    ] = False,
 ) -> None:
-    """Load or replace a registry.
+    """Load or replace a registry, and the previous election with which its results are compared.
 
-    Loading the same registry again changes nothing. Once a report has been accepted, the registry cannot be replaced.
+    Loading the same again changes nothing. Once a report has been accepted, neither can be replaced.
     """
-    from gateway.rehearsal.dataset import read_registry_file
+    from gateway.journal.administration import KEPT
+    from gateway.rehearsal.dataset import PREVIOUS, read_previous_file, read_registry_file
 
+    if previous is not None and no_previous:
+        fail("give either --previous or --no-previous, not both", 2)
     document = read_registry_file(path)
-    say(administer(config, lambda acts: acts.load_election(document)))
+    before: object = None if no_previous else KEPT
+    beside = path / PREVIOUS
+    if previous is not None:
+        before = read_previous_file(previous)
+    elif not no_previous and beside.is_file():
+        before = read_previous_file(beside)
+    say(administer(config, lambda acts: acts.load_election(document, before)))
+
+
+def previous(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="the earlier election: a directory with registry.json and reports.ndjson or reports.ndjson.gz",
+        ),
+    ],
+    registry: Annotated[
+        Path, typer.Option(help="registry.json of the new election, or the directory of its data set")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="file to write")],
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            help="CSV with the columns kind (area or party), from and to: what was merged, split, renamed or dropped"
+            " (default: everything has kept its identifier)",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="where the figures come from, for readers (default: the earlier election)",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Map an earlier election to the areas and parties of a new one, to show changes since then.
+
+    Writes the document for `election load --previous`, from the newest report of each unit.
+
+    Exit status 1 if the table does not say everything: some votes have no place, or some units no previous votes. These
+    are named, and the document is written nevertheless.
+    """
+    from gateway.election.previous import read_previous
+    from gateway.election.registry import read_registry
+    from gateway.errors import MalformedPrevious, MalformedRegistry
+    from gateway.rehearsal.checked_reports import newest_reports
+    from gateway.rehearsal.dataset import (
+        REPORTS,
+        DataSet,
+        DataSetError,
+        read_registry_file,
+        write_document,
+    )
+    from gateway.rehearsal.previous_mapping import map_election, summary_lines
+    from gateway.rehearsal.previous_table import NO_TABLE, BadTable, Identifiers, read_table
+
+    try:
+        data = DataSet.open(directory, [REPORTS])
+        before = read_registry(data.registry, stored=True)
+        after = read_registry(read_registry_file(registry))
+        known = NO_TABLE
+        if table is not None:
+            old, new = (Identifiers(each.by_id, frozenset(each.party_codes)) for each in (before, after))
+            known = read_table(str(table), table.read_bytes(), old, new)
+        reports = newest_reports(before, data.placed_reports())
+        mapped = map_election(before, reports, after, known, source or f"the reports of {before.id}")
+        read_previous(mapped.document, after)
+        write_document(output, mapped.document)
+    except (BadTable, DataSetError, MalformedPrevious, MalformedRegistry, OSError) as error:
+        fail(printable(str(error)), 2)
+    for line in summary_lines(mapped):
+        say(line)
+    if not mapped.complete:
+        fail(
+            f"{output} is written, but some votes or units have no counterpart: name them in a table (--map)"
+        )
 
 
 @with_database

@@ -4,6 +4,7 @@
     reports.ndjson.gz       the reports of each municipality, ordered by `counted_at`
     official.ndjson.gz      the totals of these reports, ordered by `generated_at`
     errors.json             the errors that are known to be among the reports; optional
+    previous.json           the previous election, mapped to the registry; optional
 
 The two streams are read line by line and may also be uncompressed (`reports.ndjson`). Reading checks only that a line
 is JSON and has the members needed to replay it; the gateway validates reports. Written files depend only on their
@@ -23,6 +24,7 @@ from typing import Any
 
 import orjson
 
+from gateway.election.previous import BYTES_MAX as PREVIOUS_BYTES_MAX
 from gateway.errors import GatewayError
 from gateway.rehearsal import known_errors
 
@@ -31,6 +33,7 @@ REGISTRY = "registry.json"
 REPORTS = "reports.ndjson"
 OFFICIAL = "official.ndjson"
 ERRORS = "errors.json"
+PREVIOUS = "previous.json"
 LINE_MAX = 1 << 20
 """Bytes of a line of a stream; a packed file of a few kilobytes could have lines that fill the memory."""
 
@@ -126,6 +129,11 @@ class DataSet:
         except (OSError, ValueError) as error:
             raise DataSetError(f"{path}: cannot be read: {error}") from error
 
+    def previous(self) -> dict[str, Any] | None:
+        """Return the document of the previous election; None if there is no such file. Raises DataSetError."""
+        path = self.path / PREVIOUS
+        return read_previous_file(path) if path.exists() else None
+
     def _official_lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for place, line in self._lines(OFFICIAL):
             if not isinstance(line.get("area"), str):
@@ -207,6 +215,30 @@ def read_registry_file(path: Path) -> dict[str, Any]:
     return registry
 
 
+def read_previous_file(path: Path) -> dict[str, Any]:
+    """Read the document of a previous election from a file, or from a data set's directory. Raises DataSetError."""
+    if path.is_dir():
+        path /= PREVIOUS
+    try:
+        with path.open("rb") as file:
+            content = file.read(PREVIOUS_BYTES_MAX + 1)
+    except OSError as error:
+        raise DataSetError(f"{path}: cannot be read: {error}") from error
+    if len(content) > PREVIOUS_BYTES_MAX:
+        raise DataSetError(f"{path}: more than {PREVIOUS_BYTES_MAX >> 20} MiB")
+    return _parse(content, str(path))
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document with a line for each area, in place of an existing file. Raises OSError."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(_one_per_line(document))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _existing(directory: Path, stream: str) -> Path:
     for path in (directory / f"{stream}.gz", directory / stream):
         if path.is_file():
@@ -241,6 +273,9 @@ def _one_per_line(document: Mapping[str, Any]) -> bytes:
         text = orjson.dumps(value)
         if isinstance(value, list):
             text = b"[\n" + b",\n".join(map(orjson.dumps, value)) + b"\n]"
+        elif name == "areas" and isinstance(value, dict):
+            lines = [orjson.dumps(area) + b": " + orjson.dumps(entry) for area, entry in value.items()]
+            text = b"{\n" + b",\n".join(lines) + b"\n}"
         members.append(orjson.dumps(name) + b": " + text)
     return b"{\n" + b",\n".join(members) + b"\n}\n"
 

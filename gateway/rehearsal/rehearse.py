@@ -93,7 +93,7 @@ async def rehearse(
     document = rehearsal_of(dataset.registry, started, schedule)
     senders = prepare(recorded, started, schedule)
     async with administration(gateway.database, author) as administered:
-        election = await administered.load_election(document)
+        election = await administered.load_election(document, dataset.previous())
         wanted = [([municipality], "rehearsal") for municipality in senders]
         issued = await administered.issue_tokens(election, wanted)
         root = next(area["id"] for area in document["areas"] if area.get("parent") is None)

@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-import orjson
 
 from gateway.election.registry import Registry
 from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.evaluation import Evaluation, Fired, evaluate
 from gateway.election.rules.policy import Policy
-from gateway.election.validation import Scope, Validator, ValidReport
-from gateway.rehearsal.dataset import DataSetError, PlacedReport
+from gateway.rehearsal.checked_reports import ReportChecker
+from gateway.rehearsal.dataset import PlacedReport
 
 FINDINGS_MAX = 5_000
 """Reports with an alarm that are kept; the others are only counted."""
@@ -83,8 +82,7 @@ class Trial:
         self.by_rule: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         """By code, how often a rule could not judge a report."""
-        self._validator = Validator(registry)
-        self._scope = Scope(registry, frozenset([registry.root.id]))
+        self._checker = ReportChecker(registry)
         self._current = CurrentReports(registry)
         self._revisions: dict[str, int] = {}
         self._open: dict[str, list[_Open]] = {}
@@ -96,7 +94,7 @@ class Trial:
 
     def add(self, recorded: PlacedReport) -> None:
         """Judge a report, then make it the current one of its unit. Raises DataSetError."""
-        report = self._checked(recorded).report
+        report = self._checker.check(recorded).report
         if report.revision <= self._revisions.get(report.unit, 0):
             self.left_out += 1
             return
@@ -111,15 +109,6 @@ class Trial:
         if judged.fired:
             self._note(judged, report.unit, report.revision, recorded.counted_at, step.before, step.after)
         self._current.place(report)
-
-    def _checked(self, recorded: PlacedReport) -> ValidReport:
-        checked = self._validator.check(orjson.dumps(recorded.report), self._scope)
-        if isinstance(checked, ValidReport):
-            return checked
-        violations = "; ".join(f"{each.path}: {each.detail}" for each in checked.violations[:3])
-        raise DataSetError(
-            f"{recorded.place}: a report that the gateway refuses: {violations or checked.code}"
-        )
 
     def _note(
         self,
