@@ -170,7 +170,7 @@ export type RegistryDocument = {
 };
 
 /** The election with which another is compared. */
-export type PreviousElection = { id: string; name: string; names?: Names; date: string | null };
+export type PreviousElection = { id: string; name: string; names?: Names; date: string };
 
 export type Election = {
   id: string;
@@ -180,7 +180,7 @@ export type Election = {
   rehearsal: boolean;
   publish_from: string;
   released_at: string | null;
-  previous?: PreviousElection | null;
+  previous?: PreviousElection;
 };
 
 export type ElectionAndRegistry = Election & { registry: RegistryDocument };

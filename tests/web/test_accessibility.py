@@ -21,6 +21,7 @@ from gateway.web.pages import FEED_PAGES, PUSH_PAGES
 from tests.counts import EXTENT, count
 from tests.running import Gateway, Sender
 from tests.web.browsing import needs_chromium, session_loop, visiting
+from tests.web.change_makers import a_previous
 from tests.web.doors import COUNTRY, HERE, UNIT, a_client, a_registry, a_report, pushed, shown
 
 NARROW, WIDE = (360, 390), (768, 1280, 1920)
@@ -41,6 +42,7 @@ class Elections(NamedTuple):
     night: str
     empty: str
     embargoed: str
+    compared: str
     sender: Sender
 
 
@@ -50,13 +52,16 @@ async def elections(gateway: Gateway, small: GeneratedElection) -> Elections:
     night = await gateway.load(a_registry(small))
     empty = await gateway.load(a_registry(small))
     embargoed = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
+    async with gateway.administration() as acts:
+        compared = await acts.load_election(a_registry(small), a_previous(small))
     sender = await gateway.issue(night, [COUNTRY])
     reports = [line["report"] for line in small.reports if line["report"]["unit"] != UNIT]
     corrected = (a_report(votes=500), a_report(revision=2, votes=39, reason="booking_error"))
     async with a_client() as http:
         await pushed(http, sender, *reports, *corrected)
+        await pushed(http, await gateway.issue(compared, [COUNTRY]), *reports)
         await shown(gateway, night, len(reports) + len(corrected))
-    return Elections(night, empty, embargoed, sender)
+    return Elections(night, empty, embargoed, compared, sender)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -70,6 +75,7 @@ READY = {
     "/?election={empty}": "#country [data-figure=units]",
     "/areas/{night}": "#areas tbody tr",
     "/areas/{embargoed}": "#embargo",
+    "/areas/{compared}?by=change&party=FL": "#legend .swung",
     f"/areas/{{night}}/{HERE}": "#plot svg",
     f"/areas/{{night}}/{UNIT}": "#plot svg",
     "/areas/{night}/unknown": "#area-title",

@@ -12,33 +12,15 @@ from playwright.async_api import Browser, Page, expect
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, visiting
+from tests.web.change_makers import WHOLE, a_previous
 from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, pushed, shown, units_of
 
 pytestmark = pytest.mark.long
 
-WHOLE, NEVER = "0602", "0101"
-"""Municipalities whose units have no votes of the previous election: one has votes itself, the other has none."""
+NEVER = "0101"
+"""A municipality without votes of the previous election."""
 
 http = http_on_session_loop
-
-
-def a_previous(small: GeneratedElection) -> dict[str, Any]:
-    """Return a previous election: of the units of HERE, of WHOLE and the country, in which one party did not stand."""
-    units = units_of(small, HERE)
-    areas: dict[str, Any] = {
-        unit: {"votes": {"FL": 30, "NST": 70}, "blank": 0, "eligible": 1000 if unit == UNIT else 50}
-        for unit in units
-    }
-    areas[UNIT]["votes"] = {"FL": 60, "NST": 40}
-    areas[WHOLE] = {"votes": {"FL": 500, "NST": 500}}
-    areas[COUNTRY] = {"votes": {"FL": 3000, "NST": 7000}, "differs": "units are missing"}
-    election = {"id": "before", "name": "Valget i Valland 2020", "date": "2020-09-14"}
-    return {
-        "format": "valgnatt-previous/1",
-        "election": election,
-        "source": "made for this test",
-        "areas": areas,
-    }
 
 
 def counted(unit: str, revision: int = 1, status: str = "preliminary", **votes: int) -> dict[str, Any]:

@@ -25,14 +25,14 @@ export function compareWithPrevious(shown) {
 /** Whether there is a previous election. */
 export const hasPrevious = () => previous !== null;
 
-/** @param {string | null | undefined} date */
+/** @param {string | null} date */
 const yearOf = (date) => date?.slice(0, 4) ?? "";
 
 /** Return when the previous election was, in words: "2021", or its name if both were in the same year. */
 export function previousTime() {
-  const before = yearOf(previous?.date);
-  if (before && before !== year) return before;
-  return previous?.name ? nameOf(previous) : t("lastTime");
+  if (!previous) return "";
+  const before = yearOf(previous.date);
+  return before === year ? nameOf(previous) : before;
 }
 
 /**

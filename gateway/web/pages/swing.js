@@ -28,6 +28,7 @@ const SCALES = [
   [5, 10, 20],
 ];
 const EXTREMES = 3; // so many of the largest rises and falls are named
+const SHOWN_MIN = 0.05; // smaller changes are shown as 0.0
 const WITHIN = 0.85; // this part of all changes is within the outer limits
 
 /**
@@ -161,8 +162,8 @@ export class Swing {
     const changes = areas
       .map((area) => ({ area, change: this.#change(area) ?? 0 }))
       .sort((a, b) => b.change - a.change);
-    const rises = changes.filter(({ change }) => change > 0).slice(0, EXTREMES);
-    const falls = changes.filter(({ change }) => change < 0).slice(-EXTREMES);
+    const rises = changes.filter(({ change }) => change >= SHOWN_MIN).slice(0, EXTREMES);
+    const falls = changes.filter(({ change }) => change <= -SHOWN_MIN).slice(-EXTREMES);
     const lists = [
       { title: t("swingRises"), found: rises },
       { title: t("swingFalls"), found: falls.reverse() },

@@ -134,7 +134,6 @@ export const texts = ({ number, noun, count, times }) => ({
 
   isNew: "new",
   isNewInWords: (time) => `did not stand here in ${time}`,
-  lastTime: "the previous election",
   pointsSince: (points, time) => `${points} percentage points since ${time}`,
   comparedUnit: (time) =>
     `Changes are in percentage points, compared with the same polling district in ${time}.`,

@@ -158,7 +158,6 @@ export const texts = ({ number, noun, count, times }) => ({
 
   isNew: "ny",
   isNewInWords: (/** @type {string} */ time) => `stilte ikke her i ${time}`,
-  lastTime: "forrige valg",
   pointsSince: (/** @type {string} */ points, /** @type {string} */ time) =>
     `${points} prosentpoeng siden ${time}`,
   comparedUnit: (/** @type {string} */ time) =>

@@ -136,7 +136,6 @@ export const texts = ({ number, noun, count, times }) => ({
 
   isNew: "ny",
   isNewInWords: (time) => `stilte ikkje her i ${time}`,
-  lastTime: "førre val",
   pointsSince: (points, time) => `${points} prosentpoeng sidan ${time}`,
   comparedUnit: (time) => `Endringane er i prosentpoeng, samanlikna med den same teljestaden i ${time}.`,
   comparedSame: (time) => `Endringane er i prosentpoeng, samanlikna med dei same teljestadene i ${time}.`,
