@@ -35,6 +35,7 @@ def _option(description: str, unit: str = "", **limits: Any) -> Meta:
 
 _Most = Annotated[int, Meta(ge=1)]
 _Port = Annotated[int, Meta(ge=0, le=65535)]
+_ElectionAndType = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(:[a-z]{1,8})?\Z")]
 _PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
 
 
@@ -255,6 +256,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "file",
         ),
     ] = None
+    valgresultat: Annotated[
+        _ElectionAndType | None,
+        _option(
+            "election that the feed door shows below /api in the shape of valgresultat.no; its type there may follow,"
+            " as in no-storting-2025:st",
+            "election",
+        ),
+    ] = None
     heartbeat_s: Annotated[
         float,
         _option(
@@ -288,7 +297,7 @@ _USED_BY: Mapping[str, Process] = {
     ),
     **dict.fromkeys(("push_tls_certificate", "push_tls_key", "push_client_ca"), "push"),
     **dict.fromkeys(("feed_database_url", "feed_port", "readers_max", "readers_per_address"), "feed"),
-    **dict.fromkeys(("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s"), "feed"),
+    **dict.fromkeys(("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s", "valgresultat"), "feed"),
     **dict.fromkeys(("database_password_file", "feed_database_password_file", "data_dir"), "supervisor"),
     **dict.fromkeys(("role", "push_workers", "feed_workers", "admin_host", "admin_port"), "supervisor"),
 }

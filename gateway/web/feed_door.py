@@ -27,6 +27,7 @@ from gateway.web.middleware import (
 from gateway.web.pages import FEED_PAGES, add_pages
 from gateway.web.queries import check_queries
 from gateway.web.stream_limits import StreamLimits
+from gateway.web.valgresultat import VALGRESULTAT_PATHS, Valgresultat
 
 
 class FeedDoor:
@@ -45,6 +46,7 @@ class FeedDoor:
         drawn = read_map(config.map) if config.map is not None else NO_MAP
         self._documents = FeedDocuments(lookup, self.limits, addresses, self.bodies, drawn)
         self._tables = FeedTables(lookup, self.limits, addresses)
+        self._valgresultat = Valgresultat(config.valgresultat, lookup, self.limits, addresses, self.bodies)
         self._push_port = config.push_port
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
@@ -67,6 +69,8 @@ class FeedDoor:
         router.add_get(election + "/holds", documents.get_holds)
         router.add_get(election + "/transfers", documents.get_transfers)
         router.add_get(election + "/transfers/{municipality}", documents.get_transfers)
+        for path in VALGRESULTAT_PATHS:
+            router.add_get(path, self._valgresultat.get)
         router.add_get("/map.geojson", documents.get_map)
         area_pages = AreaPages(self._hub, add_pages(application, FEED_PAGES, push_port=self._push_port))
         router.add_get("/areas/{election}", area_pages.get)

@@ -36,7 +36,11 @@ class FeedLookup:
 
     async def find(self, request: web.Request) -> ElectionFeed:
         """Return the election of a request, once its state may be shown. Raises Problem."""
-        feed = self._hub.feed(request.match_info["election"])
+        return await self.find_election(request.match_info["election"])
+
+    async def find_election(self, election: str) -> ElectionFeed:
+        """Return an election, once its state may be shown. Raises Problem."""
+        feed = self._hub.feed(election)
         if feed is None:
             if not self._hub.heads_read:
                 raise self._loading()

@@ -23,8 +23,10 @@ KNOWN: dict[str, tuple[str, ...]] = {
     f"{_ELECTION}/publications/{{range}}": ("chain",),
     f"{_ELECTION}/holds": ("state", "after", "limit"),
 }
-"""By path, for both doors; all other routes below VERSION have none."""
+"""By path, for both doors; all other routes below VERSION and API have none."""
 VERSION = "/v1/"
+API = "/api/"
+"""Documents in the shape of another service."""
 NAMED_MAX = 5
 """Parameters that an error message names."""
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -64,10 +66,10 @@ def _unknown(name: str) -> str:
 
 @web.middleware
 async def check_queries(request: web.Request, handler: Any) -> web.StreamResponse:
-    """Refuse a request below VERSION that has an unknown or repeated query parameter."""
+    """Refuse a request below VERSION or API that has an unknown or repeated query parameter."""
     if request.query_string:
         resource = request.match_info.route.resource
-        if resource is not None and resource.canonical.startswith(VERSION):
+        if resource is not None and resource.canonical.startswith((VERSION, API)):
             wrong = query_errors(resource.canonical, (name for name, _ in request.query.items()))
             if wrong is not None:
                 raise Problem(400, "bad_query", wrong)

@@ -67,6 +67,12 @@ def area_document(state: ElectionState, index: int) -> dict[str, Any]:
     return document
 
 
+def area_counts(state: ElectionState, index: int) -> dict[str, Any]:
+    """Return the member `counts` of an area's JSON document."""
+    area_state = state.areas[index]
+    return _counts(area_state.figures, state.layout, area_state.area.ballot)
+
+
 def area_json(state: ElectionState, index: int) -> bytes:
     """Return an area's current values as JSON."""
     return to_json(area_document(state, index))

@@ -56,7 +56,10 @@ class Target:
         known = {
             "election": self.sender.election, "unit": self.units[0], "area": self.areas[0], "range": "1-1000",
             "municipality": self.areas[-1], "version": "0", "name": "app.css",
+            "year": "2024", "type": "st", "county": self.areas[1],
         } | given  # fmt: skip
+        if route.startswith("/api/"):
+            known["municipality"], _, known["unit"] = self.units[0].partition("-")
         return re.sub(r"\{(\w+)\}", lambda found: known[found[1]], route)
 
     def request(

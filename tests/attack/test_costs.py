@@ -117,6 +117,8 @@ HONEST: dict[str, dict[str, Callable[[Target], Awaitable[None]]]] = {
     },
 }
 IDLE_S = 1.0
+ATTACKED = "attacked"
+"""The election that the hostile clients are for."""
 
 
 async def idle(_: Target) -> None:
@@ -140,10 +142,10 @@ class Attacked(NamedTuple):
 def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
     """One worker per door and an election of some hundreds of units, measured with honest clients first."""
     made = generate(seed=7, scale=0.15)
-    with served(make_database(postgres), usual_start=True) as gateway:
+    with served(make_database(postgres), usual_start=True, valgresultat=ATTACKED) as gateway:
 
         async def prepare() -> Attacked:
-            election = await gateway.load(a_registry(made))
+            election = await gateway.load(a_registry(made, id=ATTACKED))
             sender = await gateway.issue(election, [COUNTRY])
             await shown(gateway, election)
             units = units_of(made)

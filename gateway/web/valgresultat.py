@@ -1,0 +1,89 @@
+"""Documents of one election in the shape of valgresultat.no, on the feed door, if a setting names the election."""
+
+from functools import partial
+
+from aiohttp import web
+
+from gateway.election.registry import Area
+from gateway.feed.stream import ElectionFeed
+from gateway.web.answers import JSON, Problem
+from gateway.web.bodies import Body, BodyCache
+from gateway.web.client_address import ClientAddresses
+from gateway.web.feed_documents import tagged
+from gateway.web.feed_lookup import FeedLookup
+from gateway.web.stream_limits import StreamLimits
+from gateway.wire.json import to_json
+from gateway.wire.valgresultat.documents import Documents
+from gateway.wire.valgresultat.places import Places
+
+_ROOT = "/api/{year}/{type}"
+_STEPS = ("county", "municipality", "unit")
+VALGRESULTAT_PATHS = tuple(_ROOT + "".join(f"/{{{step}}}" for step in _STEPS[:depth]) for depth in range(4))
+TYPE_DEFAULT = "st"
+"""The type of a parliamentary election in paths."""
+
+
+class Valgresultat:
+    """Handler of these documents. Each is made once per change.
+
+    Those of units are charged to the client that requests them first; the others are for everybody.
+    """
+
+    def __init__(
+        self,
+        setting: str | None,
+        lookup: FeedLookup,
+        limits: StreamLimits,
+        addresses: ClientAddresses,
+        bodies: BodyCache,
+    ) -> None:
+        """`setting` is an election, optionally with its type in paths after a colon; None if nothing is shown."""
+        self._election, _, kind = (setting or "").partition(":")
+        self._kind = kind or TYPE_DEFAULT
+        self._lookup = lookup
+        self._limits = limits
+        self._addresses = addresses
+        self._bodies = bodies
+        self._made: tuple[int, Places, Documents] | None = None
+        """Generation of the election's state, and what depends on it."""
+
+    async def get(self, request: web.Request) -> web.Response:
+        """`GET /api/{year}/{type}[/{county}[/{municipality}[/{unit}]]]`: the document of an area."""
+        if not self._election:
+            raise Problem.of_code("unknown_election", "no election is shown here: --valgresultat is not set")
+        feed = await self._lookup.find_election(self._election)
+        places, documents = self._documents(feed)
+        asked = request.match_info
+        if (asked["year"], asked["type"]) != (places.year, places.kind):
+            raise Problem.of_code(
+                "unknown_election", f"the only election here is {places.year}/{places.kind}"
+            )
+        area = places.find([asked[step] for step in _STEPS if step in asked])
+        if area is None:
+            detail = "this election has no area at this path; each part is the code or the name of an area"
+            raise Problem(404, "unknown_area", detail)
+        return tagged(request, self._body(request, feed, documents, area))
+
+    def _documents(self, feed: ElectionFeed) -> tuple[Places, Documents]:
+        if self._made is None or self._made[0] != feed.generation:
+            places = Places(feed.registry, self._kind)
+            self._made = feed.generation, places, Documents(feed.state, places)
+        return self._made[1:]
+
+    def _body(self, request: web.Request, feed: ElectionFeed, documents: Documents, area: Area) -> Body:
+        """Return the body of a document. Raises Problem."""
+        name, version = ("valgresultat", area.id), (feed.generation, documents.version(area))
+        body = self._bodies.find(name, version)
+        if body is not None:
+            return body
+        client = self._addresses.of_request(request) if area.is_unit else None
+        if client is not None:
+            self._limits.require_allowance(client)
+        body = self._bodies.get(name, version, partial(_body, documents, area))
+        if client is not None:
+            self._limits.allowance.use(client, len(body.plain))
+        return body
+
+
+def _body(documents: Documents, area: Area) -> Body:
+    return Body(to_json(documents.document(area)), JSON)
