@@ -60,7 +60,7 @@ class Valgresultat:
             )
         area = places.find([asked[step] for step in _STEPS if step in asked])
         if area is None:
-            detail = "this election has no area at this path; each part is the code or the name of an area"
+            detail = "this election has no area at this path; each part is a code, a name or an identifier"
             raise Problem(404, "unknown_area", detail)
         return tagged(request, self._body(request, feed, documents, area))
 

@@ -22,6 +22,8 @@ from tests.web.doors import COUNTRY, a_client, a_registry
 
 _numbers = itertools.count(1)
 
+IN_OTHER_SHAPE = "in-other-shape"
+"""The election that shared gateways show below `/api`; at most one module loads it."""
 ELECTIONS_MAX = 10
 """Elections in a shared gateway after which the next module gets a new one: feeds ask for each of them every second."""
 
@@ -90,8 +92,8 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_gateway(postgres: EmbeddedPostgres) -> Iterator[Shared]:
-    """Two push and two feed workers, with default options."""
-    with sharing(postgres, push_workers=2, feed_workers=2) as shared:
+    """Two push and two feed workers, with default options, and IN_OTHER_SHAPE in the shape of another service."""
+    with sharing(postgres, push_workers=2, feed_workers=2, valgresultat=IN_OTHER_SHAPE) as shared:
         yield shared
 
 

@@ -48,12 +48,20 @@ export async function sampledElection() {
  * @returns {Place}
  */
 export function placeOf(election, push) {
-  const names = { version: "0", name: "app.css", range: "1-1000" };
+  const names = { version: "0", name: "app.css", range: "1-1000", type: "st" };
   const place = { feed: location.origin, push };
   if (election === null) {
     return {
       ...place,
-      names: { ...names, election: "no-storting-2025", area: "46", unit: "4651-0004", municipality: "4651" },
+      names: {
+        ...names,
+        election: "no-storting-2025",
+        area: "46",
+        unit: "4651-0004",
+        municipality: "4651",
+        county: "14",
+        year: "2025",
+      },
       level: "municipality",
       report: reportOf("4651-0004", "election_day", "A", "2025-09-08"),
     };
@@ -74,6 +82,8 @@ export function placeOf(election, push) {
       area: root?.id ?? "",
       unit: unit?.id ?? "",
       municipality: municipality?.id ?? "",
+      county: path.at(-2)?.id ?? "",
+      year: (election.date ?? election.publish_from).slice(0, 4),
     },
     level: municipality?.level ?? "",
     report: reportOf(unit?.id ?? "", header.categories[0] ?? "", party, election.date ?? "2025-09-08"),

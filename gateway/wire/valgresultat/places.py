@@ -1,5 +1,6 @@
 """Where the document of an area is: the codes or names of the areas on the way to it, as in the service's paths."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -41,7 +42,7 @@ class Places:
         return self._codes[area.index]
 
     def find(self, steps: Sequence[str]) -> Area | None:
-        """Return the area at a path below the root, each step a code or a name; None if there is none."""
+        """Return the area at a path below the root, each step a code, name or identifier; None if there is none."""
         area: Area | None = self._registry.root
         for step in steps:
             area = self._child(area, step) if area is not None else None
@@ -52,7 +53,8 @@ class Places:
         name = step.replace("+", " ").lower()
         by_code = (child for child in children if self._codes[child.index] == step)
         by_name = (child for child in children if child.name.lower() == name)
-        return next(by_code, None) or next(by_name, None)
+        by_identifier = (child for child in children if child.id == step)
+        return next(itertools.chain(by_code, by_name, by_identifier), None)
 
     def level(self, area: Area) -> str:
         """Return the level of an area as the service names it; another level as the registry does."""
