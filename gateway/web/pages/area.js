@@ -101,7 +101,7 @@ export class AreaPage {
    * @param {number | null} sequence of the moment; null: now
    */
   showPast(document, sequence) {
-    const returns = this.#asItWas !== null && document === null;
+    const returns = this.#asItWas !== null && sequence === null;
     if (document && document.area !== this.#id) return; // another area has been opened meanwhile
     this.#asItWas = document;
     this.history.showUntil(sequence ?? Infinity);

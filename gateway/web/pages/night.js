@@ -48,6 +48,8 @@ export class Night {
   /** @type {Block | null} */
   #block = null;
   #followTimer = 0;
+  /** Whether the worker gave up: it is not started again before the reader asks for it, or the record is another one. */
+  #failed = false;
 
   /**
    * @param {object} options
@@ -61,7 +63,7 @@ export class Night {
     this.area = area;
     this.onMove = onMove;
     this.controls = new NightControls({
-      onOpen: () => this.#start(),
+      onOpen: () => this.#open(),
       onMove: (sequence) => this.goTo(sequence),
       onLive: () => this.goLive(),
     });
@@ -89,11 +91,16 @@ export class Night {
       this.#leave();
       return;
     }
-    if (this.mode === "live") this.#setMode("waiting");
-    this.controls.open();
+    this.controls.unfold();
     this.#target = target;
-    this.#start();
+    if (this.isLive && !this.#read) this.#setMode("waiting");
+    this.#open();
     this.#ask();
+  }
+
+  #open() {
+    this.#failed = false;
+    this.#start();
   }
 
   /** Ask for the area that the page shows now. */
@@ -162,7 +169,7 @@ export class Night {
   #restart() {
     this.#end();
     if (this.mode === "past") this.#setMode("waiting");
-    if (this.controls.isOpen) this.#start();
+    if (this.controls.isOpen) this.#open();
   }
 
   #end() {
@@ -175,7 +182,7 @@ export class Night {
 
   /** Begin to read the record, once the feed has said how long it is. */
   #start() {
-    if (this.#worker || !this.#block?.sequence) return;
+    if (this.#worker || this.#failed || !this.#block?.sequence) return;
     try {
       const worker = new Worker(new URL("./night_worker.js", import.meta.url), { type: "module" });
       this.#worker = worker;
@@ -187,7 +194,7 @@ export class Night {
     }
     const { id, registry } = this.election;
     this.#send({ type: "open", election: electionPath(id), registry });
-    this.controls.drawProgress(0);
+    this.controls.begin();
     this.#readOn();
   }
 
@@ -237,14 +244,13 @@ export class Night {
     this.moment = { sequence, publishedAt };
     this.#setMode("past");
     this.onMove(entered ? null : areas.map((each) => each.area), area);
-    const current =
-      Math.min(this.#target, this.#read) === sequence && (this.area() ?? "") === this.#askedArea;
-    if (!current) this.#ask();
+    if (!this.#isSettled() || (this.area() ?? "") !== this.#askedArea) this.#ask();
   }
 
   /** @param {Trouble} trouble */
   #fail(trouble) {
     this.#end();
+    this.#failed = true;
     this.#leave();
     this.controls.drawTrouble(trouble);
   }
@@ -263,6 +269,11 @@ export class Night {
 
   #drawControls() {
     const sequence = this.moment?.sequence ?? this.#target ?? this.#read;
-    this.controls.drawMoment(this.mode, sequence, this.moment?.publishedAt ?? null);
+    this.controls.drawMoment(this.mode, sequence, this.moment?.publishedAt ?? null, this.#isSettled());
+  }
+
+  /** Whether the moment that is shown is the one that is wanted. */
+  #isSettled() {
+    return this.#target === null || Math.min(this.#target, this.#read) === this.moment?.sequence;
   }
 }

@@ -23,7 +23,11 @@ export class NightControls {
   #sequence = 0;
   /** Where playing has come to, on the axis. */
   #place = 0;
-  #playing = 0;
+  /** Ends playing; null: it is not being played.
+   *
+   * @type {(() => void) | null}
+   */
+  #stop = null;
   #playedAt = 0;
   #verified = false;
   #ready = false;
@@ -44,7 +48,7 @@ export class NightControls {
     setAttribute(this.slider, "max", String(STEPS));
     byId("night-open").addEventListener("click", () => {
       const opens = !this.isOpen;
-      this.#unfold(opens);
+      this.unfold(opens);
       if (opens) onOpen();
       else onLive();
     });
@@ -52,12 +56,12 @@ export class NightControls {
       onLive();
       byId("night-open").focus({ preventScroll: true });
     });
-    byId("night-play").addEventListener("click", () => (this.#playing ? this.pause() : this.#play()));
+    byId("night-play").addEventListener("click", () => (this.#stop ? this.pause() : this.#play()));
     byId("night-previous").addEventListener("click", () => this.#step(-1));
     byId("night-next").addEventListener("click", () => this.#step(1));
     this.slider.addEventListener("input", () => {
       this.pause();
-      this.#move(this.#axis.sequenceAt((this.#axis.length * Number(this.slider.value)) / STEPS));
+      this.#move(this.#sequenceOnSlider());
     });
     this.slider.addEventListener("keydown", (event) => {
       if (event.key !== " ") return;
@@ -79,12 +83,8 @@ export class NightControls {
     show(byId("night"), offered);
   }
 
-  open() {
-    this.#unfold(true);
-  }
-
-  /** @param {boolean} unfolded */
-  #unfold(unfolded) {
+  /** @param {boolean} unfolded whether the controls are shown */
+  unfold(unfolded = true) {
     show(byId("night-panel"), unfolded);
     setAttribute(byId("night-open"), "aria-expanded", String(unfolded));
   }
@@ -103,6 +103,12 @@ export class NightControls {
     this.#ready = true;
     this.#drawState = () => {};
     this.redraw();
+  }
+
+  /** Offer nothing until a record has been read. */
+  begin() {
+    this.#ready = false;
+    this.drawProgress(0);
   }
 
   /** @param {number} part that has been read, of 1 */
@@ -155,8 +161,9 @@ export class NightControls {
    * @param {Night["mode"]} mode
    * @param {number} sequence
    * @param {string | null} publishedAt
+   * @param {boolean} settled whether no other moment is wanted
    */
-  drawMoment(mode, sequence, publishedAt) {
+  drawMoment(mode, sequence, publishedAt, settled) {
     const isPast = mode === "past";
     const at = publishedAt === null ? t("nightBefore") : t("nightAt")(moment(publishedAt));
     const text = isPast ? at : t(mode === "live" ? "nightNow" : "nightWaiting");
@@ -164,15 +171,20 @@ export class NightControls {
     setText(byId("night-of"), isPast ? t("nightOf")(sequence, this.#times.length) : "");
     show(byId("night-live"), mode !== "live");
     setAttribute(this.slider, "aria-valuetext", text);
-    if (!this.#playing) this.#sequence = sequence;
-    const place = mode === "live" ? this.#axis.length : this.#axis.place(sequence);
-    const value = String(Math.round((STEPS * place) / (this.#axis.length || 1)));
-    // While it is dragged or played, the slider is where the reader or the time has it.
-    if (
-      !this.#playing &&
-      this.#axis.sequenceAt((this.#axis.length * Number(this.slider.value)) / STEPS) !== sequence
-    )
-      this.slider.value = value;
+    if (this.#stop || !settled) return; // the slider is where the time or the reader has it
+    this.#sequence = sequence;
+    if (this.#sequenceOnSlider() === sequence && mode !== "live") return; // several places may be the same moment
+    this.#drawPlace(mode === "live" ? this.#axis.length : this.#axis.place(sequence));
+  }
+
+  /** Return the moment that the slider points at. */
+  #sequenceOnSlider() {
+    return this.#axis.sequenceAt((this.#axis.length * Number(this.slider.value)) / STEPS);
+  }
+
+  /** @param {number} place on the axis */
+  #drawPlace(place) {
+    this.slider.value = String(Math.round((STEPS * place) / (this.#axis.length || 1)));
   }
 
   /** @param {-1 | 1} direction */
@@ -183,7 +195,7 @@ export class NightControls {
 
   /** @param {number} sequence */
   #move(sequence) {
-    if (sequence === this.#sequence && this.#playing) return;
+    if (sequence === this.#sequence && this.#stop) return;
     this.#sequence = sequence;
     this.onMove(sequence);
   }
@@ -192,50 +204,54 @@ export class NightControls {
     const here = this.#axis.place(this.#sequence);
     this.#place = here >= this.#axis.length ? 0 : here;
     this.#playedAt = performance.now();
-    this.#playing = 1;
-    this.#drawPlay();
-    if (!this.#place) this.onMove(0);
     this.#nextFrame();
+    this.#drawPlay();
+    this.#show();
   }
 
   #nextFrame() {
-    this.#playing = this.reduced.matches
-      ? setTimeout(() => this.#frame(STEP_MS), STEP_MS)
-      : requestAnimationFrame((now) => {
-          const passed_ms = Math.min(FRAME_MAX_MS, Math.max(0, now - this.#playedAt));
-          this.#playedAt = now;
-          this.#frame(passed_ms);
-        });
+    if (this.reduced.matches) {
+      const timer = setTimeout(() => this.#frame(STEP_MS), STEP_MS);
+      this.#stop = () => clearTimeout(timer);
+      return;
+    }
+    const frame = requestAnimationFrame((now) => {
+      const passed_ms = Math.min(FRAME_MAX_MS, Math.max(0, now - this.#playedAt));
+      this.#playedAt = now;
+      this.#frame(passed_ms);
+    });
+    this.#stop = () => cancelAnimationFrame(frame);
   }
 
   /** @param {number} passed_ms */
   #frame(passed_ms) {
-    if (!this.#playing) return;
     const { length } = this.#axis;
     this.#place = Math.min(length, this.#place + (length * passed_ms) / PLAY_MS);
-    this.slider.value = String(Math.round((STEPS * this.#place) / (length || 1)));
-    this.#move(this.#axis.sequenceAt(this.#place));
+    this.#show();
     if (this.#place >= length) this.pause();
     else this.#nextFrame();
   }
 
+  /** Show the moment that playing has come to. */
+  #show() {
+    this.#drawPlace(this.#place);
+    this.#move(this.#axis.sequenceAt(this.#place));
+  }
+
   pause() {
-    if (!this.#playing) return;
-    cancelAnimationFrame(this.#playing);
-    clearTimeout(this.#playing);
-    this.#playing = 0;
+    if (!this.#stop) return;
+    this.#stop();
+    this.#stop = null;
     this.#drawPlay();
   }
 
+  /** Draw the button, and let screen readers announce moments unless they follow one another. */
   #drawPlay() {
     const button = byId("night-play");
-    const text = t(this.#playing ? "nightPause" : "nightPlay");
-    if (
-      button.getAttribute("data-playing") === String(Boolean(this.#playing)) &&
-      button.textContent?.includes(text)
-    )
-      return;
-    setAttribute(button, "data-playing", String(Boolean(this.#playing)));
-    button.replaceChildren(h("span", { "aria-hidden": "true" }, this.#playing ? "❚❚ " : "▶ "), text);
+    const playing = this.#stop !== null;
+    setAttribute(byId("night-moment"), "aria-live", playing ? "off" : "polite");
+    const text = t(playing ? "nightPause" : "nightPlay");
+    if (button.textContent?.endsWith(text)) return;
+    button.replaceChildren(h("span", { "aria-hidden": "true" }, playing ? "❚❚ " : "▶ "), text);
   }
 }

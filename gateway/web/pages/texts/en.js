@@ -180,7 +180,7 @@ export const texts = ({ number, noun, count, times }) => ({
     broken:
       "The public record does not match its own chain, or is not the one that the live figures come from. Earlier moments are not shown.",
     large: "The public record of this election is too large to be added up in a browser.",
-    unsupported: "This browser cannot add up the public record. Try a newer one.",
+    unsupported: "The public record cannot be added up here. Load the page again, or try a newer browser.",
   },
 
   embedTitle: "Use on your own site",

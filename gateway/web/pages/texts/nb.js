@@ -207,7 +207,8 @@ export const texts = ({ number, noun, count, times }) => ({
     broken:
       "Den offentlige journalen stemmer ikke med sin egen kjede, eller er ikke den som de direkte tallene kommer fra. Tidligere tidspunkter vises ikke.",
     large: "Den offentlige journalen for dette valget er for stor til å summeres i en nettleser.",
-    unsupported: "Nettleseren kan ikke summere den offentlige journalen. Prøv en nyere.",
+    unsupported:
+      "Den offentlige journalen kan ikke summeres her. Last siden på nytt, eller prøv en nyere nettleser.",
   }),
 
   embedTitle: "Bruk på egen nettside",

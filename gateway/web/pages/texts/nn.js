@@ -175,7 +175,8 @@ export const texts = ({ number, noun, count, times }) => ({
     broken:
       "Den offentlege journalen stemmer ikkje med si eiga kjede, eller er ikkje den som dei direkte tala kjem frå. Tidlegare tidspunkt blir ikkje viste.",
     large: "Den offentlege journalen for dette valet er for stor til å summerast i ein nettlesar.",
-    unsupported: "Nettlesaren kan ikkje summere den offentlege journalen. Prøv ein nyare.",
+    unsupported:
+      "Den offentlege journalen kan ikkje summerast her. Last sida på nytt, eller prøv ein nyare nettlesar.",
   },
 
   embedTitle: "Bruk på eiga nettside",
