@@ -111,7 +111,7 @@ class ResultsPage {
   }
 
   #drawSeats() {
-    this.#seats?.draw(this.feed.areas, this.area.id);
+    this.#seats?.draw(this.#shownAreas() ?? new Map(), this.area.id);
   }
 
   #listen() {

@@ -19,7 +19,7 @@ export const texts = ({ number, count, both, listed }) => {
     waiting: (n) =>
       `${count(n, "valdistrikt", "valdistrikt")} har ingen røyster og dermed ingen mandat enno.`,
     levellingWaits: (n) =>
-      `${count(n, "utjamningsmandat", "utjamningsmandat")} blir fordelte når alle valdistrikta har røyster.`,
+      `${count(n, "utjamningsmandat", "utjamningsmandat")} ${n === 1 ? "blir fordelt" : "blir fordelte"} når alle valdistrikta har røyster.`,
     noneYet: "Ingen mandat enno: ingen røyster er talde opp.",
     noneYetHere: (n) =>
       `Ingen mandat enno: ingen røyster er talde opp her. Valdistriktet skal ha ${seats(n)}.`,
