@@ -207,6 +207,7 @@ FEED = "/v1/elections/{election}/feed"
 AREA = "/v1/elections/{election}/areas/{area}"
 AREAS = "/v1/elections/{election}/areas"
 CORRECTIONS = "/v1/elections/{election}/corrections"
+SEATS = "/v1/elections/{election}/seats"
 PUBLICATIONS = "/v1/elections/{election}/publications"
 
 
@@ -532,6 +533,13 @@ async def unread_tables(target: Target) -> None:
     )
 
 
+async def unread_seats(target: Target) -> None:
+    """Request the seats of all districts and do not read them."""
+    for form in ("json", "csv"):
+        request = target.request("GET", f"{target.path(SEATS)}?format={form}")
+        await leave_unread(target, request, count(50, full=100), 4)
+
+
 async def tables_of_many_areas(target: Target) -> None:
     """Request the table of the units of each area, and its corrections: no two requests are for the same."""
     names = [*target.areas, *target.units[:100]][:: count(2, full=1)]
@@ -661,6 +669,7 @@ OF_READERS = {
     "waits for future publications": (AREA, wait_for_future_publications),
     "unread publications": (PUBLICATIONS, unread_publications),
     "unread tables": (AREAS, unread_tables),
+    "unread seats": (SEATS, unread_seats),
     "tables of many areas": (CORRECTIONS, tables_of_many_areas),
     "unread registries": ("/v1/elections/{election}", unread_registries),
 }

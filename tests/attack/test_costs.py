@@ -12,6 +12,7 @@ from gateway.rehearsal.generator import generate
 from tests.attack import hostile
 from tests.attack.cost import Cost, cost_of, workers
 from tests.attack.hostile import Route, Target
+from tests.election.naive_seats import with_seats
 from tests.measured import note
 from tests.running import Gateway, served
 from tests.web.conftest import make_database
@@ -145,7 +146,7 @@ def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
     with served(make_database(postgres), usual_start=True, valgresultat=ATTACKED) as gateway:
 
         async def prepare() -> Attacked:
-            election = await gateway.load(a_registry(made, id=ATTACKED))
+            election = await gateway.load(with_seats(a_registry(made, id=ATTACKED)))
             sender = await gateway.issue(election, [COUNTRY])
             await shown(gateway, election)
             units = units_of(made)

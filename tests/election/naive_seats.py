@@ -11,6 +11,28 @@ Votes = Mapping[str, int]
 Seats = dict[str, int]
 
 
+LEVELLING = {
+    "method": "divisors",
+    "divisors": [14, 30, 50],
+    "districts": "county",
+    "threshold": {"percent": 4, "of": "country"},
+    "levelling": {"per_district": 1},
+}
+"""The rules of the Norwegian parliament."""
+
+
+def with_seats(
+    document: Mapping[str, Any], rule: Mapping[str, Any] = LEVELLING, seats: int = 13
+) -> dict[str, Any]:
+    """Return a registry with this apportionment, in which each district has so many seats."""
+    areas = []
+    for area in document["areas"]:
+        areas.append({name: value for name, value in area.items() if name != "seats"})
+        if area["level"] == rule["districts"]:
+            areas[-1]["seats"] = seats
+    return {**document, "election": {**document["election"], "apportionment": dict(rule)}, "areas": areas}
+
+
 class Naive(NamedTuple):
     """Ordinary seats by district, the party with the last one, all seats by party, and the levelling seats in order."""
 

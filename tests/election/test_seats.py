@@ -1,6 +1,5 @@
 """The seats of a state follow from its votes alone, however it was reached: compared with a simple calculation."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,15 +11,8 @@ from gateway.election.state import CatchUp, ElectionState
 from gateway.wire.areas import area_document
 from tests.counts import examples
 from tests.election.makers import DOCUMENT, recorded_night, reports
-from tests.election.naive_seats import Naive, naive
+from tests.election.naive_seats import LEVELLING, Naive, naive, with_seats
 
-LEVELLING = {
-    "method": "divisors",
-    "divisors": [14, 30, 50],
-    "districts": "county",
-    "threshold": {"percent": 4, "of": "country"},
-    "levelling": {"per_district": 1},
-}
 RULES: dict[str, dict[str, Any]] = {
     "levelling": LEVELLING,
     "two of each": {**LEVELLING, "levelling": {"per_district": 2}, "threshold": {"percent": "12.5", "of": "country"}},
@@ -38,20 +30,7 @@ RULES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """Each kind of apportionment."""
-SEATS = {"a": 9, "b": 6, "no": 15}
-
-
-def with_seats(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """The registry of the small election with an apportionment."""
-    document = copy.deepcopy(DOCUMENT)
-    document["election"]["apportionment"] = rule
-    for area in document["areas"]:
-        if area["level"] == rule["districts"]:
-            area["seats"] = SEATS[area["id"]]
-    return document
-
-
-DOCUMENTS = {name: with_seats(rule) for name, rule in RULES.items()}
+DOCUMENTS = {name: with_seats(DOCUMENT, rule, seats=9) for name, rule in RULES.items()}
 REGISTRIES = {name: read_registry(document) for name, document in DOCUMENTS.items()}
 
 

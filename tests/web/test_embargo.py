@@ -16,6 +16,7 @@ from gateway.election.validation import ValidReport
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import FORMATS
 from tests.conftest import Database
+from tests.election.naive_seats import with_seats
 from tests.feed.test_previous import a_previous
 from tests.journal.holding import decide, hold
 from tests.running import Gateway, running
@@ -76,7 +77,7 @@ async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: s
     paths += ["/holds", "/holds?limit=1000", "/holds?after=1", "/holds?after=100"]
     for form in ("json", "csv"):
         paths += [f"/areas?level={level}&format={form}" for level in ("municipality", "precinct")]
-        paths.append(f"/corrections?format={form}")
+        paths += [f"/corrections?format={form}", f"/seats?format={form}"]
     for area in AREAS:
         paths += [
             f"/areas/{area}",
@@ -186,7 +187,7 @@ async def check_release(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection, embargo_s: float
 ) -> None:
     publish_from = datetime.now(UTC) + timedelta(seconds=embargo_s)
-    registry = a_registry(small, publish_from=publish_from.isoformat())
+    registry = with_seats(a_registry(small, publish_from=publish_from.isoformat()))
     election = await gateway.load(registry, a_previous(small))
     sender = await gateway.issue(election, [COUNTRY])
     other = await gateway.issue(election, [THERE])

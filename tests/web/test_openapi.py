@@ -33,6 +33,7 @@ from gateway.wire.results import (
     RESULT_FORMATS,
 )
 from gateway.wire.seats import AREA_MEMBERS, PARTY_MEMBERS
+from tests.election.naive_seats import LEVELLING, with_seats
 from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
 from tests.web.described import DOCUMENT, METHODS, items, mistakes, operations, resolved, undescribed
@@ -50,6 +51,7 @@ from tests.web.doors import (
     ndjson,
     pushed,
     shown,
+    units_of,
 )
 from tests.web.openapi_json import convert
 
@@ -507,6 +509,45 @@ async def test_answers_before_and_after_the_release_are_as_described(
         await asker.feed_door(f"{ELECTION}/areas/{{area}}", 200, names={"area": area})
     await asker.feed_door(f"{ELECTION}/areas", 200, params={"level": "municipality"})
     await asker.feed_door(f"{ELECTION}/corrections", 200)
+
+
+async def test_seats_are_as_described(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession
+) -> None:
+    """Of an election with one district and of one with several; before and after the levelling seats are known."""
+    one = {
+        "method": "largest_remainder",
+        "districts": "country",
+        "threshold": {"percent": 1, "of": "district"},
+    }
+    several = {**LEVELLING, "districts": "municipality"}
+    path = f"{ELECTION}/seats"
+    for rule in (one, several):
+        election = await gateway.load(with_seats(a_registry(small), rule))
+        asker = Asker(http, await gateway.issue(election, [COUNTRY]))
+        first, *others = units_of(small)
+        for units in ([first], others):
+            receipts = await pushed(http, asker.sender, *(a_report(unit, 1, 1000) for unit in units))
+            await shown(gateway, election, receipts[-1]["sequence"])
+            table = await asker.feed_door(path, 200)
+            assert (table.document["seats"]["levelling"] is None) == (rule is several and units == [first])
+            for area in (COUNTRY, HERE):
+                shown_there = await asker.feed_door(f"{ELECTION}/areas/{{area}}", 200, names={"area": area})
+                assert ("seats" in shown_there.document) == (area == COUNTRY or rule is several)
+        for method in ("GET", "HEAD"):
+            await asker.feed_door(path, 200, method, params={"format": "csv", "bom": "1", "at_least": "1"})
+            await asker.feed_door(path, 304, method, headers={"If-None-Match": table.headers["ETag"]})
+            await asker.feed_door(path, 400, method, params={"format": "none"})
+            await asker.feed_door(path, 404, method, names={"election": "none"})
+        whole = await beginning(http, f"{gateway.feed_url}/v1/elections/{election}/feed", b"event: block")
+        assert not undescribed(f"{ELECTION}/feed", "GET", whole)
+        assert whole.body.count(b'"seats":{"projection":true') > 0
+    registry = a_registry(small)
+    registry["election"].pop("apportionment", None)
+    asker = Asker(http, await gateway.issue(await gateway.load(registry), [COUNTRY]))
+    await shown(gateway, asker.sender.election)
+    for method in ("GET", "HEAD"):
+        await asker.feed_door(path, 404, method)
 
 
 async def beginning(http: aiohttp.ClientSession, url: str, wanted: bytes, **params: Any) -> Answer:

@@ -6,7 +6,7 @@ import io
 import json
 import random
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -18,25 +18,13 @@ from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import feed_tables
 from tests.counts import count
 from tests.election.makers import Record
-from tests.election.naive_seats import naive
-from tests.election.test_seats import LEVELLING, RULES, check_seats, votes_of
+from tests.election.naive_seats import naive, with_seats
+from tests.election.test_seats import RULES, check_seats, votes_of
 from tests.feed.served import FakeRecord, Served, served
 from tests.web.doors import COUNTRY, Answer, ask, streaming, units_of
 
 LENGTH = count(40, full=150)
 BOM = b"\xef\xbb\xbf"
-
-
-def with_seats(small: GeneratedElection, rule: Mapping[str, Any] = LEVELLING) -> dict[str, Any]:
-    """The registry of the small election with an apportionment."""
-    document = copy.deepcopy(small.registry)
-    document["election"]["apportionment"] = dict(rule)
-    document["election"].pop("blocs", None)
-    for area in document["areas"]:
-        area.pop("seats", None)
-        if area["level"] == rule["districts"]:
-            area["seats"] = 13
-    return document
 
 
 def a_night(document: dict[str, Any], small: GeneratedElection, length: int) -> list[Publication]:
@@ -71,7 +59,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def document(small: GeneratedElection) -> dict[str, Any]:
-    return with_seats(small)
+    return with_seats(small.registry)
 
 
 @pytest.fixture
@@ -96,7 +84,7 @@ async def test_the_seats_of_every_block_follow_from_the_votes_in_it(
     http: aiohttp.ClientSession, small: GeneratedElection, name: str
 ) -> None:
     """Computed in the simplest way from the figures of the same blocks, at every publication and after a restart."""
-    document = with_seats(small, RULES[name])
+    document = with_seats(small.registry, RULES[name])
     record = FakeRecord(document, a_night(document, small, LENGTH), shown=1)
     async with served(record) as door, streaming(http, door.url(), levels="country,county") as stream:
         block = await stream.block()
@@ -235,7 +223,7 @@ async def test_one_district_and_a_threshold_of_the_country(
     http: aiohttp.ClientSession, small: GeneratedElection, name: str
 ) -> None:
     """The only district is the root, with the members of both; with such a threshold, the table has the districts."""
-    document = with_seats(small, RULES[name])
+    document = with_seats(small.registry, RULES[name])
     parties = [each["code"] for each in document["parties"]]
     async with served(FakeRecord(document, a_night(document, small, LENGTH), shown=LENGTH)) as door:
         table = (await get(http, door, "/seats")).document
