@@ -12,6 +12,7 @@ from statistics import NormalDist
 from typing import Any
 
 from gateway.rehearsal.generator import languages
+from gateway.rehearsal.generator import seats as house
 from gateway.rehearsal.generator.names import Names
 from gateway.rehearsal.generator.parties import PARTIES, Party, ballots
 from gateway.rehearsal.generator.split import split
@@ -179,6 +180,8 @@ def registry(country: Country, seed: int) -> dict[str, Any]:
             "timezone": "Europe/Oslo",
             "categories": list(CATEGORIES),
             "rules": "recommended",
+            "apportionment": house.APPORTIONMENT,
+            "blocs": house.BLOCS,
         },
         "areas": list(_areas(country)),
         "parties": [
@@ -206,11 +209,13 @@ def _areas(country: Country) -> Iterator[dict[str, Any]]:
 
     yield area(country.id, "0", country.name, {}, "country", None, country.eligible)
     *_, bilingual = country.counties
-    for county in country.counties:
+    seats = house.seats([county.eligible for county in country.counties])
+    for county, number in zip(country.counties, seats, strict=True):
         names = languages.of_bilingual_place(county.name) if county is bilingual else {}
         parties = [party.code for party in county.ballot]
         yield area(county.id, county.id, county.name, names, "county", country.id, county.eligible) | {
-            "parties": parties
+            "seats": number,
+            "parties": parties,
         }
     for county in country.counties:
         for place in county.municipalities:
