@@ -12,6 +12,7 @@ MEASUREMENTS = (
     "decode",
     "rules",
     "holds",
+    "seats",
     "night",
     "latency",
     "release",

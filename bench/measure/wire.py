@@ -5,17 +5,14 @@ recording. So the sizes are the same on every machine, apart from the time of da
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 from itertools import groupby
 
-import orjson
-
 from bench.figures import Result, Row, Series, Target
-from bench.load.checked import Checker
 from bench.load.local import open_data_set
+from bench.load.record import publications
 from bench.measure.options import Options
-from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Registry, read_registry
 from gateway.election.state import ElectionState
 from gateway.feed.blocks import PARTS_READERS_MAX, BlockMaker
@@ -102,7 +99,7 @@ class Recording:
         self._state = ElectionState(self._registry)
         self._maker = BlockMaker(self._state)
         self._publish_from = self._registry.publish_from
-        self._publications = list(_publications(dataset, self._registry))
+        self._publications = list(publications(dataset, self._registry))
         now = self._publish_from.timestamp()
         self.sides = [
             Side(self._maker, self._registry, every_s, gzip, now)
@@ -149,21 +146,6 @@ class Recording:
         """Return the size of the snapshot that a new reader of some levels is sent, as one of few or of many."""
         selection = read_selection(self._registry, levels, None)
         return len(self._maker.snapshot(selection).bytes(gzip=gzip, readers=1 if few else PARTS_READERS_MAX))
-
-
-def _publications(dataset: DataSet, registry: Registry) -> Iterator[Publication]:
-    """Yield every report with its position in the record; the release publishes what was counted before it."""
-    checker = Checker(dataset.registry)
-    chain = CHAIN_START
-    for sequence, recorded in enumerate(sorted(dataset.reports(), key=lambda each: each.counted_at), 1):
-        valid = checker.check(orjson.dumps(recorded.report))
-        chain = next_chain(chain, valid.digest)
-        at: datetime = recorded.counted_at
-        report = valid.report
-        yield Publication(
-            sequence, max(at, registry.publish_from), report.unit, report.revision, valid.digest, chain,
-            valid.body, at, at,
-        )  # fmt: skip
 
 
 async def measure(options: Options) -> Result:

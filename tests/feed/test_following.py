@@ -52,7 +52,7 @@ def another_document(document: dict[str, Any]) -> dict[str, Any]:
     another["election"]["name"] = "Another election"
     root = another["areas"][0]
     another["areas"][1:1] = [
-        {"id": "new", "name": "New", "level": "county", "parent": root["id"]},
+        {"id": "new", "name": "New", "level": "county", "parent": root["id"], "seats": 4},
         {"id": "new-1", "name": "New, 1", "level": "municipality", "parent": "new"},
         {"id": "new-1-1", "name": "New, 1, 1", "level": "precinct", "parent": "new-1", "eligible": 5},
     ]
