@@ -1,7 +1,8 @@
 """PURE: what one push process knows of an election for its rules: current reports, newest revisions, open holds.
 
 It is a copy of what the journal has up to some position of the record and some line of the list of holds. A batch is
-judged between `begin` and `keep` (it is committed) or `roll_back` (it is not, or that is unknown).
+judged after `begin`, until `keep` (it is committed) or `roll_back` (it is not, or that is unknown). Meanwhile the next
+one may be judged, as if it were committed.
 """
 
 import hashlib
@@ -42,11 +43,25 @@ class Judged(NamedTuple):
 _UNREMARKABLE = Judged(None)
 
 
+class _Batch:
+    """What a batch replaced, and what the journal is expected to decide on its reports."""
+
+    __slots__ = ("newest_before", "open_before", "predicted")
+
+    def __init__(self, open_before: dict[str, int]) -> None:
+        self.newest_before: dict[str, int] = {}
+        """By unit; 0: none."""
+        self.open_before = open_before
+        self.predicted: list[bool | None] = []
+        """Whether each report is held; None: it is not accepted."""
+
+
 class Evaluator:
     """Judges the reports of one election in the order in which they are appended. Invariants:
 
-    * Between two batches, it has exactly what the journal has up to `ends`.
+    * Without a batch that was begun, it has exactly what the journal has up to `ends`.
     * Only the end of a batch that was committed changes that, and what is read from the journal.
+    * Batches end in the order in which they were begun; if one is not committed, those begun after it are not either.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -58,13 +73,13 @@ class Evaluator:
         self._open: dict[str, int] = {}
         """The sender's token of each open hold, by unit."""
         self._per_token: Counter[int] = Counter()
-        self._newest_before: dict[str, int] = {}
-        self._open_before: dict[str, int] = {}
-        self._predicted: list[bool | None] = []
+        self._batches: list[_Batch] = []
+        """The batches that were begun and have not ended, the oldest first."""
 
     def follow(self, continuation: Continuation) -> None:
         """Apply what other processes placed, held and decided; it must follow."""
         assert continuation.follows
+        assert not self._batches
         ends = self.ends
         for placed in continuation.reports:
             report = decode_stored(placed.body)
@@ -84,23 +99,22 @@ class Evaluator:
         )
 
     def holding(self, report: Report, policy: Policy) -> tuple[str, ...]:
-        """Return the rules that would hold a report if it arrived now; must not be called within a batch."""
+        """Return the rules that would hold a report if it arrived now; no batch may have been begun."""
         return evaluate(self._current, report, policy, self._clock).holding
 
     # A batch.
 
     def begin(self) -> None:
-        """Begin a batch."""
+        """Begin a batch, on top of those that have not ended."""
         self._current.checkpoint()
-        self._newest_before = {}
-        self._open_before = dict(self._open)
-        self._predicted = []
+        self._batches.append(_Batch(dict(self._open)))
 
     def judge(self, token: int, valid: ValidReport, policy: Policy) -> Judged:
-        """Judge the next report of the batch; nothing is found about one that will not be accepted."""
-        report = valid.report
-        if report.revision <= self._newest.get(report.unit, 0):
-            self._predicted.append(None)
+        """Judge the next report of the newest batch; nothing is found about one that will not be accepted."""
+        report, batch = valid.report, self._batches[-1]
+        newest = self._newest.get(report.unit, 0)
+        if report.revision <= newest:
+            batch.predicted.append(None)
             return _UNREMARKABLE
         evaluation = evaluate(self._current, report, policy, self._clock)
         judged = _UNREMARKABLE
@@ -115,11 +129,11 @@ class Evaluator:
             )
             failed = tuple(zip(evaluation.failed, evaluation.details, strict=True))
             judged = Judged(finding, failed, evaluation.holding if limited else ())
-        self._newest_before.setdefault(report.unit, self._newest.get(report.unit, 0))
-        self._note_revision(report.unit, report.revision)
+        batch.newest_before.setdefault(report.unit, newest)
+        self._newest[report.unit] = report.revision
         self._end_hold(report.unit)
         held = judged.finding is not None and judged.finding.rules is not None
-        self._predicted.append(held)
+        batch.predicted.append(held)
         if held:
             self._hold(report.unit, token)
         else:
@@ -133,27 +147,38 @@ class Evaluator:
         return len(self._open) - (holder is not None) < most_open and of_token < max(1, most_open // SHARE)
 
     def keep(self, appended: Appended) -> bool:
-        """The batch is committed. Return False if the journal decided otherwise than predicted; then discard this."""
+        """The oldest batch is committed. Return False if the journal decided otherwise; then discard this.
+
+        Those begun after it were judged with what it brought.
+        """
         decided = [
             False if isinstance(each, New) else True if isinstance(each, Held) else None
             for each in appended.decisions
         ]
-        if decided != self._predicted or appended.ends is None:
+        if decided != self._batches[0].predicted or appended.ends is None:
             return False
+        del self._batches[0]
         self._current.keep()
         self.ends = appended.ends
-        return self.ends.accepted == self._current.position
+        placed_since = sum(batch.predicted.count(False) for batch in self._batches)
+        return self.ends.accepted == self._current.position - placed_since
 
     def roll_back(self) -> None:
-        """The batch is not committed, or that is unknown."""
+        """The newest batch is not committed, or that is unknown."""
         self._current.roll_back()
-        for unit, revision in self._newest_before.items():
+        batch = self._batches.pop()
+        for unit, revision in batch.newest_before.items():
             if revision:
                 self._newest[unit] = revision
             else:
                 del self._newest[unit]
-        self._open = self._open_before
+        self._open = batch.open_before
         self._per_token = Counter(self._open.values())
+
+    def roll_back_all(self) -> None:
+        """No batch that was begun is committed."""
+        while self._batches:
+            self.roll_back()
 
     def _note_revision(self, unit: str, revision: int) -> None:
         if revision > self._newest.get(unit, 0):

@@ -2,7 +2,8 @@
 
 The first attempt judges a batch with what this process has read; the journal appends it only if that is everything. If
 it is not, the second attempt takes the head lock first, and reads the rest under it. While other processes place
-reports too, the first attempt does so already.
+reports too, the first attempt does so already. Otherwise, reports of the next batch are judged ahead while a batch is
+being appended, as if it were committed; if it is not, they are judged again.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ the count again."""
 SLICE_S = 0.002
 """After how many seconds of CPU time other work gets a turn while reports are judged."""
 ATTEMPTS = 5
+AHEAD_S = 0.002
+"""How often reports that have arrived are judged ahead while an append is in flight, in seconds."""
 
 
 class Judgeable(Protocol):
@@ -87,6 +90,13 @@ Append = Callable[[Sequence[ValidReport], Sequence[datetime], Evaluated], Awaita
 """Appends reports, given when each was received and what the rules found."""
 
 
+class Upcoming(Protocol):
+    """The reports of the next batch that have arrived."""
+
+    def __call__(self) -> Sequence[Judgeable]:
+        """Return those that it has not returned before; the next batch begins with all of them, in this order."""
+
+
 class RuleMetrics(Protocol):
     """The metrics of rules."""
 
@@ -100,19 +110,47 @@ class RuleMetrics(Protocol):
         """Count a report that this rule would have held if there were fewer open holds."""
 
 
+class _Ahead:
+    """A batch of which reports were judged before it is appended."""
+
+    def __init__(self, evaluator: Evaluator, election: ElectionVersion) -> None:
+        self.evaluator = evaluator
+        self.election = election
+        self.judged: list[ValidReport] = []
+        self.findings: list[Finding | None] = []
+
+    def begins(self, evaluator: Evaluator, election: ElectionVersion, batch: Sequence[Judgeable]) -> bool:
+        """Whether a batch begins with these reports, and is judged by the same rules."""
+        return (
+            self.evaluator is evaluator
+            and self.election is election
+            and len(batch) >= len(self.judged)
+            and all(pending.valid is valid for pending, valid in zip(batch, self.judged, strict=False))
+        )
+
+
 class JudgedAppends:
     """Appends the batches of one election, after its rules. Invariants:
 
     * What is appended was judged with everything that the record and the list of holds had before it.
+    * What was judged ahead is used only if the append before it was committed as expected, and nothing else was read.
     * An election whose rules are all off has no evaluator, and its appends take one call.
     """
 
-    def __init__(self, journal: Journal, metrics: RuleMetrics, pause: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        metrics: RuleMetrics,
+        pause: Callable[[], Awaitable[None]],
+        upcoming: Upcoming = tuple,
+    ) -> None:
         """`pause` is awaited between slices of reading what is new, which can take long after a start."""
         self._journal = journal
         self._metrics = metrics
         self._pause = pause
+        self._upcoming = upcoming
         self._evaluator: Evaluator | None = None
+        self._ahead: _Ahead | None = None
         self._lock_first = 0
         self.paused_s = 0.0
         """For how long the last append paused while its reports were judged, so that other work could be done."""
@@ -124,7 +162,7 @@ class JudgedAppends:
         """Append a batch; return also what the rules found, one per report. Raises as `Journal.append`, but Behind."""
         self.paused_s = 0.0
         if election.policy.is_off:
-            self._evaluator = None
+            self._evaluator = self._ahead = None
         known = self._evaluator
         if not batch or self._evaluator_of(election) is None:
             appended = await self._journal.append(election.key, election.version, *_columns(batch))
@@ -154,6 +192,7 @@ class JudgedAppends:
 
     async def catch_up(self, election: ElectionVersion) -> None:
         """Read what is new without taking the lock, in slices. Raises JournalUnavailable."""
+        self._forget_ahead()
         while (evaluator := self._evaluator_of(election)) is not None:
             continuation = await self._journal.continuation(election.key, evaluator.ends)
             if not continuation.follows:
@@ -188,6 +227,7 @@ class JudgedAppends:
     async def _append_locked(
         self, election: ElectionVersion, evaluator: Evaluator, batch: Sequence[Judgeable]
     ) -> tuple[Appended, Sequence[Finding | None]]:
+        self._forget_ahead()
         async with self._journal.locked(election.key, election.version, evaluator.ends) as locked:
             continuation = locked.continuation
             if not continuation.follows or not continuation.complete:
@@ -202,20 +242,59 @@ class JudgedAppends:
         self, election: ElectionVersion, evaluator: Evaluator, batch: Sequence[Judgeable], append: Append
     ) -> tuple[Appended, Sequence[Finding | None]]:
         """Judge a batch with what is known, and append it; if that fails, what is known is as before."""
+        findings = self._begin(evaluator, election, batch)
         ends = evaluator.ends
-        evaluator.begin()
         try:
-            findings = await self._judge(evaluator, election, batch)
+            findings += await self._judge(evaluator, election, batch[len(findings) :])
             senders = [pending.sender for pending in batch]
-            appended = await append(
-                *_columns(batch), Evaluated(ends.chain, ends.hold_chain, senders, findings)
-            )
+            evaluated = Evaluated(ends.chain, ends.hold_chain, senders, findings)
+            appending = asyncio.ensure_future(append(*_columns(batch), evaluated))
+            appended = await self._judge_until(appending, evaluator, election)
         except BaseException:
-            evaluator.roll_back()
+            self._ahead = None
+            evaluator.roll_back_all()
             raise
         if not evaluator.keep(appended):
             self._discard("the journal decided otherwise than expected")
         return appended, findings
+
+    def _begin(
+        self, evaluator: Evaluator, election: ElectionVersion, batch: Sequence[Judgeable]
+    ) -> list[Finding | None]:
+        """Begin a batch, and return what was found about the reports at its start that were judged ahead."""
+        if self._ahead is not None and self._ahead.begins(evaluator, election, batch):
+            ahead, self._ahead = self._ahead, None
+            return ahead.findings
+        self._forget_ahead()
+        evaluator.begin()
+        return []
+
+    async def _judge_until(
+        self, appending: asyncio.Future[Appended], evaluator: Evaluator, election: ElectionVersion
+    ) -> Appended:
+        """Wait for an append, and meanwhile judge reports of the next batch, unless the lock is taken for it."""
+        paused_s = self.paused_s
+        try:
+            while not self._lock_first and not appending.done():
+                await asyncio.wait({appending}, timeout=AHEAD_S)
+                if not appending.done() and (upcoming := self._upcoming()):
+                    if self._ahead is None:
+                        self._ahead = _Ahead(evaluator, election)
+                        evaluator.begin()
+                    self._ahead.judged += [pending.valid for pending in upcoming]
+                    self._ahead.findings += await self._judge(evaluator, election, upcoming)
+            return await appending
+        finally:
+            self.paused_s = paused_s  # the append went on during these pauses
+            if not appending.done():
+                appending.cancel()
+                await asyncio.gather(appending, return_exceptions=True)
+
+    def _forget_ahead(self) -> None:
+        """Forget what was judged ahead; it is judged again."""
+        if self._ahead is not None:
+            self._ahead.evaluator.roll_back_all()
+            self._ahead = None
 
     async def _judge(
         self, evaluator: Evaluator, election: ElectionVersion, batch: Sequence[Judgeable]
@@ -233,7 +312,8 @@ class JudgedAppends:
                 await asyncio.sleep(0)
                 self.paused_s += time.perf_counter() - paused_at
                 counted, began_s = len(findings), self._clock()
-        self._metrics.judged(len(findings) - counted, self._clock() - began_s)
+        if len(findings) > counted:
+            self._metrics.judged(len(findings) - counted, self._clock() - began_s)
         return findings
 
     def _report(self, election: str, valid: ValidReport, judged: Judged) -> None:
@@ -254,7 +334,7 @@ class JudgedAppends:
     def _discard(self, why: str) -> None:
         """Forget what is known; it is read again, from the start."""
         log.warning("current reports are read again", why=why)
-        self._evaluator = None
+        self._evaluator = self._ahead = None
 
 
 def _columns(batch: Sequence[Judgeable]) -> tuple[list[ValidReport], list[datetime]]:

@@ -116,7 +116,7 @@ class BatchWriter:
         self._pace = Pace()
         self._full = False  # whether reports still waited when the current batch was taken
         self._journal = journal
-        self._appends = JudgedAppends(journal, metrics.rules, self._append_requested_now)
+        self._appends = JudgedAppends(journal, metrics.rules, self._append_requested_now, self._upcoming)
         self._election = election
         self._renew = renew
         self._metrics = metrics
@@ -130,19 +130,21 @@ class BatchWriter:
         self.unavailable_reason = JournalUnavailable.reason
         """Why the journal is unavailable, while it is."""
         self._predecessors = Predecessors(journal)
+        self._ahead: list[PendingReport] = []
+        """The start of the next batch: reports that were taken while a batch is in flight, to be judged meanwhile."""
         self._unanswered: list[list[PendingReport]] = []
         """Batches that were taken and are not answered: one in flight, and the one before it."""
 
     @property
     def oldest_at(self) -> datetime | None:
         """When the oldest report that is submitted and not answered was received; None if there is none."""
-        pending = chain(self.room.heads(), *self._unanswered)
+        pending = chain(self.room.heads(), self._ahead, *self._unanswered)
         return min((each.received_at for each in pending), default=None)
 
     @property
     def waiting(self) -> int:
         """How many reports are submitted and not answered."""
-        return len(self.room) + sum(map(len, self._unanswered))
+        return len(self.room) + len(self._ahead) + sum(map(len, self._unanswered))
 
     @property
     def available(self) -> bool:
@@ -228,7 +230,7 @@ class BatchWriter:
                 return  # each batch would only wait for its statement to time out
             if self._asked:
                 await self._answer_asked()
-            batch = self.room.take(self._pace.within(BATCH_S, BATCH_MIN, self._batch_max))
+            batch = self._take(self._batch_size())
             self._full = len(self.room) > 0
             if not batch and not self._append_requested:
                 if self._closed:
@@ -242,10 +244,25 @@ class BatchWriter:
                 await before
             before = answers.create_task(self._answer(batch, decided), name="answers") if decided else None
 
+    def _batch_size(self) -> int:
+        """Return how many reports a batch may have now."""
+        return self._pace.within(BATCH_S, BATCH_MIN, self._batch_max)
+
+    def _take(self, most: int) -> list[PendingReport]:
+        """Take the reports that were taken ahead, and further ones, `most` in all."""
+        ahead, self._ahead = self._ahead, []
+        return ahead + self.room.take(max(0, most - len(ahead)))
+
+    def _upcoming(self) -> list[PendingReport]:
+        """Take more reports ahead, at most half of a batch: the other half is divided among all who wait by then."""
+        taken = self.room.take(max(0, self._batch_size() // 2 - len(self._ahead)))
+        self._ahead += taken
+        return taken
+
     def _retry_rest(self) -> None:
         for batch in list(self._unanswered):
             self._retry_batch(batch, Draining.code, 1.0)
-        while rest := self.room.take(1000):
+        while rest := self._take(1000):
             self._retry(rest, Draining.code, 1.0)
 
     async def _commit(self, batch: list[PendingReport]) -> list[Decided]:
@@ -369,7 +386,9 @@ class BatchWriter:
 
         The reports of the batch may be committed or not; sending them again shows which.
         """
-        log.warning("journal unavailable", error=str(error), waiting=len(batch) + len(self.room))
+        log.warning(
+            "journal unavailable", error=str(error), waiting=len(batch) + len(self._ahead) + len(self.room)
+        )
         self._metrics.failed.inc()
         self._note_reason(error)
         self._set_available(False)
@@ -377,7 +396,7 @@ class BatchWriter:
         backoff = Backoff(RETRY_FIRST_S, RETRY_MAX_S)
         while not self._closed:
             await asyncio.sleep(backoff.next())
-            while rest := self.room.take(1000):
+            while rest := self._take(1000):
                 self._retry(rest, JournalUnavailable.code, self.room.delay_s(), self.unavailable_reason)
             try:
                 self._election = await self._renew()

@@ -107,7 +107,8 @@ class CurrentReports:
         self._grown: dict[int, tuple[Growth, ...]] = {}
         self._wholes: dict[int, tuple[Growth, ...]] = {}
         self._municipalities: dict[int, int] = {}
-        self._undo: list[_Undo] | None = None
+        self._undo: list[list[_Undo]] = []
+        """What was placed since each checkpoint, until the next one."""
         self._last: Step | None = None
 
     def step(self, report: Report) -> Step:
@@ -129,9 +130,9 @@ class CurrentReports:
         step = self.step(report)
         index = step.unit.index
         grown, wholes = self._grown.get(index, _NONE), self._wholes.get(index, _NONE)
-        if self._undo is not None:
+        if self._undo:
             undo = _Undo(step, self._figures[index], self._statuses[index], grown, wholes)
-            self._undo.append(undo)
+            self._undo[-1].append(undo)
         self._statuses[index] = _STATUS_NUMBERS.get(report.status, 0)
         if step.changed or self._figures[index] is None:
             self._figures[index] = step.after
@@ -146,20 +147,21 @@ class CurrentReports:
         self.position += 1
 
     def checkpoint(self) -> None:
-        """Remember this state, before reports of a batch are placed that may not be committed."""
-        assert self._undo is None, "one checkpoint at a time"
-        self._undo = []
+        """Remember this state, before reports of a batch are placed that may not be committed.
+
+        There may be several checkpoints: a batch may be judged before the one before it is committed.
+        """
+        self._undo.append([])
         self.explanations.checkpoint()
 
     def keep(self) -> None:
-        """Forget the checkpoint: what was placed since is committed."""
-        self._undo = None
+        """Forget the oldest checkpoint: what was placed between it and the next one is committed."""
+        del self._undo[0]
         self.explanations.keep()
 
     def roll_back(self) -> None:
-        """Return to the checkpoint, and forget it."""
-        assert self._undo is not None, "no checkpoint"
-        for each in reversed(self._undo):
+        """Return to the newest checkpoint, and forget it."""
+        for each in reversed(self._undo.pop()):
             index = each.step.unit.index
             if each.step.changed:
                 self._add(each.step.unit, each.step.after, each.step.before)
@@ -168,7 +170,6 @@ class CurrentReports:
             self._replace(self._grown, index, each.grown)
             self._replace(self._wholes, index, each.wholes)
             self.position -= 1
-        self._undo = None
         self._last = None
         self.explanations.roll_back()
 

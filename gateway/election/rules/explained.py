@@ -25,7 +25,8 @@ class ExplainedSteps:
         self._explainer = Explainer(registry, columns)
         self._changes: dict[int, list[tuple[float, Change]]] = {}
         """By municipality, with the Unix time at which they were counted, the newest last."""
-        self._undo: list[Callable[[], object]] | None = None
+        self._undo: list[list[Callable[[], object]]] = []
+        """How to take back what was placed since each checkpoint, until the next one."""
 
     def place(self, step: Step) -> None:
         """Add the next placed report."""
@@ -35,11 +36,11 @@ class ExplainedSteps:
         changes = self._changes.setdefault(step.municipality, [])
         while changes and (changes[0][0] < at - 2 * WINDOW_S or len(changes) >= CHANGES_MAX):
             oldest = changes.pop(0)
-            if self._undo is not None:
-                self._undo.append(partial(changes.insert, 0, oldest))
+            if self._undo:
+                self._undo[-1].append(partial(changes.insert, 0, oldest))
         changes.append((at, _change(step)))
-        if self._undo is not None:
-            self._undo.append(changes.pop)
+        if self._undo:
+            self._undo[-1].append(changes.pop)
 
     def explained(self, step: Step) -> str | None:
         """Return the code that explains a fall which is not placed yet, as far as the record shows it now."""
@@ -70,18 +71,17 @@ class ExplainedSteps:
         return False
 
     def checkpoint(self) -> None:
-        """Remember where to roll back to."""
-        self._undo = []
-
-    def roll_back(self) -> None:
-        """Forget what was placed since the checkpoint."""
-        undo, self._undo = self._undo or [], None
-        for each in reversed(undo):
-            each()
+        """See `CurrentReports.checkpoint`."""
+        self._undo.append([])
 
     def keep(self) -> None:
-        """Keep what was placed since the checkpoint."""
-        self._undo = None
+        """Keep what was placed between the oldest checkpoint and the next one."""
+        del self._undo[0]
+
+    def roll_back(self) -> None:
+        """Forget what was placed since the newest checkpoint."""
+        for each in reversed(self._undo.pop()):
+            each()
 
 
 def _change(step: Step) -> Change:
