@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.record import CHAIN_START
 from gateway.election.registry import read_registry
+from gateway.election.rules.policy import RULES, Policy
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
 from gateway.journal import predecessors as predecessors_module
@@ -22,6 +23,7 @@ from gateway.journal.administration import Administration
 from gateway.journal.db_errors import VersionChanged
 from gateway.journal.decisions import Ends
 from gateway.journal.elections import Elections, ElectionVersion
+from gateway.journal.evaluator import Evaluator, Judged
 from gateway.journal.judging import Journal
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
@@ -261,6 +263,98 @@ async def test_outcomes_are_flushed_once_per_batch_and_request(desk: Desk, memor
     await answer.all()
     await other.all()
     assert (answer.flushed, other.flushed) == ([5], [1])
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The units of the reports that the rules have judged."""
+    units: list[str] = []
+
+    judge = Evaluator.judge
+
+    def noting(evaluator: Evaluator, token: int, valid: ValidReport, policy: Policy) -> Judged:
+        units.append(valid.report.unit)
+        return judge(evaluator, token, valid, policy)
+
+    monkeypatch.setattr(Evaluator, "judge", noting)
+    return units
+
+
+async def judged_everything(judged: Sequence[str], units: Sequence[str]) -> None:
+    """Wait until reports of these units were judged, in this order."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while list(judged) != list(units):  # noqa: ASYNC110 - set by a method
+            await asyncio.sleep(0.001)
+
+
+async def test_reports_that_arrive_while_a_batch_commits_are_judged_meanwhile_and_only_once(
+    desk: Desk, memory: MemoryJournal, judged: list[str]
+) -> None:
+    """As if that batch were committed: what it grows by warns of what repeats it, in the next batch."""
+    with memory.paused():
+        first = desk.submit(a_report("a-1", votes=300))
+        await memory.wait_append_started()
+        others = [desk.submit(a_report(unit, votes=300), sender=2) for unit in ("a-2", "b-1")]
+        await judged_everything(judged, ["a-1", "a-2", "b-1"])
+        assert not memory.record
+        last = desk.submit(a_report("b-2", votes=1))
+        await judged_everything(judged, ["a-1", "a-2", "b-1", "b-2"])
+    receipts = [(await answer.all())[0] for answer in (first, *others, last)]
+    assert [len(batch) for batch in memory.batches] == [1, 3]
+    assert judged == ["a-1", "a-2", "b-1", "b-2"]
+    rules = [{code for code in receipt.warnings if code in RULES} for receipt in receipts]
+    assert "duplicate_within" in rules[1]
+    assert "duplicate_elsewhere" in rules[2]
+    assert not rules[0] & {"duplicate_within", "duplicate_elsewhere"}
+    assert not rules[3] & {"duplicate_within", "duplicate_elsewhere"}
+
+
+async def test_reports_judged_ahead_are_judged_again_if_the_batch_before_them_is_not_committed(
+    desk: Desk, memory: MemoryJournal, judged: list[str]
+) -> None:
+    """Nothing that was not committed is compared with; all that waited are answered and may be pushed again."""
+    with memory.paused():
+        memory.fail_next(UNAVAILABLE)
+        first = desk.submit(a_report("a-1", votes=300))
+        await memory.wait_append_started()
+        second = desk.submit(a_report("b-1", votes=300), sender=2)
+        await judged_everything(judged, ["a-1", "b-1"])
+    assert codes([*await first.all(), *await second.all()]) == ["journal_unavailable"] * 2
+    await desk.wait_available()
+    (receipt,) = await desk.push(a_report("b-1", votes=300), sender=2)
+    assert "duplicate_elsewhere" not in receipt.warnings
+    (receipt,) = await desk.push(a_report("a-1", votes=300))
+    assert "duplicate_elsewhere" in receipt.warnings
+
+
+async def test_reports_judged_ahead_are_judged_again_by_another_version_of_the_election(
+    desk: Desk, memory: MemoryJournal, judged: list[str]
+) -> None:
+    """A change of the election while a batch commits applies to the next one."""
+    with memory.paused():
+        first = desk.submit(a_report("a-1", votes=300))
+        await memory.wait_append_started()
+        second = desk.submit(a_report("b-1", votes=300), sender=2)
+        await judged_everything(judged, ["a-1", "b-1"])
+        desk.change()
+    assert codes([*await first.all(), *await second.all()]) == ["accepted"] * 2
+    assert judged == ["a-1", "b-1", "a-1", "b-1"]
+
+
+async def test_half_of_a_batch_is_divided_among_all_who_wait_when_it_begins(
+    memory: MemoryJournal, judged: list[str]
+) -> None:
+    """Of a sender with many reports, only half of a batch is judged ahead, so it delays nobody by a batch."""
+    desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=16)
+    async with working(desk):
+        with memory.paused():
+            desk.submit(a_report("a-1"))
+            await memory.wait_append_started()
+            desk.submit(*[a_report("a-2", revision) for revision in range(1, 20)])
+            await judged_everything(judged, ["a-1", *["a-2"] * 8])
+            other = desk.submit(a_report("b-1"), sender=2)
+        await other.all()
+    assert ("b-1", 1) in memory.batches[1]
 
 
 async def test_every_outcome_is_as_the_contract_defines_it(desk: Desk, memory: MemoryJournal) -> None:

@@ -269,11 +269,7 @@ class CurrentReports:
 
     def _add(self, unit: Area, before: array[int], after: array[int]) -> None:
         """Replace figures of a unit in the sums of the areas above it."""
-        changes = [
-            (place, new - old)
-            for place, (old, new) in enumerate(zip(before, after, strict=True))
-            if old != new
-        ]
+        changes = [(place, change) for place, change in enumerate(map(sub, after, before)) if change]
         for index in unit.path:
             sums = self._sums[index]
             if sums is None:

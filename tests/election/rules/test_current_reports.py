@@ -76,25 +76,33 @@ def test_rolling_back_restores_exactly_what_was_there(
 
 
 @given(
-    batches=st.lists(st.tuples(st.lists(reports(), max_size=5), st.booleans()), max_size=5), probe=reports()
+    steps=st.lists(st.lists(reports(), max_size=5) | st.sampled_from(["keep", "roll back"]), max_size=9),
+    probe=reports(),
 )
 @settings(max_examples=examples(500), deadline=None)
-def test_what_rules_find_depends_on_the_record_alone(
-    batches: list[tuple[list[Report], bool]], probe: Report
-) -> None:
-    """Not on batches, on those that were rolled back, nor on what was evaluated in between."""
-    current, record = CurrentReports(REGISTRY), list[Report]()
+def test_what_rules_find_depends_on_the_record_alone(steps: list[list[Report] | str], probe: Report) -> None:
+    """Not on batches, on those that were rolled back, nor on what was evaluated in between.
+
+    A batch may begin before the one before it has ended: the oldest is kept first, the newest is rolled back first.
+    """
+    current, record, begun = CurrentReports(REGISTRY), list[Report](), list[list[Report]]()
     policy = SmallElection().policy
-    for batch, is_kept in batches:
-        current.checkpoint()
-        for each in batch:
-            evaluate(current, each, policy)
-            current.place(each)
-        if is_kept:
+    for step in steps:
+        if isinstance(step, list):
+            current.checkpoint()
+            begun.append(step)
+            for each in step:
+                evaluate(current, each, policy)
+                current.place(each)
+        elif begun and step == "keep":
             current.keep()
-            record += batch
-        else:
+            record += begun.pop(0)
+        elif begun:
             current.roll_back()
+            begun.pop()
+    while begun:
+        current.roll_back()
+        begun.pop()
     assert content(current, [probe]) == content(placed(record), [probe])
 
 
