@@ -17,7 +17,7 @@ from gateway.election.rules.step import Step
 NOT_JUDGED = "not_judged"
 """The warning of a report for which some rule failed or took too long."""
 CPU_MAX_S = 0.02
-"""CPU time in s. If all rules together take longer, each is evaluated alone, and one that takes longer holds nothing."""
+"""CPU time in s. If all rules together take longer, each is evaluated alone; one that takes longer holds nothing."""
 
 Rule = Callable[[CurrentReports, Step, Any], Evidence | None]
 """A rule: current reports, the step to a report with other figures, the rule's setting → why it fires, or None."""
