@@ -6,7 +6,7 @@ import { CloseSeats } from "./close_seats.js";
 import { h, setText, show } from "./dom.js";
 import { number } from "./format.js";
 import { HouseSeats } from "./house_seats.js";
-import { seatTexts } from "./seat_texts.js";
+import { seatLanguage, seatTexts } from "./seat_texts.js";
 import { partyLabel, ThresholdList } from "./threshold_list.js";
 
 /** @import { Area } from "../documents" */
@@ -15,6 +15,8 @@ import { partyLabel, ThresholdList } from "./threshold_list.js";
 /** @import { Registry } from "./registry.js" */
 
 export class CountrySeats {
+  #levellingDrawn = "";
+
   /**
    * @param {HTMLElement} section
    * @param {House} house
@@ -59,6 +61,9 @@ export class CountrySeats {
 
   /** @param {{district: string, party: string}[]} seats */
   #drawLevelling(seats) {
+    const key = JSON.stringify([seatLanguage(), seats]);
+    if (key === this.#levellingDrawn) return; // the focus may be on a link
+    this.#levellingDrawn = key;
     const texts = seatTexts();
     show(this.levelling, seats.length > 0);
     const rows = seats.map(({ district, party }, index) => {
