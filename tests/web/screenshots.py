@@ -112,6 +112,7 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
                 "#list tbody tr", TRANSFERS_S, viewport=DESKTOP,
             )  # fmt: skip
             await _take_change(gateway, http, browser, directory / "change.png")
+            await _take_seats(gateway, http, browser, directory / "seats.png")
             corrected = "#area-corrections-list > li"
             await take(browser, gateway.feed_url + area, directory / "area.png", corrected, viewport=TALL)
             await take(
@@ -147,6 +148,61 @@ async def _take_change(gateway: Gateway, http: aiohttp.ClientSession, browser: B
     await shown(gateway, "change", len(reports))
     url = f"{gateway.feed_url}/areas/change?by=change&party=FL"
     await take(browser, url, path, "#legend .extremes", viewport=TALL)
+
+
+async def _take_seats(gateway: Gateway, http: aiohttp.ClientSession, browser: Browser, path: Path) -> None:
+    """Take a picture of the seats of an election in which the counties are districts, with most of it counted."""
+    generated = generate(SEED, SCALE)
+    released = datetime.now(UTC) - timedelta(seconds=1)
+    header = {"id": "seats", "name": "Tingsvalget i Valland", "publish_from": released.isoformat()}
+    header["names"] = {"en": "Parliamentary election in Valland"}
+    await gateway.load(
+        with_seats({**generated.registry, "election": {**generated.registry["election"], **header}})
+    )
+    sender = await gateway.issue("seats", [COUNTRY])
+    reports = [line["report"] for line in generated.reports]
+    counted = len(reports) * 2 // 3
+    for start in range(0, counted, 120):
+        await pushed(http, sender, *reports[start : min(counted, start + 120)])
+    await shown(gateway, "seats", counted)
+    async with visiting(browser, viewport=DESKTOP) as visitor:
+        page = await visitor.open(f"{gateway.feed_url}/areas/seats")
+        await expect(page.locator("#seats .hemicycle svg")).to_be_visible()
+        await page.locator("#seats").evaluate("(seats) => scrollTo(0, seats.offsetTop - 20)")
+        await page.wait_for_timeout(600)
+        await page.screenshot(path=path)
+        assert not visitor.errors, visitor.errors
+    _report(path)
+
+
+def with_seats(registry: dict[str, Any]) -> dict[str, Any]:
+    """Return a registry whose counties elect some 150 members, in proportion to their voters, in two blocs."""
+    units = {area["id"]: area for area in registry["areas"]}
+    eligible = dict.fromkeys((each["id"] for each in registry["areas"] if each["level"] == "county"), 0)
+    for unit in registry["areas"]:
+        above = unit
+        while above["level"] not in ("county", "country"):
+            above = units[above["parent"]]
+        if unit["level"] == "precinct":
+            eligible[above["id"]] += unit.get("eligible") or 0
+    whole = sum(eligible.values())
+    areas = [
+        {**area, "seats": max(3, round(150 * eligible[area["id"]] / whole))}
+        if area["id"] in eligible
+        else area
+        for area in registry["areas"]
+    ]
+    apportionment = {"method": "divisors", "divisors": [14, 30, 50], "districts": "county"}
+    apportionment |= {"threshold": {"percent": 4, "of": "country"}, "levelling": {"per_district": 1}}
+    blocs = [
+        {"name": "Felles front", "names": {"en": "United front"}, "parties": ["SOL", "RØST", "FL", "BYGD"]},
+        {"name": "Ny kurs", "names": {"en": "New course"}, "parties": ["TRO", "LAV", "HV", "NST"]},
+    ]
+    return {
+        **registry,
+        "election": {**registry["election"], "rules": {}, "apportionment": apportionment, "blocs": blocs},
+        "areas": areas,
+    }
 
 
 def previous_of(generated: GeneratedElection) -> dict[str, Any]:

@@ -89,10 +89,13 @@ GEOMETRY = """async (sizes) => {
     const { hemicycle, pieces, spread, majorityOf } = await import("/static/0/chamber.js");
     const chambers = sizes.map((seats) => hemicycle(seats));
     const labels = [0.1, 0.11, 0.12, 0.5, 0.97, 0.99].map((at, index) => ({ at, weight: index === 3 ? 0 : 1 }));
+    const places = [0.3, 0.9, 0.94, 0.96, 0.98, 0.99];
+    const crowded = [9, 3, 2, 2, 1, 1].map((weight, index) => ({ at: places[index], weight }));
     return {
         chambers: chambers.map(({ dot, places }) => ({ dot, places: places.map(({ x, y, angle }) => [x, y, angle]) })),
         pieces: pieces([{ party: "A", seats: 3 }, { party: null, seats: 1 }, { party: "B", seats: 4 }]),
-        spread: [spread(labels, 0.1), spread(labels, 0.25), spread([], 0.1), spread(labels, 2)],
+        spread: [spread(labels, 0.1), spread(labels, 0.25), spread([], 0.1), spread(labels, 2),
+            spread(crowded, 0.1, 0.15)],
         majorities: [1, 2, 100, 169].map(majorityOf),
     };
 }"""
@@ -122,7 +125,7 @@ async def test_each_seat_has_a_place_of_its_own_in_the_half_circle(
         if size >= 101:  # seats fill two fifths of the ring
             assert size * dot**2 > 0.4 * (1 - 0.42**2) / 2
     assert [(each["from"], each["to"]) for each in found["pieces"]] == [(0, 0.375), (0.375, 0.5), (0.5, 1)]
-    near, far, none, one = found["spread"]
+    near, far, none, one, crowded = found["spread"]
     assert [round(each, 6) for each in near] == [0.01, 0.11, 0.21, 0.5, 0.9, 1]
     assert far[3] is None
     kept = [each for each in far if each is not None]
@@ -131,6 +134,14 @@ async def test_each_seat_has_a_place_of_its_own_in_the_half_circle(
     assert kept[-1] <= 1
     assert none == []
     assert [each is None for each in one] == [False, *[True] * 5]
+    assert [each and round(each, 6) for each in crowded] == [
+        0.3,
+        0.8,
+        0.9,
+        1,
+        None,
+        None,
+    ]  # the lightest are left out
     assert found["majorities"] == [1, 2, 51, 85]
 
 

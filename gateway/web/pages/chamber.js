@@ -95,35 +95,79 @@ export function pieces(groups) {
 
 /**
  * Return where labels go on a line from 0 to 1: as near as possible to where they should be, in the same order and
- * `apart` from one another; null for labels for which there is no room. Source: isotonic regression, by pooling
- * neighbours.
+ * `apart` from one another. Null for labels for which there is no room: the lightest are left out until no label is
+ * further than `away` from where it should be.
  *
  * @param {Label[]} labels in the order of `at`
  * @param {number} apart
+ * @param {number} [away]
  * @returns {(number | null)[]}
  */
-export function spread(labels, apart) {
+export function spread(labels, apart, away = Infinity) {
   const most = Math.max(1, Math.floor(1 / apart + 1e-9) + 1);
-  const kept = [...labels.keys()]
-    .sort((a, b) => (labels[b]?.weight ?? 0) - (labels[a]?.weight ?? 0) || a - b)
-    .slice(0, most)
-    .sort((a, b) => a - b);
+  const byWeight = [...labels.keys()].sort((a, b) => weightOf(labels, b) - weightOf(labels, a) || a - b);
+  let kept = byWeight.slice(0, most).sort((a, b) => a - b);
+  /** @type {(number | null)[]} */
+  const found = labels.map(() => null);
+  for (;;) {
+    const places = keepApart(
+      kept.map((label) => labels[label]?.at ?? 0),
+      apart,
+    );
+    const moved = kept.filter(
+      (label, index) => Math.abs((places[index] ?? 0) - (labels[label]?.at ?? 0)) > away,
+    );
+    if (!moved.length) {
+      for (const [index, label] of kept.entries()) found[label] = places[index] ?? null;
+      return found;
+    }
+    const near = new Set(moved.flatMap((label) => neighbours(kept, places, label, apart)));
+    const lightest = byWeight.findLast((label) => near.has(label));
+    kept = kept.filter((label) => label !== lightest);
+  }
+}
+
+/** @param {Label[]} labels @param {number} label */
+const weightOf = (labels, label) => labels[label]?.weight ?? 0;
+
+/**
+ * Return the labels that are pushed against one, itself included.
+ *
+ * @param {number[]} kept
+ * @param {number[]} places
+ * @param {number} label
+ * @param {number} apart
+ */
+function neighbours(kept, places, label, apart) {
+  let [first, last] = [kept.indexOf(label), kept.indexOf(label)];
+  const touch = (/** @type {number} */ index) =>
+    (places[index + 1] ?? 2) - (places[index] ?? 0) < apart + 1e-9;
+  while (first > 0 && touch(first - 1)) first--;
+  while (last < kept.length - 1 && touch(last)) last++;
+  return kept.slice(first, last + 1);
+}
+
+/**
+ * Move rising values as little as possible so that they are `apart` from one another, from 0 to 1. Source: isotonic
+ * regression, by pooling neighbours.
+ *
+ * @param {number[]} wanted
+ * @param {number} apart
+ */
+function keepApart(wanted, apart) {
   /** @type {{sum: number, size: number}[]} */
   const pools = [];
-  for (const [index, label] of kept.entries()) {
-    pools.push({ sum: (labels[label]?.at ?? 0) - index * apart, size: 1 });
+  for (const [index, at] of wanted.entries()) {
+    pools.push({ sum: at - index * apart, size: 1 });
     for (;;) {
       const [before, last] = pools.slice(-2);
       if (!before || !last || before.sum / before.size <= last.sum / last.size) break;
       pools.splice(-2, 2, { sum: before.sum + last.sum, size: before.size + last.size });
     }
   }
-  const room = Math.max(0, 1 - (kept.length - 1) * apart);
+  const room = Math.max(0, 1 - (wanted.length - 1) * apart);
   const starts = pools.flatMap(({ sum, size }) =>
     Array.from({ length: size }, () => Math.min(room, Math.max(0, sum / size))),
   );
-  /** @type {(number | null)[]} */
-  const found = labels.map(() => null);
-  for (const [index, label] of kept.entries()) found[label] = (starts[index] ?? 0) + index * apart;
-  return found;
+  return starts.map((start, index) => start + index * apart);
 }

@@ -18,6 +18,7 @@ const LABEL_HEIGHT = 32;
 const LETTER = 10; // the width of a bold letter, at most
 const LETTERS_MAX = 9;
 const LABEL_GAP = 9;
+const AWAY = 1.5; // how many labels a label may be away from its seats; lighter ones nearby are left out before
 const HOLE_MIN = 78; // radius in which the number of seats fits below the majority
 const RADIUS_MAX = 300;
 const BAR = { above: 30, height: 44, below: 30, gap: 2 };
@@ -102,6 +103,7 @@ function drawLabels(middle, labels, { half, radius }) {
   const places = spread(
     labels.map(({ at, seats }) => ({ at: 1 - at / Math.PI, weight: seats })),
     apart,
+    AWAY * apart,
   );
   for (const [index, { text, seats, at }] of labels.entries()) {
     const place = places[index] ?? null;
