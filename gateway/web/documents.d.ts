@@ -172,6 +172,20 @@ export type RegistryDocument = {
 /** The election with which another is compared. */
 export type PreviousElection = { id: string; name: string; names?: Names; date: string };
 
+/** `…/previous`. */
+export type PreviousDocument = {
+  election: PreviousElection;
+  areas: {
+    [area: string]: {
+      votes: { [party: string]: number };
+      other?: number;
+      blank?: number;
+      ballots?: number;
+      eligible?: number;
+    };
+  };
+};
+
 export type Election = {
   id: string;
   name: string;

@@ -208,6 +208,21 @@ async def test_tiles_show_the_change_of_the_party_in_the_address(
 
 
 @needs_chromium
+async def test_changes_in_the_past_are_those_of_that_moment(compared: Sender, visitor: Visitor) -> None:
+    """After the first report, the country is compared with the unit that was counted, and no other tile is coloured."""
+    page = await visitor.open(url(compared, "?at=1&by=change&party=FL"))
+    await expect_change(page, "FL", "−30.0")
+    await expect(page.locator("#country .compared")).to_have_text(
+        re.compile("compared with the same polling districts in 2020.$")
+    )
+    await expect(page.locator(f".tile[data-tile='{HERE}']")).to_have_text("−30.0")
+    await expect(page.locator(".tile.swung")).to_have_count(1)
+    await page.goto(url(compared, f"/{HERE}?at=1"))
+    await expect_change(page, "HV", "new")
+    await expect(page.locator(f"#children tr[data-id='{UNIT}'] .change")).to_have_text(["+10.0", "−30.0"])
+
+
+@needs_chromium
 async def test_an_election_without_a_previous_one_shows_no_change(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:

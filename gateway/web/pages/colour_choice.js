@@ -21,15 +21,14 @@ const CHOICES = /** @type {const} */ (["leader", "counted", "change"]);
  * @param {Party[]} all
  * @param {Parties} parties
  * @param {Registry} registry
- * @param {boolean} comparable whether the change is known: it is not for past moments of the night
  * @returns {{by: typeof CHOICES[number], colouring: Colouring, party: string}} `party` is chosen or offered
  */
-export function chosenColouring(all, parties, registry, comparable = true) {
+export function chosenColouring(all, parties, registry) {
   const by = parameter("by");
   const named = all.find(({ code }) => code === parameter("party")) ?? all[0];
   const party = named?.code ?? "";
   if (by === "counted") return { by, colouring: byCounted(parties), party };
-  if (by === "change" && comparable && hasPrevious() && party) {
+  if (by === "change" && hasPrevious() && party) {
     return { by, colouring: new Swing(party, parties, registry), party };
   }
   return { by: "leader", colouring: byLeader(parties), party };
@@ -37,7 +36,6 @@ export function chosenColouring(all, parties, registry, comparable = true) {
 
 export class ColourChoice {
   #shown = "";
-  #comparable = true;
   #select = byId("by-party", HTMLSelectElement);
 
   /**
@@ -63,16 +61,9 @@ export class ColourChoice {
     this.readAddress();
   }
 
-  /** @param {boolean} comparable whether the change of a party can be shown */
-  offerChange(comparable) {
-    if (this.#comparable === comparable) return;
-    this.#comparable = comparable;
-    this.readAddress();
-  }
-
   /** Colour as the address says. */
   readAddress() {
-    const { by, colouring, party } = chosenColouring(this.all, this.parties, this.registry, this.#comparable);
+    const { by, colouring, party } = chosenColouring(this.all, this.parties, this.registry);
     byId(`by-${by}`, HTMLInputElement).checked = true;
     show(byId("by-party-choice"), by === "change");
     const key = `${by} ${by === "change" ? party : ""}`;

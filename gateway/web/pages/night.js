@@ -3,6 +3,7 @@
 // Nothing is read before the reader asks for the past, and nothing is shown before the figures of that moment are here.
 
 import { parameter, pushParameter, setParameter } from "./address.js";
+import { hasPrevious } from "./change.js";
 import { byId } from "./dom.js";
 import { NightControls } from "./night_controls.js";
 import { electionPath } from "./shell.js";
@@ -193,7 +194,7 @@ export class Night {
       return;
     }
     const { id, registry } = this.election;
-    this.#send({ type: "open", election: electionPath(id), registry });
+    this.#send({ type: "open", election: electionPath(id), registry, compared: hasPrevious() });
     this.controls.begin();
     this.#readOn();
   }

@@ -1,7 +1,7 @@
 // The worker behind the night as it was: reads the public record, verifies its chain, and answers with the areas at any
 // position. It asks the server for nothing but ranges of the record, which caches keep. night.js is the page's side.
 
-import { Pauses } from "./fetching.js";
+import { fetchJson, LARGE_LIMIT_MS, Pauses } from "./fetching.js";
 import { brokenLink } from "./record_chain.js";
 import { RecordFold, RecordTooLarge } from "./record_fold.js";
 import { fetchNewest, fetchRange, RANGE } from "./record_ranges.js";
@@ -13,6 +13,7 @@ import { fetchNewest, fetchRange, RANGE } from "./record_ranges.js";
  * @property {"open"} type
  * @property {string} election its path
  * @property {RegistryDocument} registry
+ * @property {boolean} compared whether the election has a previous one
  */
 /**
  * @typedef {object} Read up to a sequence
@@ -61,10 +62,13 @@ class Night {
   #wanted = 0;
   #wantedChain = "";
   #reading = false;
+  /** Whether the previous election is still to be read. */
+  #uncompared;
 
   /** @param {Open} options */
-  constructor({ election, registry }) {
+  constructor({ election, registry, compared }) {
     this.election = election;
+    this.#uncompared = compared;
     this.#fold = new RecordFold(registry);
   }
 
@@ -74,9 +78,10 @@ class Night {
     if (this.#reading) return;
     this.#reading = true;
     const pauses = new Pauses();
-    while (this.#fold.sequence < this.#wanted) {
+    while (this.#uncompared || this.#fold.sequence < this.#wanted) {
       answer({ type: "progress", sequence: this.#fold.sequence });
       try {
+        if (this.#uncompared) await this.#readPrevious();
         await this.#add(await this.#fetch());
         pauses.reset();
       } catch (error) {
@@ -88,6 +93,11 @@ class Night {
     this.#reading = false;
     const { sequence } = this.#fold;
     answer({ type: "ready", sequence, times: new Float64Array(this.#times), verified: this.#verified });
+  }
+
+  async #readPrevious() {
+    this.#fold.compareWith(await fetchJson(`${this.election}/previous`, { limit_ms: LARGE_LIMIT_MS }));
+    this.#uncompared = false;
   }
 
   #fetch() {

@@ -2,7 +2,9 @@
 // (gateway/election/state.py). Every publication is kept as what it changed, so that a state can be moved forward
 // and back; copies of whole states at intervals make every position near to one of them.
 
-/** @import { Area, AreaAndChildren, Counts, Publication, RegistryDocument } from "../documents" */
+import { RecordComparison } from "./record_comparison.js";
+
+/** @import { Area, AreaAndChildren, Counts, PreviousDocument, Publication, RegistryDocument } from "../documents" */
 
 const STATUSES = [
   "not_counted",
@@ -134,6 +136,9 @@ export class RecordFold {
   #falls;
   #lastFall;
 
+  /** @type {RecordComparison | null} */
+  #comparison = null;
+
   /** @type {Copy[]} */
   #copies = [];
   #interval = COPY_INTERVAL;
@@ -196,6 +201,16 @@ export class RecordFold {
       above.units += place.units;
       for (const code of place.ballot) above.ballot.add(code);
     }
+  }
+
+  /**
+   * Compare all areas with a previous election.
+   *
+   * @param {PreviousDocument} previous
+   */
+  compareWith(previous) {
+    this.#comparison = new RecordComparison(previous, this.#places, [...this.#parties.keys()]);
+    this.#compare(this.#places.keys());
   }
 
   /** How many publications have been added. */
@@ -336,8 +351,32 @@ export class RecordFold {
       this.#position -= 1;
     }
     this.#addUp();
+    this.#compare(changed ?? this.#places.keys());
     return changed;
   }
+
+  /** @param {Iterable<number>} changed areas whose figures may have changed */
+  #compare(changed) {
+    if (!this.#comparison) return;
+    for (const index of changed) {
+      if (this.#isUnit(index)) this.#comparison.follow(index, this.#sum(index, BALLOTS), this.#status(index));
+    }
+  }
+
+  /**
+   * Return the sum of a figure over all categories.
+   *
+   * @param {number} index
+   * @param {number} place from the start of a category
+   */
+  #sum(index, place) {
+    let sum = 0;
+    for (const number of this.#categories.keys()) sum += this.#figure(index, this.#base(number) + place);
+    return sum;
+  }
+
+  /** @param {number} index of a unit */
+  #status = (index) => STATUSES.find((_, number) => this.#figure(index, number)) ?? null;
 
   /** @param {number} sequence */
   #nearestCopy(sequence) {
@@ -454,11 +493,24 @@ export class RecordFold {
     const published_at = this.publishedAt(sequence);
     const units = this.#units(index, place.units);
     const counts = this.#counts(index, place.ballot);
-    const document = { area: id, parent, level, name, sequence, published_at, eligible, units, counts };
+    const document = {
+      ...{ area: id, parent, level, name, sequence, published_at, eligible, units, counts },
+      ...(this.#comparison ? { change: this.#changeOf(index, this.#comparison) } : {}),
+    };
     if (place.children.length) return { ...document, corrections: this.#falls[index] ?? 0 };
-    const status = STATUSES.find((_, number) => this.#figure(index, number)) ?? null;
+    const status = this.#status(index);
     const revision = sequence ? this.#revision.at(sequence - 1) : null;
     return { ...document, revision, status, correction: this.#correction(this.#lastFall[index] ?? 0) };
+  }
+
+  /**
+   * @param {number} index
+   * @param {RecordComparison} comparison
+   */
+  #changeOf(index, comparison) {
+    const votes = [...this.#parties.values()].map((place) => this.#sum(index, PARTIES + place));
+    const counting = this.#figure(index, STATUSES.indexOf("counting")) > 0;
+    return comparison.change(index, { votes, ballots: this.#sum(index, BALLOTS), counting });
   }
 
   /** @param {number} index @param {number} place */

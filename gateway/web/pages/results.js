@@ -154,7 +154,6 @@ class ResultsPage {
   #moved(changed, area) {
     for (const id of changed ?? this.feed.areas.keys()) this.#changed.add(id);
     this.area.showPast(area, this.night.moment?.sequence ?? null);
-    this.colours.offerChange(this.night.isLive);
     if (changed === null) this.#drawHeld();
     this.#drawTitle();
     this.#drawSoon();
