@@ -22,10 +22,12 @@ from gateway import client
 from gateway.client import Answer, Block, FeedRefused, Publisher, PushRefused, Subscriber
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
+from tests.election.naive_seats import with_seats
+from tests.feed.test_previous import a_previous
 from tests.running import Gateway, Sender, served
 from tests.web.browsing import CHROMIUM, browsing, visiting
 from tests.web.conftest import make_database
-from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, pushed, shown
+from tests.web.doors import COUNTRY, HERE, UNIT, a_registry, a_report, pushed, shown, units_of
 
 pytestmark = pytest.mark.long
 
@@ -195,6 +197,44 @@ async def test_a_night_is_pushed_followed_and_copied(
 
     async with python(sender, "newsroom_copy.py", sender.election, str(results)) as copying:
         assert not (await copying.line()).endswith("everything")  # it continues from its position
+
+
+async def test_a_newsroom_shows_seats_majorities_who_is_next_and_the_change(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession
+) -> None:
+    """As the documents of the gateway have them, before anything is counted and afterwards."""
+    registry = with_seats(a_registry(small), seats=10)
+    parties = [each["code"] for each in registry["parties"]]
+    registry["election"]["blocs"] = [
+        {"name": "FL alone", "parties": parties[:1]},
+        {"name": "All others", "parties": parties[1:]},
+    ]
+    election = await gateway.load(registry, a_previous(small))
+    sender = await gateway.issue(election, [COUNTRY])
+    await shown(gateway, election)
+    async with python(sender, "seats.py", election) as example:
+        status, printed = await example.end()
+    assert status == 0
+    units, districts = units_of(small), sum("seats" in each for each in registry["areas"])
+    assert printed.splitlines()[0] == (
+        f"A projection of {10 * districts} seats: 0 of {len(units)} units have reported"
+    )
+    counts = {"ballots": 900, "blank": 0, "rejected": 0, "votes": {"FL": 700, "NST": 200}}
+    reports = [{**a_report(unit), "counts": {"election_day": counts}} for unit in units]
+    receipts = await pushed(http, sender, *reports)
+    await shown(gateway, election, receipts[-1]["sequence"])
+    async with python(sender, "seats.py", election) as example:
+        status, printed = await example.end()
+    assert status == 0
+    lines = printed.splitlines()
+    assert lines[0].endswith(f"seats: {len(units)} of {len(units)} units have reported")
+    table = await http.get(f"{gateway.feed_url}/v1/elections/{election}/seats")
+    seats = (await table.json())["seats"]["by_party"]
+    assert re.fullmatch(rf"FL +{seats['FL']['seats']}  [+-]\d+\.\d\d points", lines[1])
+    assert f"FL alone: {seats['FL']['seats']}, a majority" in lines
+    short = 5 * districts + 1 - seats["NST"]["seats"]
+    assert f"All others: {seats['NST']['seats']}, {short} short" in lines
+    assert re.search(r"\w+: \d+ more votes for \w+ take the last seat of \w+$", lines[-1])
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
