@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -45,4 +46,7 @@ def main(election: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except HTTPError as error:  # an unknown election, or one whose registry does not say how seats are given
+        sys.exit(json.load(error)["detail"])

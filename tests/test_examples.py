@@ -235,6 +235,8 @@ async def test_a_newsroom_shows_seats_majorities_who_is_next_and_the_change(
     short = 5 * districts + 1 - seats["NST"]["seats"]
     assert f"All others: {seats['NST']['seats']}, {short} short" in lines
     assert re.search(r"\w+: \d+ more votes for \w+ take the last seat of \w+$", lines[-1])
+    async with python(sender, "seats.py", "none") as example:
+        assert (await example.end())[0] == 1
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
