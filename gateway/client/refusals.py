@@ -5,6 +5,7 @@ _MEANINGS = {
         "the gateway has another report under this revision, with other figures or the same in another notation;"
         " compare them, and give a correction a higher revision"
     ),
+    "rehearsal_mismatch": "the document is of a rehearsal, or the election is one: check the name of the election",
     "unit_forbidden": "check the unit, or ask the operator for a token for it",
     "election_closed": (
         "the election is closed and takes no more reports, so that this count is not published; ask the operator"

@@ -56,11 +56,12 @@ class Invalid(msgspec.Struct, frozen=True):
         return cls("malformed", None, None, (Violation("malformed", "$", detail),))
 
 
-_DETAILS_OMITTED = (
+DETAILS_OMITTED = (
     Violation(
         "more_violations", "$", "details omitted: too many violations in this request; send this report alone"
     ),
 )
+"""The violations of a report that is refused once the budget for explanations is spent."""
 
 
 class ExplanationBudget:
@@ -195,7 +196,7 @@ class Validator:
             return _forbidden(_readable_unit(unit), _readable_revision(revision), scope)
         if budget is not None and budget.spent:
             return Invalid(
-                "invalid_report", _readable_unit(unit), _readable_revision(revision), _DETAILS_OMITTED
+                "invalid_report", _readable_unit(unit), _readable_revision(revision), DETAILS_OMITTED
             )
         found = capped(self._violations_in(raw))
         assert found, "the two implementations of the rules disagree"

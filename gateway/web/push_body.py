@@ -9,7 +9,10 @@ from typing import TypeVar
 
 import msgspec
 
-from gateway.errors import GatewayError
+from gateway.election.registry import Registry
+from gateway.errors import GatewayError, MalformedDocument
+from gateway.wire.eml_reading import CHUNK, EmlReader
+from gateway.wire.eml_units import EmlReport
 
 BODY_MAX = 8 << 20
 """Bytes of a body, unpacked."""
@@ -56,12 +59,29 @@ class MalformedBody(GatewayError):
     code = "malformed"
 
 
+class EmlSource(msgspec.Struct, frozen=True):
+    """The reports of an EML document, and the registry that they were read with."""
+
+    reports: list[EmlReport]
+    registry: Registry
+
+    def fits(self, registry: Registry) -> bool:
+        """Whether the document has the same reports with another registry."""
+        return registry is self.registry or (
+            registry.publish_from == self.registry.publish_from
+            and registry.categories == self.registry.categories
+            and registry.rehearsal == self.registry.rehearsal
+        )
+
+
 class Body(msgspec.Struct, frozen=True):
     """The reports of one request, in the order sent. `lines` has the number of each, from 1, if they were lines."""
 
     reports: list[bytes]
     single: bool
     lines: list[int] | None = None
+    eml: EmlSource | None = None
+    """Where they are from, if the body was EML."""
 
 
 def unpacking(chunks: Iterator[bytes], grown: Callable[[int], None]) -> Steps[bytes]:
@@ -110,6 +130,24 @@ def reading(body: bytes, *, ndjson: bool) -> Steps[Body]:
     if body.lstrip()[:1] != b"[":
         return _reading_one(body)
     return _reading_array(body)
+
+
+def reading_eml(body: bytes, registry: Registry) -> Steps[Body]:
+    """Read an EML document step by step; each of its units is a report.
+
+    Raises MalformedBody with line, column and element, and TooLarge for too many reports.
+    """
+    reader = EmlReader(registry)
+    try:
+        for start in range(0, len(body), CHUNK):
+            reader.feed(body[start : start + CHUNK])
+            if len(reader.reports) > REPORTS_MAX:
+                raise TooLarge(f"a request has at most {REPORTS_MAX} reports")
+            yield
+        reader.close()
+    except MalformedDocument as error:
+        raise MalformedBody(str(error)) from None
+    return Body([each.body for each in reader.reports], single=False, eml=EmlSource(reader.reports, registry))
 
 
 def _reading_one(body: bytes) -> Steps[Body]:

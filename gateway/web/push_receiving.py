@@ -1,12 +1,25 @@
 """The body of a push request: read within bounds of time and memory, unpacked, and split into reports."""
 
+from collections.abc import Mapping
+from typing import Literal
+
 import msgspec
 from aiohttp import HttpVersion11, hdrs, web
 
 from gateway.deadline import Deadline
+from gateway.election.registry import Registry
 from gateway.web.aiohttp_connection import send_continue
 from gateway.web.answers import JSON, Problem
-from gateway.web.push_body import BODY_MAX, Body, MalformedBody, Steps, TooLarge, reading, unpacking
+from gateway.web.push_body import (
+    BODY_MAX,
+    Body,
+    MalformedBody,
+    Steps,
+    TooLarge,
+    reading,
+    reading_eml,
+    unpacking,
+)
 from gateway.web.shares import ByteReservation
 
 BODY_S = 60.0
@@ -17,6 +30,17 @@ client that sends a byte now and then is refused before it has occupied anything
 MEMORY_FACTOR, REPORT_COST = 3, 1 << 10
 """About how much memory a split body takes: a multiple of its size (as it was sent, as it will be stored, as decoded
 figures), and so many bytes for each report."""
+EML_FACTOR = 6
+"""The same for EML, of which also the place of each figure is kept until the reports are checked."""
+
+Kind = Literal["json", "ndjson", "eml"]
+_KINDS: Mapping[str, Kind] = {
+    JSON: "json",
+    "application/x-ndjson": "ndjson",
+    "application/xml": "eml",
+    "text/xml": "eml",
+}
+"""The media types of bodies."""
 
 
 async def expect_later(request: web.Request) -> None:
@@ -38,17 +62,17 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False):
 
     content: bytes
     gzip: bool
-    ndjson: bool
+    kind: Kind
 
 
 async def receive(request: web.Request, memory: ByteReservation) -> ReceivedBody:
     """Read the body of a push request as it was sent. Raises Problem, Overloaded."""
-    ndjson = _is_ndjson(request)
+    kind = _kind(request)
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise Problem(415, "unsupported_encoding", "Content-Encoding must be gzip, or absent")
     content = await receive_content(request, memory)
-    return ReceivedBody(content, gzip=encoding == "gzip", ndjson=ndjson)
+    return ReceivedBody(content, gzip=encoding == "gzip", kind=kind)
 
 
 async def receive_content(request: web.Request, memory: ByteReservation, most: int = BODY_MAX) -> bytes:
@@ -73,13 +97,12 @@ async def receive_content(request: web.Request, memory: ByteReservation, most: i
         raise Problem.of(MalformedBody(f"the body cannot be read: {error}")) from None
 
 
-def _is_ndjson(request: web.Request) -> bool:
-    """Return whether the body is NDJSON. Raises Problem for what is neither JSON nor NDJSON."""
-    if request.content_type == "application/x-ndjson":
-        return True
-    if request.content_type == JSON:
-        return False
-    raise Problem(415, "unsupported_type", "Content-Type must be application/json or application/x-ndjson")
+def _kind(request: web.Request) -> Kind:
+    """Return what the body is. Raises Problem for what is none of the kinds."""
+    kind = _KINDS.get(request.content_type)
+    if kind is None:
+        raise Problem(415, "unsupported_type", f"Content-Type must be {' or '.join(_KINDS)}")
+    return kind
 
 
 async def _read(request: web.Request, memory: ByteReservation, most: int) -> bytes:
@@ -108,18 +131,23 @@ def _too_large(most: int) -> Problem:
     return Problem.of(TooLarge(f"a body has at most {most} bytes"))
 
 
-def split(received: ReceivedBody, memory: ByteReservation) -> Steps[Body]:
+def split(received: ReceivedBody, memory: ByteReservation, registry: Registry) -> Steps[Body]:
     """Unpack a body and split it into reports, reserving the memory that takes. Raises Problem, Overloaded."""
     size = len(received.content)
+    factor = EML_FACTOR if received.kind == "eml" else MEMORY_FACTOR
     try:
         content = received.content
         if received.gzip:
             content = yield from unpacking(iter((content,)), lambda unpacked: memory.grow(size + unpacked))
             size += len(content)
-        memory.grow(size + len(content))  # reports are copied out of it
-        body = yield from reading(content, ndjson=received.ndjson)
+        if received.kind == "eml":
+            memory.grow(size + factor * len(content))
+            body = yield from reading_eml(content, registry)
+        else:
+            memory.grow(size + len(content))  # reports are copied out of it
+            body = yield from reading(content, ndjson=received.kind == "ndjson")
     except (MalformedBody, TooLarge) as error:
         raise Problem.of(error) from None
     memory.resize(0)
-    memory.grow(MEMORY_FACTOR * len(content) + REPORT_COST * len(body.reports))
+    memory.grow(factor * len(content) + REPORT_COST * len(body.reports))
     return body

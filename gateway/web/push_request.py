@@ -103,7 +103,7 @@ class PushRequests:
             received = await receive(request, memory)
             received_at = datetime.now(UTC)
             async with self.turns.work(token.key, CHECK_S * len(received.content)) as work:
-                body = await work.run(split(received, memory))
+                body = await work.run(split(received, memory, election.current.registry))
                 del received  # it is not needed any more, and large
                 outcomes, reports = await check_until_current(election, token, body, received_at, work)
                 unread.grow(
@@ -158,6 +158,8 @@ async def check_until_current(
     """
     while True:
         version = election.current
+        if body.eml is not None and not body.eml.fits(version.registry):
+            raise Overloaded("the registry was replaced while this request was read", 1.0)
         outcomes = await work.run(check_all(version, election.current_token(token), body))
         reports = await work.run(prepare(token, outcomes, received_at))
         if election.current is version:
@@ -184,7 +186,8 @@ def _check(
     version: ElectionVersion, token: Token, body: Body, place: int, raw: bytes, budget: ExplanationBudget
 ) -> ValidReport | Refusal:
     try:
-        return version.check(raw, token, budget)
+        checked = version.check(raw, token, budget)
+        return checked if body.eml is None else body.eml.reports[place].judged(checked, budget)
     except MalformedDocument as error:
         refusal = refusal_of(Invalid.malformed(str(error)))
         if body.lines is None:

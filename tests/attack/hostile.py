@@ -340,6 +340,54 @@ async def many_members(target: Target) -> None:
     await post(target, gzip.compress(b"") * 50_000, count(1, full=2), **GZIP)
 
 
+EML = {"Content_Type": "application/xml"}
+
+
+async def hostile_eml(target: Target) -> None:
+    """Send an entity bomb, deep nesting, many attributes, names and elements, and long tags and texts."""
+    begin = (
+        b'<EML xmlns="urn:oasis:names:tc:evs:schema:eml" Id="510"><IssueDate>2025-09-08T22:36:55+02:00</IssueDate>'
+        b"<Count><Election><Contests><Contest><ReportingUnitVotes>"
+    )
+    entities = b"".join(
+        b'<!ENTITY a%d "%s">' % (number, b"&a%d;" % (number - 1) * 10) for number in range(1, 12)
+    )
+    size = count(4, full=8) << 17
+    bodies = [
+        b"<!DOCTYPE a [" + entities + b"]><a>&a11;</a>",
+        begin + b"<x xmlns='y'>" * (size // 20),
+        begin + b"<Cast " + b" ".join(b"a%d=''" % number for number in range(size // 10)) + b"/>",
+        begin + b"".join(b"<x:a%d xmlns:x='y'/>" % number for number in range(size // 20)),
+        begin + b"<x xmlns='" + b"y" * 10_000 + b"'>" + b"<a/>" * (size // 4),
+        begin + b"<Selection/>" * (size // 12),
+        begin + b"<!--" + b"x" * size,
+        begin + b"<Cast a='" + b"x" * size,
+        begin + b"<TotalCounted>" + b"1" * size,
+        begin + b"&lt;" * (size // 4),
+    ]
+    for body in bodies:
+        await post(target, body, **EML)
+
+
+async def compressed_eml(target: Target) -> None:
+    """Send megabytes of empty elements, and of selections that are wrong, in few bytes of gzip."""
+    begin = (
+        b'<EML xmlns="urn:oasis:names:tc:evs:schema:eml" Id="510"><IssueDate>2025-09-08T22:36:55+02:00</IssueDate>'
+        b"<Count><Election><Contests><Contest>"
+    )
+    unit = b'<ReportingUnitVotes><ReportingUnitIdentifier Id="u"/>'
+    for part in (b"<x xmlns='y'><a/><a/><a/></x>", unit + b"<Selection/>" * 100 + b"</ReportingUnitVotes>"):
+        body = gzip.compress(begin + part * ((count(2, full=8) << 20) // len(part)))
+        await post(target, body, Content_Encoding="gzip", **EML)
+
+
+async def slow_eml(target: Target) -> None:
+    """Send documents in chunks of one byte."""
+    head = target.request("POST", target.path(REPORTS), Transfer_Encoding="chunked", **EML)
+    body = b"".join(b"1\r\n%c\r\n" % byte for byte in b"<EML>" * 4000) + b"0\r\n\r\n"
+    await ask(target, [head + body], connections=1)
+
+
 async def tiny_chunks(target: Target) -> None:
     """Send a body in chunks of one byte."""
     head = target.request("POST", target.path(REPORTS), Transfer_Encoding="chunked", **NDJSON)
@@ -634,6 +682,9 @@ OF_BODIES: dict[str, tuple[str, Callable[[Target], Awaitable[None]]]] = {
     "empty lines": (f"POST {REPORTS}", empty_lines),
     "many gzip members": (f"POST {REPORTS}", many_members),
     "chunks of one byte": (f"POST {REPORTS}", tiny_chunks),
+    "EML": (f"POST {REPORTS}", hostile_eml),
+    "compressed EML": (f"POST {REPORTS}", compressed_eml),
+    "EML in chunks of one byte": (f"POST {REPORTS}", slow_eml),
     "lengths without bodies": (f"POST {REPORTS}", claimed_lengths),
     "wrong tokens": (f"POST {REPORTS}", wrong_tokens),
     "spreadsheet bomb": (f"POST {PREVIEW}", spreadsheet_bomb),

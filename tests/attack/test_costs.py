@@ -69,6 +69,7 @@ COMPRESSED = (
     "deep JSON",
     "empty lines",
     "many gzip members",
+    "compressed EML",
     "spreadsheet bomb",
     "packed decisions",
     "packed rules",

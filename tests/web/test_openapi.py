@@ -54,6 +54,7 @@ from tests.web.doors import (
     units_of,
 )
 from tests.web.openapi_json import convert
+from tests.wire.eml_documents import eml, selection, unit_votes
 
 SCHEMAS = DOCUMENT["components"]["schemas"]
 SOURCE = Path(gateway.__file__).parent
@@ -418,6 +419,10 @@ async def test_answers_to_senders_are_as_described(
     assert [each["municipality"] for each in board["municipalities"]] == [HERE]
     asker.sender = await gateway.issue(asker.sender.election, [COUNTRY])
     await asker.push_door(f"{ELECTION}/board", 403)
+    await asker.post(400, b"<a/>", "application/xml")
+    units = [unit_votes(unit, selection("FL", 3, "election_day")) for unit in (UNIT, "x")]
+    await asker.post(200, eml(*units), "text/xml")
+    await asker.post(200, eml(units[0], qualifier="<Simulation>yes</Simulation>"), "application/xml")
 
 
 async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.ClientSession) -> None:

@@ -42,6 +42,7 @@ from tests.web.doors import (
     until,
     waiting_for_lock,
 )
+from tests.wire.eml_documents import eml, selection, unit_votes
 
 MIB = 1 << 20
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -52,6 +53,47 @@ GZIP = {"Content-Encoding": "gzip"}
 async def local(gateway: Gateway, election: str) -> Sender:
     """A sender that may report for one municipality only."""
     return await gateway.issue(election, [HERE])
+
+
+# EML.
+
+
+async def test_the_units_of_an_eml_document_are_reports(http: aiohttp.ClientSession, sender: Sender) -> None:
+    """With receipts for what the same JSON would be; sent again, they are duplicates, and packed too."""
+    votes = selection("FL", 10, "election_day")
+    document = eml(unit_votes(UNIT, votes), unit_votes(OTHER_UNIT, votes), issued="2024-09-09T22:36:55+02:00")
+    headers = {"Content-Type": "application/xml"}
+    first = await push(http, sender, None, data=document, headers=headers)
+    assert first.status == 200
+    assert [(each["unit"], each["outcome"]) for each in first.results] == [
+        (UNIT, "accepted"),
+        (OTHER_UNIT, "accepted"),
+    ]
+    revision = first.results[0]["revision"]
+    counts = {"ballots": 10, "blank": 0, "rejected": 0, "votes": {"FL": 10}}
+    report = a_report(UNIT, revision, counts={"election_day": counts})
+    assert first.results[0]["digest"] == digest_of(report)
+    assert (await push(http, sender, report)).document["outcome"] == "duplicate"
+    packed = {"Content-Type": "text/xml; charset=utf-8", **GZIP}
+    again = await push(http, sender, None, data=gzip.compress(document), headers=packed)
+    assert [each["outcome"] for each in again.results] == ["duplicate", "duplicate"]
+
+
+async def test_what_is_wrong_with_eml_has_its_place(http: aiohttp.ClientSession, local: Sender) -> None:
+    """In a document as a whole, and in a report; the others of the document are accepted."""
+    headers = {"Content-Type": "application/xml"}
+    bomb = b'<!DOCTYPE a [<!ENTITY b "bbbb">]><a>&b;</a>'
+    problem = (await push(http, local, None, data=bomb, headers=headers)).problem(400, "malformed")
+    assert problem["detail"].startswith("line 1, column ")
+    good, wrong = selection("FL", 10, "election_day"), selection("FL", -1, "election_day")
+    units = (unit_votes(UNIT, good), unit_votes(OTHER_UNIT, wrong), unit_votes(FOREIGN_UNIT, good))
+    document = eml(*units, issued="2024-09-09T22:36:55+02:00")
+    answer = await push(http, local, None, data=document, headers=headers)
+    assert [each.get("code") for each in answer.results] == [None, "invalid_report", "unit_forbidden"]
+    assert [each.get("line") for each in answer.results] == [None, 6, 9]
+    [violation] = answer.results[1]["violations"]
+    assert (violation["code"], violation["path"]) == ("not_a_count", "$.counts.election_day.votes.FL")
+    assert "(line 7, column " in violation["detail"]
 
 
 # One report.
@@ -278,7 +320,7 @@ async def test_an_unknown_election_is_answered_404(http: aiohttp.ClientSession, 
 async def test_another_type_of_body_is_answered_415(http: aiohttp.ClientSession, sender: Sender) -> None:
     """And another coding than gzip."""
     data = json.dumps(a_report())
-    for kind in ("text/plain", "application/xml", "application/octet-stream", "nonsense", ""):
+    for kind in ("text/plain", "application/pdf", "application/octet-stream", "nonsense", ""):
         (await push(http, sender, None, data=data, headers={"Content-Type": kind})).problem(
             415, "unsupported_type"
         )

@@ -17,9 +17,10 @@ from gateway.errors import Overloaded
 from gateway.web.answers import Problem
 from gateway.web.push_answers import ANSWER_S, AnswerDeadlines, RequestOutcomes, respond
 from gateway.web.push_body import REPORTS_MAX
-from gateway.web.push_receiving import ReceivedBody, split
+from gateway.web.push_receiving import Kind, ReceivedBody, split
 from gateway.web.push_request import BODIES_MAX, BODY_RESERVE, check_all, prepare
 from gateway.web.shares import ByteBudget, ByteReservation
+from tests.counts import count
 from tests.journal.makers import UNITS, a_report, a_token, a_version
 
 T = TypeVar("T")
@@ -80,22 +81,61 @@ HUNDRED = json.dumps({"counts": {f"c{number}": {} for number in range(25)}}).enc
 LARGE = b'{"x":[' + b",".join([b"1.5"] * 16_000) + b"]}"
 OBJECTS = b'{"x":[' + b",".join([b"{}"] * 20_000) + b"]}"
 """Reports of almost the largest size, slow to read."""
-HOSTILE: dict[str, tuple[Callable[[], bytes], bool]] = {
-    "mistakes": (lambda: HUNDRED * REPORTS_MAX, True),
-    "empty reports": (lambda: b"{}\n" * REPORTS_MAX, True),
-    "large reports": (lambda: (LARGE + b"\n") * 139, True),
-    "reports of many objects": (lambda: (OBJECTS + b"\n") * 139, True),
-    "an array of large reports": (lambda: b"[" + b",".join([LARGE] * 139) + b"]", False),
-    "too large reports": (lambda: (b'{"x":[' + b",".join([b"{}"] * 330_000) + b"]}\n") * 8, True),
-    "one report that is far too large": (lambda: b'{"x":[' + b",".join([b"{}"] * 2_790_000) + b"]}", False),
-    "an array of numbers": (lambda: b"[" + b",".join([b"1"] * 4_190_000) + b"]", False),
-    "spaces": (lambda: (b" " * 800 + b"\n") * REPORTS_MAX, True),
-    "repeated members": (lambda: (b'{"unit":"a-1","unit":"a-1"}\n') * REPORTS_MAX, True),
+EML = (
+    b'<EML xmlns="urn:oasis:names:tc:evs:schema:eml" Id="510"><IssueDate>2025-09-08T22:36:55+02:00</IssueDate>'
+    b"<Count><Election><Contests><Contest>"
+)
+PART = count(8, full=1)
+"""The part of the largest size that bodies of EML have."""
+EML_UNIT = b'<ReportingUnitVotes><ReportingUnitIdentifier Id="a-1"/>'
+EML_END = b"</ReportingUnitVotes>"
+EML_ROOT_END = b"</Contest></Contests></Election></Count></EML>"
+EML_ATTRIBUTES = b" ".join(b"a%d=''" % number for number in range(32))
+HOSTILE: dict[str, tuple[Callable[[], bytes], Kind]] = {
+    "mistakes": (lambda: HUNDRED * REPORTS_MAX, "ndjson"),
+    "empty reports": (lambda: b"{}\n" * REPORTS_MAX, "ndjson"),
+    "large reports": (lambda: (LARGE + b"\n") * 139, "ndjson"),
+    "reports of many objects": (lambda: (OBJECTS + b"\n") * 139, "ndjson"),
+    "an array of large reports": (lambda: b"[" + b",".join([LARGE] * 139) + b"]", "json"),
+    "too large reports": (lambda: (b'{"x":[' + b",".join([b"{}"] * 330_000) + b"]}\n") * 8, "ndjson"),
+    "one report that is far too large": (lambda: b'{"x":[' + b",".join([b"{}"] * 2_790_000) + b"]}", "json"),
+    "an array of numbers": (lambda: b"[" + b",".join([b"1"] * 4_190_000) + b"]", "json"),
+    "spaces": (lambda: (b" " * 800 + b"\n") * REPORTS_MAX, "ndjson"),
+    "EML of empty elements": (
+        lambda: EML + EML_UNIT + b'<x xmlns="x">' + b"<a/>" * (2_000_000 // PART),
+        "eml",
+    ),
+    "EML of empty units": (lambda: EML + (EML_UNIT + EML_END) * (100_000 // PART), "eml"),
+    "EML of wrong selections": (
+        lambda: EML + (EML_UNIT + b"<Selection/>" * 990 + EML_END) * (690 // PART),
+        "eml",
+    ),
+    "EML of one large unit": (
+        lambda: EML + EML_UNIT + b"".join(map(_eml_selection, range(74_000 // PART))) + EML_END,
+        "eml",
+    ),
+    "EML of attributes": (lambda: EML + EML_UNIT + b"<Cast %s/>" % EML_ATTRIBUTES * (35_000 // PART), "eml"),
+    "EML of names": (
+        lambda: EML + EML_UNIT + b"".join(b"<x:a%d xmlns:x='y'/>" % number for number in range(300_000)),
+        "eml",
+    ),
+    "EML of namespaces": (lambda: EML + (b"<a xmlns='%s'/>" % (b"n" * 16_000)) * 520, "eml"),
+    "EML of references": (lambda: EML + EML_UNIT + b"&lt;" * (2_000_000 // PART), "eml"),
+    "EML of a comment": (lambda: EML + b"<!--" + b"x" * 8_000_000, "eml"),
+    "EML of a text": (lambda: EML + EML_UNIT + b"x\n" * 4_000_000, "eml"),
+    "repeated members": (lambda: (b'{"unit":"a-1","unit":"a-1"}\n') * REPORTS_MAX, "ndjson"),
 }
-"""How to make each body, and whether it is NDJSON."""
+"""How to make each body, and what it is."""
 
 
-def worked(body: bytes, *, ndjson: bool) -> tuple[float, float]:
+def _eml_selection(number: int) -> bytes:
+    return (
+        b'<Selection Category="advance"><AffiliationIdentifier Id="p%d"/><ValidVotes>1</ValidVotes></Selection>'
+        % number
+    )
+
+
+def worked(body: bytes, kind: Kind) -> tuple[float, float]:
     """Go through all steps of a request; return seconds of processor of the longest one and of all."""
     version = a_version(tokens=[a_token(1)])
     token = version.valid_token(1, datetime.now(UTC))
@@ -118,8 +158,8 @@ def worked(body: bytes, *, ndjson: bool) -> tuple[float, float]:
                 all_s += step_s
 
     with suppress(Problem, Overloaded):
-        received = ReceivedBody(gzip.compress(body, 1), gzip=True, ndjson=ndjson)
-        outcomes = drive(check_all(version, token, drive(split(received, memory))))
+        received = ReceivedBody(gzip.compress(body, 1), gzip=True, kind=kind)
+        outcomes = drive(check_all(version, token, drive(split(received, memory, version.registry))))
         drive(prepare(token, outcomes, datetime.now(UTC)))
         retry = Retry("draining", 1.0)
         drive(respond([outcome or retry for outcome in outcomes._outcomes], lambda _: None, rehearsal=False))
@@ -139,14 +179,27 @@ def no_collection() -> Iterator[None]:
 def honest_s(no_collection: None) -> float:
     """Seconds of processor that a full request of good reports takes."""
     reports = b"".join(a_report(UNITS[0], revision).body + b"\n" for revision in range(1, REPORTS_MAX + 1))
-    return min(worked(reports, ndjson=True)[1] for _ in range(3))
+    return min(worked(reports, "ndjson")[1] for _ in range(3))
+
+
+@pytest.fixture(scope="module")
+def honest_eml_s(no_collection: None) -> float:
+    """Seconds of processor that a document with good reports takes, about as long as the hostile ones."""
+    votes = [
+        b'<Selection Category="%s"><AffiliationIdentifier Id="%s"/><ValidVotes>1</ValidVotes></Selection>'
+        % (category, party)
+        for category in (b"advance", b"election_day")
+        for party in (b"A", b"B", b"C")
+    ]
+    body = EML + (EML_UNIT + b"".join(votes) + EML_END) * (10_000 // PART) + EML_ROOT_END
+    return min(worked(body, "eml")[1] for _ in range(2))
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_no_step_of_a_hostile_request_is_long(case: str, honest_s: float) -> None:
+def test_no_step_of_a_hostile_request_is_long(case: str, honest_s: float, honest_eml_s: float) -> None:
     """Others have their turn long before a valid request would have been done, and the total is a few valid ones."""
-    make, ndjson = HOSTILE[case]
+    make, kind = HOSTILE[case]
     body = make()
-    runs = [worked(body, ndjson=ndjson) for _ in range(3)]
+    runs = [worked(body, kind) for _ in range(2 if kind == "eml" else 3)]
     assert min(longest_s for longest_s, _ in runs) < honest_s / 4
-    assert min(all_s for _, all_s in runs) < 8 * honest_s
+    assert min(all_s for _, all_s in runs) < (2 * honest_eml_s if kind == "eml" else 8 * honest_s)
