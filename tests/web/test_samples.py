@@ -19,6 +19,7 @@ from gateway.rehearsal.generator import GeneratedElection
 from tests.feed.served import FakeRecord, served
 from tests.running import Gateway, Sender
 from tests.web.browsing import needs_chromium, visiting
+from tests.web.change_makers import a_previous
 from tests.web.conftest import IN_OTHER_SHAPE
 from tests.web.doors import COUNTRY, OTHER_UNIT, a_client, a_registry, a_report, pushed, shown
 
@@ -61,10 +62,9 @@ json.dump(results, sys.stdout)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def page(browser: Browser, gateway: Gateway, small: GeneratedElection) -> Any:
-    """The API page for an election with a complete range of publications, and its tokens."""
-    election = await gateway.load(
-        a_registry(small, id=IN_OTHER_SHAPE, rules={"odd_time": {"do": "hold", "days": 14}})
-    )
+    """The API page for an election with a previous one and a complete range of publications, and its tokens."""
+    rules = {"odd_time": {"do": "hold", "days": 14}}
+    election = await gateway.load(a_registry(small, id=IN_OTHER_SHAPE, rules=rules), a_previous(small))
     sender = await gateway.issue(election, [COUNTRY])
     operator = await gateway.issue(election, [COUNTRY], role="operator")
     async with a_client() as http, visiting(browser) as visitor:
