@@ -36,6 +36,14 @@ def generate(
             help="add wrong counts as on a real night, and list them in errors.json (default: no report is held)",
         ),
     ] = False,
+    previous: Annotated[
+        bool,
+        typer.Option(
+            "--previous",
+            help="add a previous election, in which some areas and parties were otherwise: itself in the directory"
+            " `previous`, with the table map.csv, and mapped to the new registry in previous.json",
+        ),
+    ] = False,
 ) -> None:
     """Generate an election for rehearsals.
 
@@ -46,12 +54,13 @@ def generate(
     from gateway.rehearsal.generator import write_election
 
     try:
-        made = write_election(directory, seed, scale, errors)
+        made = write_election(directory, seed, scale, errors, past=previous)
     except (ValueError, OSError, DataSetError) as error:
         fail(printable(str(error)), 2)
     areas = counted(len(made.registry["areas"]), "area", grouped=False)
     wrong = f", {counted(len(made.errors), 'error')} (errors.json)" if errors else ""
-    say(f"{directory}: {areas}, {counted(len(made.reports), 'report', grouped=False)}{wrong}")
+    before = ", the previous election (previous.json)" if previous else ""
+    say(f"{directory}: {areas}, {counted(len(made.reports), 'report', grouped=False)}{wrong}{before}")
 
 
 def demo(

@@ -59,6 +59,8 @@ class Previous:
         self.names = read_names(header.get("names"))
         self.date: str = header["date"]
         self.source: str = document["source"]
+        self.given = frozenset(index for index in own if not registry.areas[index].is_unit)
+        """The areas above units that the document has, by index in the registry."""
         self.areas: Mapping[int, PreviousArea] = _completed(registry, own)
         """By index in the registry."""
 

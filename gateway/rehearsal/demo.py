@@ -185,7 +185,8 @@ async def demo(data: Path | None, seconds: float, author: str) -> int:
 
             console.print("Generating an election …")
             data = directory / "election"
-            write_election(data, 1, 1.0, ERRORS)  # not in a thread, which would go on after an interrupt
+            # Not in a thread, which would go on after an interrupt.
+            write_election(data, 1, 1.0, ERRORS, past=True)
             await asyncio.sleep(0)  # an interrupt takes effect here
         dataset = DataSet.open(data)
         return await _run(dataset, directory / "postgres", seconds, author, console)

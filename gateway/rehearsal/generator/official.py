@@ -35,7 +35,7 @@ def official_lines(rng: Random, country: Country, lines: Lines) -> list[dict[str
     """
     during = list(_during_the_count(rng, country, lines))
     during.sort(key=lambda line: str(line["generated_at"]))  # all have the same offset
-    return during + list(_finals(country, lines))
+    return during + list(finals(country, lines))
 
 
 def add(reports: Iterable[Report], parties: Iterable[str]) -> dict[str, Any]:
@@ -71,7 +71,8 @@ def _during_the_count(rng: Random, country: Country, lines: Lines) -> Iterator[d
             yield shown | {"precincts_complete": True}
 
 
-def _finals(country: Country, lines: Lines) -> Iterator[dict[str, Any]]:
+def finals(country: Country, lines: Lines) -> Iterator[dict[str, Any]]:
+    """Yield the final total of every area."""
     last: dict[str, dict[str, int]] = {}
     for number, line in enumerate(lines):
         last.setdefault(line["municipality"], {})[line["report"]["unit"]] = number
