@@ -105,6 +105,13 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
                 browser, f"{results}?kiosk", directory / "kiosk.png", "#kiosk-tiles .tile", 1.5, viewport=SCREEN,
                 color_scheme="dark", locale="nb-NO",
             )  # fmt: skip
+            await take(
+                browser,
+                f"{results}?at={done // 2}",
+                directory / "night.png",
+                "main.past #areas tbody tr",
+                viewport=DESKTOP,
+            )
             embed = f"{gateway.feed_url}/embed?election=night&area={largest}&show=summary"
             await take(browser, embed, directory / "embed.png", "#summary .shares li", viewport=FRAME)
             await take(

@@ -24,7 +24,7 @@ export class AreasTable {
   #areas = 0;
   /** @type {string[]} */
   #levels = [];
-  /** All areas as they are now.
+  /** All areas as the page shows them.
    *
    * @type {Map<string, Area>}
    */
@@ -68,6 +68,11 @@ export class AreasTable {
     this.#areas = below.length;
     this.#levels = [...new Set(below.map(({ level }) => level))];
     this.drawLevels();
+  }
+
+  /** @param {Map<string, Area>} areas all areas as the page shows them */
+  describe(areas) {
+    this.#all = areas;
   }
 
   /** @param {Area} area as it is now */

@@ -201,6 +201,7 @@ class ResultsPage {
     const areas = this.#shownAreas();
     const country = areas?.get(this.registry.root);
     if (!areas || !country) return;
+    this.table.describe(areas);
     const changed = [...this.#changed];
     this.#changed.clear();
     for (const id of changed) {
@@ -212,8 +213,10 @@ class ResultsPage {
     if (changed.length) {
       this.country.draw(country);
       this.tiles.drawLegend();
-      if (this.night.isLive) this.corrections.follow(country);
-      this.#drawSeats();
+      if (this.night.isLive) {
+        this.corrections.follow(country);
+        this.#drawSeats();
+      }
       this.table.arrange(false);
     }
     drawStatus(this.feed);

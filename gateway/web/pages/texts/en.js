@@ -171,7 +171,7 @@ export const texts = ({ number, noun, count, times }) => ({
   nightReading: (share) => `Reading the public record … ${share}`,
   nightNote:
     "The figures are added up in your browser from the public record. What is known about now only is left out: lists " +
-    "and explanations of corrections, figures being checked, projections, comparisons, downloads.",
+    "and explanations of corrections, figures being checked, projections of seats, downloads.",
   nightVerified: (n) =>
     `The chain of all ${number(n)} publications has been verified: none is missing or changed.`,
   nightUnverified: "The chain of the record has not been verified: browsers can do this on HTTPS only.",

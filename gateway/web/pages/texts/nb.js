@@ -198,7 +198,7 @@ export const texts = ({ number, noun, count, times }) => ({
   nightReading: (/** @type {string} */ share) => `Leser den offentlige journalen … ${share}`,
   nightNote:
     "Tallene summeres i nettleseren din, fra den offentlige journalen. Det som bare er kjent for øyeblikket, er utelatt: " +
-    "lister over rettelser og forklaringer på dem, tall som kontrolleres, prognoser, sammenligninger og nedlastinger.",
+    "lister over rettelser og forklaringer på dem, tall som kontrolleres, prognoser for mandater og nedlastinger.",
   nightVerified: (/** @type {number} */ n) =>
     `Kjeden gjennom alle ${number(n)} publiseringer er kontrollert: ingen mangler eller er endret.`,
   nightUnverified: "Kjeden gjennom journalen er ikke kontrollert: det kan nettlesere bare gjøre over HTTPS.",

@@ -165,7 +165,7 @@ export const texts = ({ number, noun, count, times }) => ({
   nightReading: (share) => `Les den offentlege journalen … ${share}`,
   nightNote:
     "Tala blir summerte i nettlesaren din, frå den offentlege journalen. Det som berre er kjent for augneblinken, er utelate: " +
-    "lister over rettingar og forklaringar på dei, tal som blir kontrollerte, prognosar, samanlikningar og nedlastingar.",
+    "lister over rettingar og forklaringar på dei, tal som blir kontrollerte, prognosar for mandat og nedlastingar.",
   nightVerified: (n) =>
     `Kjeda gjennom alle ${number(n)} publiseringar er kontrollert: ingen manglar eller er endra.`,
   nightUnverified:
