@@ -90,11 +90,11 @@ FOLD = """async ({ election, count, sequences, details }) => {
 def shown_members(document: dict[str, Any]) -> dict[str, Any]:
     """Return what the pages show of an area in the past.
 
-    What corrections look like is left out, because later publications may explain them.
+    What corrections look like is left out, because later publications may explain them; so are seats. The change since
+    a previous election has a test of its own.
     """
-    members = {
-        name: value for name, value in document.items() if name not in ("counted_at", "last_correction")
-    }
+    left_out = ("counted_at", "last_correction", "seats", "change")
+    members = {name: value for name, value in document.items() if name not in left_out}
     if members.get("correction"):
         previous = {
             category: {"ballots": counts["ballots"]}
