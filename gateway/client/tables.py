@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 from rich.table import Table
 
 from gateway.characters import printable
-from gateway.humanize import milliseconds, spaced
+from gateway.humanize import counted, milliseconds, spaced
 from gateway.wire.transfers import Moment
 
 
@@ -42,6 +42,34 @@ class Correction(TypedDict):
     """By how much they changed; only of an area above."""
 
 
+class PartySeats(TypedDict):
+    """The seats of a party in the whole election."""
+
+    seats: int
+
+
+class LastSeat(TypedDict):
+    """The party that has the last ordinary seat of a district."""
+
+    party: str
+    spare: int
+
+
+class NextSeat(TypedDict):
+    """The party that is next for it."""
+
+    party: str
+    lacks: int
+
+
+class Seats(TypedDict):
+    """The seats of a district, or of the whole election, as a projection."""
+
+    by_party: dict[str, int | PartySeats]
+    last: NotRequired[LastSeat | None]
+    next: NotRequired[NextSeat | None]
+
+
 class Area(TypedDict):
     """The members of an area of the feed that are shown."""
 
@@ -54,6 +82,7 @@ class Area(TypedDict):
     corrections: NotRequired[int]
     correction: NotRequired["Correction | None"]
     last_correction: NotRequired["Correction | None"]
+    seats: NotRequired[Seats]
     published_at: Moment | None
 
 
@@ -147,3 +176,23 @@ def largest(area: Area) -> str:
         return ""
     first = sorted(votes, key=lambda party: -votes[party])[:LARGEST]
     return "  ".join(f"{party} {100 * votes[party] / total:.1f} %" for party in first)
+
+
+def seats_line(area: Area) -> str | None:
+    """Return the seats of an area as a line of text; None if it has none."""
+    projection = area.get("seats")
+    if projection is None or not projection["by_party"]:
+        return None
+    seats = {
+        party: each if isinstance(each, int) else each["seats"]
+        for party, each in projection["by_party"].items()
+    }
+    listed = ", ".join(
+        f"{printable(party)} {seats[party]}" for party in sorted(seats, key=lambda each: -seats[each])
+    )
+    line = f"projected seats: {listed}"
+    last, following = projection.get("last"), projection.get("next")
+    if last and following:
+        lacks = counted(following["lacks"], "more vote")
+        line += f"; {printable(following['party'])} takes the last seat of {printable(last['party'])} with {lacks}"
+    return line

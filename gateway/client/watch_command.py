@@ -19,7 +19,7 @@ from gateway.client.feed_notices import FeedNotices
 from gateway.client.http_json import open_door
 from gateway.client.server_clock import ServerClock
 from gateway.client.subscriber import Block, Subscriber
-from gateway.client.tables import Area, area_table, ballots
+from gateway.client.tables import Area, area_table, ballots, seats_line
 from gateway.client.transfers_report import clock_time
 from gateway.election.area_search import find_area
 from gateway.election.registry import Registry
@@ -191,7 +191,9 @@ class _Board:
         above = [copy[self._chosen]] if self._chosen in copy else []
         below = [area for area in copy.values() if area["parent"] == self._chosen]
         hidden = self._hidden
-        return Group(self._headline(above), area_table(above, below, self.lag_s, ROWS_MAX, hidden=hidden))
+        table = area_table(above, below, self.lag_s, ROWS_MAX, hidden=hidden)
+        seats = seats_line(above[0]) if above and not hidden else None
+        return Group(self._headline(above), *([] if seats is None else [Text(seats)]), table)
 
     def _headline(self, above: list[Any]) -> Text:
         if self._block_at_s is None:

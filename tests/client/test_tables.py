@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.client.tables import EXPLANATIONS, Area, Correction, corrections
+from gateway.client.tables import EXPLANATIONS, Area, Correction, Seats, corrections, seats_line
 from gateway.election.explanations import CODES
 
 
@@ -68,3 +68,24 @@ def test_a_unit_shows_where_its_ballots_were_moved(sequence: int, direction: str
 
 def test_every_explanation_has_words() -> None:
     assert tuple(EXPLANATIONS) == CODES
+
+
+@pytest.mark.parametrize(
+    ("seats", "shown"),
+    [
+        ({"by_party": {}, "last": None, "next": None}, None),
+        ({"by_party": {"A": {"seats": 1}, "B": {"seats": 53}}}, "projected seats: B 53, A 1"),
+        (
+            {"by_party": {"A": 2, "B": 1}, "last": {"party": "A", "spare": 0}, "next": None},
+            "projected seats: A 2, B 1",
+        ),
+        (
+            {"by_party": {"A": 2}, "last": {"party": "A", "spare": 0}, "next": {"party": "B", "lacks": 1}},
+            "projected seats: A 2; B takes the last seat of A with 1 more vote",
+        ),
+    ],
+)
+def test_the_seats_of_an_area_are_a_line(seats: Seats, shown: str | None) -> None:
+    """Of the country and of a district, the largest party first; of other areas, there is none."""
+    assert seats_line(an_area(seats=seats)) == shown
+    assert seats_line(an_area()) is None
