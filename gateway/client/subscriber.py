@@ -72,6 +72,9 @@ class Subscriber:
             async for block in subscriber.blocks():
                 print(block.sequence, subscriber.copy["no"]["counts"])
 
+    Areas are as section 6 of the contract describes them; depending on the election, districts and the root have
+    `seats`, and all areas `change`.
+
     To continue later or elsewhere, keep `cursor` and `copy` and pass them to another Subscriber.
 
     Invariants: `copy` is the result of all blocks applied so far; `cursor` is that of the last one.
