@@ -66,6 +66,7 @@ def past_of(seed: int, country: Country, reports: Lines) -> PastElection:
         "polls_close": CLOSED.isoformat(),
         "publish_from": CLOSED.isoformat(),
     }
+    registry["election"].pop("blocs", None)  # of the parties of today
     registry["parties"] = [
         {"code": party.code, "name": party.name, "category": party.category} for party in _parties(PARTIES)
     ]
