@@ -1,7 +1,7 @@
 """How many votes a party can lose before it loses its last seat, and how many it needs for its next one.
 
-Without a threshold, and with divisors, this follows from two quotients. Otherwise a party's own votes also change the
-quotas, and which parties reach the threshold; the number of votes is then searched among integers, exactly.
+With divisors, this follows from two quotients, as long as the same other parties reach the threshold. Otherwise, and
+with quotas, which its own votes change too, the number of votes is searched among integers, exactly.
 """
 
 from __future__ import annotations
@@ -28,16 +28,14 @@ class Contest(NamedTuple):
 
 def lacks(contest: Contest, found: Allocation, last: int, following: int) -> int:
     """Return with how many more votes `following` gets a further seat without a lot. `last` has the last seat."""
-    votes, seats = contest.votes, found.seats
-    if isinstance(contest.method, Divisors) and contest.threshold is None:
-        own, other = votes[following], votes[last]
-        mine, its = (
-            contest.method.divisor(seats[following]),
-            contest.method.divisor(seats[last] - 1),
-        )
-        needed, rest = divmod(other * mine, its)
-        return (needed if not rest and needed > other else needed + 1) - own
-    wins = _Changed(contest, following, seats[following], lot=False).has_seat
+    if isinstance(contest.method, Divisors):
+        own, other, seats = contest.votes[following], contest.votes[last], found.seats
+        mine = contest.method.divisor(seats[following])
+        needed, rest = divmod(other * mine, contest.method.divisor(seats[last] - 1))
+        more = (needed if not rest and needed > other else needed + 1) - own
+        if _same_others(contest, following, more):
+            return more
+    wins = _Changed(contest, following, found.seats[following], lot=False).has_seat
     return _first(wins, _turning_points(contest, following, 1))
 
 
@@ -46,17 +44,38 @@ def spare(contest: Contest, found: Allocation, last: int, following: int | None)
 
     `following` is the party that would get it.
     """
-    votes, seats = contest.votes, found.seats
-    if isinstance(contest.method, Divisors) and contest.threshold is None:
-        if following is None:
-            return votes[last] - 1
-        other = votes[following]
-        mine, its = contest.method.divisor(seats[last] - 1), contest.method.divisor(seats[following])
-        needed, rest = divmod(other * mine, its)
-        least = needed if not rest and needed >= other else needed + 1
-        return votes[last] - max(least, 1)
-    has_seat = _Changed(contest, last, seats[last] - 1, lot=True).has_seat
+    if isinstance(contest.method, Divisors):
+        fewer = _spare_by_quotient(contest.method, contest.votes, found.seats, last, following)
+        if contest.threshold is not None and contest.whole is not None:
+            fewer = min(fewer, contest.threshold.spare(contest.whole[last], sum(contest.whole)))
+        if _same_others(contest, last, -fewer - 1):
+            return fewer
+    has_seat = _Changed(contest, last, found.seats[last] - 1, lot=True).has_seat
     return _first(lambda lost: not has_seat(-lost), _turning_points(contest, last, -1)) - 1
+
+
+def _spare_by_quotient(
+    rule: Divisors, votes: Sequence[int], seats: Sequence[int], last: int, following: int | None
+) -> int:
+    """Return `spare` as long as the same parties take part."""
+    if following is None:
+        return votes[last] - 1
+    other = votes[following]
+    needed, rest = divmod(other * rule.divisor(seats[last] - 1), rule.divisor(seats[following]))
+    return votes[last] - (needed if not rest and needed >= other else needed + 1)
+
+
+def _same_others(contest: Contest, party: int, more: int) -> bool:
+    """Whether the others that reach the threshold are the same with so many more votes of a party as without."""
+    threshold, whole = contest.threshold, contest.whole
+    if threshold is None or whole is None:
+        return True
+    total = sum(whole)
+    return all(
+        threshold.reached(own, total) is threshold.reached(own, total + more)
+        for other, own in enumerate(whole)
+        if own and other != party
+    )
 
 
 class _Changed(NamedTuple):

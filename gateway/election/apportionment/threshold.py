@@ -29,15 +29,21 @@ class Threshold(NamedTuple):
         """Return how far each party between half and twice the threshold is from it."""
         return tuple(self._margins(votes, sum(votes)))
 
+    def spare(self, votes: int, total: int) -> int:
+        """Return the most of its own votes that a party that reaches the threshold can lose, all else equal."""
+        return min((votes * WHOLE - self.parts * total) // (WHOLE - self.parts), votes - 1)
+
+    def lacks(self, votes: int, total: int) -> int:
+        """Return how many more votes of its own a party that does not reach it needs, all else equal."""
+        return -((votes * WHOLE - self.parts * total) // (WHOLE - self.parts))
+
     def _margins(self, votes: Sequence[int], total: int) -> Iterator[ThresholdMargin]:
-        limit, rest = self.parts * total, WHOLE - self.parts
+        limit = self.parts * total
         for party, own in enumerate(votes):
             if own and limit <= 2 * own * WHOLE <= 4 * limit:
-                more = own * WHOLE - limit
-                # Its own votes change the total too; without any, it does not reach the threshold.
-                yield ThresholdMargin(
-                    party, more >= 0, min(more // rest, own - 1) if more >= 0 else -(more // rest)
-                )
+                above = own * WHOLE >= limit
+                margin = self.spare(own, total) if above else self.lacks(own, total)
+                yield ThresholdMargin(party, above, margin)
 
 
 class ThresholdMargin(NamedTuple):
