@@ -260,6 +260,9 @@ async def _play(
 
     def announce(rehearsal: Rehearsal) -> None:
         election = rehearsal.election
+        seats = ""
+        if "apportionment" in dataset.registry["election"]:
+            seats = f"  curl '{feed_url}/v1/elections/{election}/seats?format=csv'\n"
         console.print("Open in a browser:", style="bold")
         console.print(
             f"  {feed_url}/?election={election}  the results\n"
@@ -271,6 +274,7 @@ async def _play(
         console.print(
             f"  curl -N '{feed_url}/v1/elections/{election}/feed?levels=country'\n"
             f"  curl '{feed_url}/v1/elections/{election}/areas/{_root(dataset)}?format=csv'\n"
+            f"{seats}"
             f"  curl '{feed_url}/v1/elections/{election}/transfers'\n"
             f"  curl -N -H 'Accept: text/event-stream' '{feed_url}/v1/elections/{election}/publications'\n"
             f"  curl 'http://{config.admin_host}:{ports.admin}/metrics'\n",

@@ -131,7 +131,7 @@ def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, s
         r"http://127\.0\.0\.1:(\d+)/\?election=\S+  the results\n.*/transfers\?election=", output
     )
     assert addresses is not None
-    assert addresses.start() < output.index("curl -N")
+    assert addresses.start() < output.index("curl -N") < output.index("/seats?format=csv'")
     assert int(addresses[1]) != Config().feed_port, "the port that it really has: the default one is in use"
     assert _left_behind(scratch) == []
 
