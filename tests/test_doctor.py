@@ -603,6 +603,14 @@ def test_a_map_is_checked_against_the_elections(facts: Facts) -> None:
     the_one(changed(facts, map=Drawn(path, "not JSON")), "error", "map", "not JSON", "--map")
 
 
+def test_the_election_of_valgresultat_has_to_be_loaded(facts: Facts) -> None:
+    """Its type may follow."""
+    (election, *_) = facts.elections
+    for value in (election.registry.id, f"{election.registry.id}:sa"):
+        assert worse(changed(facts, config__valgresultat=value)) == []
+    the_one(changed(facts, config__valgresultat="other:sa"), "warning", "valgresultat", "other,", "404")
+
+
 # Certificates as files.
 
 

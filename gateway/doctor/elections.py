@@ -27,6 +27,7 @@ def check_elections(facts: Facts) -> Iterator[Finding]:
         return
     if not facts.elections:
         yield warning("elections", "no election is loaded", "run `valgnatt election load FILE`")
+    yield from _valgresultat(facts)
     for election in facts.elections:
         name = f"election {election.registry.id}"
         if election.closed_at is not None:
@@ -37,6 +38,17 @@ def check_elections(facts: Facts) -> Iterator[Finding]:
         if election.closed_at is None and not _over(election, facts.now):
             yield from _registry(name, election.registry)
             yield from _tokens(election, facts.now)
+
+
+def _valgresultat(facts: Facts) -> Iterator[Finding]:
+    """Check that the election below `/api` is loaded."""
+    shown = (facts.config.valgresultat or "").partition(":")[0]
+    if shown and shown not in (election.registry.id for election in facts.elections):
+        yield warning(
+            "valgresultat",
+            f"there is no election {shown}, so every path below /api is answered 404",
+            "correct --valgresultat, or load the election",
+        )
 
 
 def _over(election: Election, now: datetime) -> bool:

@@ -272,6 +272,31 @@ def test_an_area_is_found_by_codes_and_by_names_and_has_the_same_links() -> None
         assert places.find(steps) is None
 
 
+def test_areas_with_the_same_code_beside_each_other_have_their_identifiers_in_paths() -> None:
+    """So does one whose code cannot be a part of a path; codes of areas elsewhere do not matter."""
+    document = copy.deepcopy(DOCUMENT)
+    for area in document["areas"]:
+        area["code"] = {"a": "1", "b": "..", "b-1": "2", "b-2": "2"}.get(area["id"], "1")
+    registry = read_registry(document)
+    places = Places(registry, "st")
+    expected = {"a": "/1", "b": "/b", "b-1": "/b/b-1", "b-2": "/b/b-2", "a-1-1": "/1/a-1/a-1-1"}
+    for identifier, path in expected.items():
+        area = registry.by_id[identifier]
+        assert places.links(area)["href"] == f"/2025/st{path}"
+        assert places.find(path.split("/")[1:]) == area
+
+
+def test_turnout_is_that_of_ballots_unless_every_count_has_voters() -> None:
+    """A sum over some of the units would be too small."""
+    counts = {"ballots": 30, "blank": 0, "rejected": 2, "votes": {"P": 30}}
+    whole = a_made_report("a-2", counts={"election_day": counts | {"voters": 36}})
+    part = a_made_report("b-2", counts={"election_day": counts})
+    found = the_document(a_state(changed(), whole))
+    assert (found["stemmegiving"]["totalGodkjente"], found["frammote"]["prosent"]) == (36, 3.4)
+    found = the_document(a_state(changed(), whole, part))
+    assert (found["stemmegiving"]["totalGodkjente"], found["frammote"]["prosent"]) == (None, 6.0)
+
+
 def test_there_are_no_links_to_areas_that_a_path_cannot_name() -> None:
     """A path has at most three parts below the country."""
     state = a_state(changed())

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from gateway.election.layout import COUNT_PLACES, COUNTED
 from gateway.election.local_time import local_time
 from gateway.election.registry import Area
 from gateway.election.state import AreaState, ElectionState
@@ -15,6 +16,8 @@ from gateway.wire.valgresultat.progress import Progress, unit_status
 from gateway.wire.valgresultat.seats import Seats
 
 _TYPES = {"fylke": "valgdistrikt"}
+_VOTERS = next(units for name, _, units in COUNT_PLACES if name == "voters")
+"""Place of the number of units that reported voters."""
 ADVANCE_STATION = "advance_station"
 
 
@@ -45,6 +48,8 @@ class Documents:
         """Return the document of an area."""
         state = self._state.areas[area.index]
         figures = figures_of(area_counts(self._state, area.index))
+        if not self._voters_known(state):
+            figures = figures._replace(voters=None)
         return {
             "id": self._id(area),
             "tidspunkt": {
@@ -88,6 +93,13 @@ class Documents:
         if moment is None:
             return None
         return local_time(self._state.registry, moment).replace(tzinfo=None, microsecond=0).isoformat()
+
+    def _voters_known(self, state: AreaState) -> bool:
+        """Return whether all units that reported a category reported its voters, so that the sum is comparable."""
+        figures = state.figures
+        return all(
+            figures[base + COUNTED] == figures[base + _VOTERS] for base in self._state.layout.bases.values()
+        )
 
     def _seats_of(self, area: Area) -> int | None:
         """Return the seats of the house or of a district; 0 for other areas, None where seats are not known."""

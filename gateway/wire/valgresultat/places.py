@@ -1,7 +1,7 @@
 """Where the document of an area is: the codes or names of the areas on the way to it, as in the service's paths."""
 
-import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote_plus
@@ -13,14 +13,15 @@ DEPTH_MAX = 3
 """Areas below the root in a path: county, municipality and unit."""
 _LEVELS = {"country": "land", "county": "fylke", "municipality": "kommune"}
 _UNIT = "stemmekrets"
+_PART = re.compile(r"[^\s/\\\x00-\x1f\x7f]{1,64}")
 _YEAR = re.compile(r"\d{4}", re.ASCII)
 
 
 class Places:
     """The paths of an election's documents. Invariant: each document has one path of codes and one of names.
 
-    A code is the member `code` of an area in the registry, or else its identifier. It need not be unique in the
-    country, and does not contain the code of the parent.
+    A code is the member `code` of an area in the registry. It need not be unique in the country, and does not contain
+    the code of the parent. An area that has none, or the same as another one beside it, has its identifier instead.
     """
 
     def __init__(self, registry: Registry, kind: str) -> None:
@@ -29,8 +30,13 @@ class Places:
         self.year = _year(registry)
         self.kind = kind
         entries: list[dict[str, Any]] = registry.document["areas"]
-        codes = {entry["id"]: entry.get("code") for entry in entries}
-        self._codes = [_code(codes[area.id], area.id) for area in registry.areas]
+        codes = {entry["id"]: _code(entry.get("code"), entry["id"]) for entry in entries}
+        shared = Counter((area.parent, codes[area.id]) for area in registry.areas)
+        self._codes = [
+            codes[area.id] if shared[area.parent, codes[area.id]] == 1 else area.id for area in registry.areas
+        ]
+        self._below: dict[int, dict[str, Area]] = {}
+        """By area, as far as it was asked for: the areas below it by code, by name in lower case, and by identifier."""
 
     @property
     def start(self) -> str:
@@ -49,12 +55,17 @@ class Places:
         return area
 
     def _child(self, area: Area, step: str) -> Area | None:
-        children = [self._registry.areas[index] for index in area.children]
-        name = step.replace("+", " ").lower()
-        by_code = (child for child in children if self._codes[child.index] == step)
-        by_name = (child for child in children if child.name.lower() == name)
-        by_identifier = (child for child in children if child.id == step)
-        return next(itertools.chain(by_code, by_name, by_identifier), None)
+        below = self._below.get(area.index)
+        if below is None:
+            children = [
+                self._registry.areas[index] for index in reversed(area.children)
+            ]  # the first one prevails
+            below = self._below[area.index] = {
+                **{child.id: child for child in children},
+                **{child.name.lower(): child for child in children},
+                **{self._codes[child.index]: child for child in children},
+            }
+        return below.get(step) or below.get(step.replace("+", " ").lower())
 
     def level(self, area: Area) -> str:
         """Return the level of an area as the service names it; another level as the registry does."""
@@ -88,7 +99,9 @@ class Places:
 
 
 def _code(code: object, identifier: str) -> str:
-    return code if isinstance(code, str) and 0 < len(code) <= 64 else identifier
+    """Return a code that can be a part of a path, or else the identifier."""
+    usable = isinstance(code, str) and _PART.fullmatch(code) and code not in (".", "..")
+    return str(code) if usable else identifier
 
 
 def _year(registry: Registry) -> str:
