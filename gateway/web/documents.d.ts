@@ -64,6 +64,19 @@ export type Seats = {
   levelling?: { district: string; party: string }[] | null;
 };
 
+/** The seats of all districts: `…/seats`. */
+export type SeatTable = {
+  record: { sequence: number };
+  districts: {
+    area: string;
+    ordinary: number;
+    last: { party: string; spare: number } | null;
+    next: { party: string; lacks: number } | null;
+    tied: string[];
+    parties: { party: string; seats: number }[];
+  }[];
+};
+
 /** What a correction looks like from the record itself. */
 export type Explanation = { code: string; unit?: string };
 

@@ -40,6 +40,8 @@ export class House {
       this.total += seats;
     }
     this.majority = majorityOf(this.total);
+    /** Whether the seats of a district depend on votes elsewhere, so that its own events do not have them. */
+    this.byCountry = this.threshold?.of === "country" && !this.perDistrict && this.districts.size > 1;
     this.blocs = blocs ?? [];
     this.order = parties.map(({ code }) => code);
   }

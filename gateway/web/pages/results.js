@@ -100,6 +100,7 @@ class ResultsPage {
   async #loadSeats() {
     const { SeatsView } = await loadSeatsView();
     this.#seats = new SeatsView({
+      election: this.election.id,
       document: this.election.registry,
       registry: this.registry,
       parties: this.parties,
@@ -111,7 +112,7 @@ class ResultsPage {
   }
 
   #drawSeats() {
-    this.#seats?.draw(this.#shownAreas() ?? new Map(), this.area.id);
+    this.#seats?.draw(this.#shownAreas() ?? new Map(), this.area.id, this.night.isLive);
   }
 
   #listen() {

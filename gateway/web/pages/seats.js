@@ -9,16 +9,17 @@ import { untilDone } from "./fetching.js";
 export const isApportioned = (registry) => registry.election.apportionment !== undefined;
 
 /**
- * Return whether an area is a district or the country of an election with seats.
+ * Return whether an area has seats of its own: the country, and districts whose seats follow from their own votes.
  *
  * @param {RegistryDocument} document
  * @param {Registry} registry
  * @param {string} id
  */
 export function areaHasSeats({ election: { apportionment } }, registry, id) {
-  return (
-    apportionment !== undefined && (id === registry.root || registry.level(id) === apportionment.districts)
-  );
+  if (!apportionment) return false;
+  if (id === registry.root) return true;
+  const elsewhere = apportionment.threshold?.of === "country" && !apportionment.levelling;
+  return registry.level(id) === apportionment.districts && !elsewhere;
 }
 
 /** Load what draws the seats on the page with the results. */

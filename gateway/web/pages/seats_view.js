@@ -3,6 +3,7 @@
 
 import { CountrySeats } from "./country_seats.js";
 import { DistrictSeats } from "./district_seats.js";
+import { DistrictTable } from "./district_table.js";
 import { House } from "./house.js";
 import { onSeatTexts } from "./seat_texts.js";
 
@@ -13,17 +14,19 @@ import { onSeatTexts } from "./seat_texts.js";
 export class SeatsView {
   /**
    * @param {object} options
+   * @param {string} options.election
    * @param {RegistryDocument} options.document
    * @param {Registry} options.registry
    * @param {Parties} options.parties
    * @param {HTMLElement} options.country the section for the whole house
    * @param {HTMLElement} options.area the section for a district
-   * @param {() => void} options.redraw called when the texts of another language are there
+   * @param {() => void} options.redraw called when the texts of another language are there, or other seats
    */
-  constructor({ document, registry, parties, country, area, redraw }) {
+  constructor({ election, document, registry, parties, country, area, redraw }) {
     this.house = new House(document);
     this.country = new CountrySeats(country, this.house, parties, registry);
     this.district = new DistrictSeats(area, this.house, parties);
+    this.table = this.house.byCountry ? new DistrictTable(election, redraw) : null;
     onSeatTexts(redraw);
   }
 
@@ -32,9 +35,11 @@ export class SeatsView {
    *
    * @param {ReadonlyMap<string, Area>} areas
    * @param {string | null} shown the area whose page is shown; null: the country
+   * @param {boolean} live whether the areas are as they are now
    */
-  draw(areas, shown) {
-    if (shown === null) this.country.draw(areas);
-    this.district.draw(areas, shown);
+  draw(areas, shown, live) {
+    const known = live && this.table ? this.table.apply(areas, this.house.root) : areas;
+    if (shown === null) this.country.draw(known);
+    this.district.draw(known, shown);
   }
 }
