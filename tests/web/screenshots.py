@@ -162,10 +162,9 @@ async def _take_seats(gateway: Gateway, http: aiohttp.ClientSession, browser: Br
     generated = generate(SEED, SCALE)
     released = datetime.now(UTC) - timedelta(seconds=1)
     header = {"id": "seats", "name": "Tingsvalget i Valland", "publish_from": released.isoformat()}
-    header["names"] = {"en": "Parliamentary election in Valland"}
-    await gateway.load(
-        with_seats({**generated.registry, "election": {**generated.registry["election"], **header}})
-    )
+    election = {**generated.registry["election"], **header, "rules": {}}
+    election["names"] = {"en": "Parliamentary election in Valland"}
+    await gateway.load({**generated.registry, "election": election})
     sender = await gateway.issue("seats", [COUNTRY])
     reports = [line["report"] for line in generated.reports]
     counted = len(reports) * 2 // 3
@@ -180,36 +179,6 @@ async def _take_seats(gateway: Gateway, http: aiohttp.ClientSession, browser: Br
         await page.screenshot(path=path)
         assert not visitor.errors, visitor.errors
     _report(path)
-
-
-def with_seats(registry: dict[str, Any]) -> dict[str, Any]:
-    """Return a registry whose counties elect some 150 members, in proportion to their voters, in two blocs."""
-    units = {area["id"]: area for area in registry["areas"]}
-    eligible = dict.fromkeys((each["id"] for each in registry["areas"] if each["level"] == "county"), 0)
-    for unit in registry["areas"]:
-        above = unit
-        while above["level"] not in ("county", "country"):
-            above = units[above["parent"]]
-        if unit["level"] == "precinct":
-            eligible[above["id"]] += unit.get("eligible") or 0
-    whole = sum(eligible.values())
-    areas = [
-        {**area, "seats": max(3, round(150 * eligible[area["id"]] / whole))}
-        if area["id"] in eligible
-        else area
-        for area in registry["areas"]
-    ]
-    apportionment = {"method": "divisors", "divisors": [14, 30, 50], "districts": "county"}
-    apportionment |= {"threshold": {"percent": 4, "of": "country"}, "levelling": {"per_district": 1}}
-    blocs = [
-        {"name": "Felles front", "names": {"en": "United front"}, "parties": ["SOL", "RØST", "FL", "BYGD"]},
-        {"name": "Ny kurs", "names": {"en": "New course"}, "parties": ["TRO", "LAV", "HV", "NST"]},
-    ]
-    return {
-        **registry,
-        "election": {**registry["election"], "rules": {}, "apportionment": apportionment, "blocs": blocs},
-        "areas": areas,
-    }
 
 
 def previous_of(generated: GeneratedElection) -> dict[str, Any]:
