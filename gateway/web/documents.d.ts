@@ -163,6 +163,7 @@ export type Bloc = { name: string; names?: Names; parties: string[] };
 
 export type RegistryDocument = {
   election: {
+    id: string;
     timezone: string;
     categories: string[];
     apportionment?: Apportionment;

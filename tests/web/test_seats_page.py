@@ -400,6 +400,11 @@ async def test_the_chamber_has_every_seat_a_majority_and_the_same_in_a_table(
     votes = margin["spare" if margin["above"] else "lacks"]
     assert votes == min(each.get("spare", each.get("lacks")) for each in house["threshold"].values())
     await expect(near.first).to_contain_text(f"{votes:,} votes {'above' if margin['above'] else 'below'}")
+    links = await seats.locator(".downloads a").evaluate_all("(links) => links.map(({ href }) => href)")
+    plain = {"Accept-Encoding": "identity"}
+    table, document = [await ask(http, "GET", link, headers=plain) for link in links]
+    assert table.body.decode("utf-8-sig").startswith("area,name,level,")
+    assert document.document["seats"] == house
 
 
 @needs_chromium

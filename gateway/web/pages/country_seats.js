@@ -4,9 +4,11 @@
 import { areaLink } from "./address.js";
 import { CloseSeats } from "./close_seats.js";
 import { h, setText, show } from "./dom.js";
+import { drawDownloads } from "./downloads.js";
 import { number } from "./format.js";
 import { HouseSeats } from "./house_seats.js";
 import { seatLanguage, seatTexts } from "./seat_texts.js";
+import { electionPath } from "./shell.js";
 import { partyLabel, ThresholdList } from "./threshold_list.js";
 
 /** @import { Area } from "../documents" */
@@ -33,11 +35,13 @@ export class CountrySeats {
     this.threshold = new ThresholdList(house, parties);
     this.why = h("p", { class: "quiet" });
     this.levelling = h("details", { class: "levelling-seats" });
+    this.downloads = h("p", { class: "quiet downloads" });
     const { element } = this.threshold;
     section.append(
       h("div", { class: "columns" }, this.toWin.element, this.toLose.element, element),
       this.why,
       this.levelling,
+      this.downloads,
     );
   }
 
@@ -57,6 +61,10 @@ export class CountrySeats {
     setText(this.why, [texts.closeWhy, this.house.perDistrict ? texts.closeLevelling : ""].join(" ").trim());
     this.threshold.draw(root?.seats);
     this.#drawLevelling(this.house.levelling(root) ?? []);
+    const { election } = this.house;
+    drawDownloads(this.downloads, [
+      { name: "", path: electionPath(election, "/seats"), file: `${election}-seats` },
+    ]);
   }
 
   /** @param {{district: string, party: string}[]} seats */

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { currentLanguage, t } from "./format.js";
 import { electionPath } from "./shell.js";
 
-/** @typedef {{name: string, path: string, file: string}} Download a path with a query, and a file without suffix */
+/** @typedef {{name: string, path: string, file: string}} Download a path and its query, and a file without suffix */
 
 /**
  * Draw the links.
@@ -16,14 +16,15 @@ export function drawDownloads(container, downloads) {
   const key = `${currentLanguage()} ${downloads.map(({ path }) => path).join(" ")}`;
   if (container.dataset.key === key) return; // the focus may be on a link
   container.dataset.key = key;
-  const links = downloads.flatMap(({ name, path, file }) =>
-    [
-      ["CSV", `${path}&format=csv&bom=1`, `${file}.csv`],
-      ["JSON", `${path}&format=json`, `${file}.json`],
+  const links = downloads.flatMap(({ name, path, file }) => {
+    const start = `${path}${path.includes("?") ? "&" : "?"}`;
+    return [
+      ["CSV", `${start}format=csv&bom=1`, `${file}.csv`],
+      ["JSON", `${start}format=json`, `${file}.json`],
     ].map(([format, href, download]) =>
       h("a", { href, download }, name ? `${name} (${format})` : `${format}`),
-    ),
-  );
+    );
+  });
   container.replaceChildren(...links.flatMap((link, index) => [index ? " · " : `${t("download")}: `, link]));
 }
 

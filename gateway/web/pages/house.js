@@ -31,6 +31,7 @@ export class House {
   /** @param {RegistryDocument} registry of an election with `apportionment` */
   constructor({ election, areas, parties }) {
     const { apportionment, blocs } = election;
+    this.election = election.id;
     this.root = areas.find(({ parent }) => parent === null)?.id ?? "";
     this.perDistrict = apportionment?.levelling?.per_district ?? 0;
     this.threshold = apportionment?.threshold ?? null;
