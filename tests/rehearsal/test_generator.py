@@ -81,6 +81,24 @@ def tiny(request: pytest.FixtureRequest) -> Night:
     return a_night(seed=1, scale=request.param)
 
 
+def test_the_house_has_as_many_seats_as_the_recorded_one(night: Night) -> None:
+    """And each county at least 4, the more voters the more seats."""
+    rule = read_registry(night.election.registry).apportionment
+    assert rule is not None
+    assert (rule.seats, len(rule.districts), rule.levelling) == (169, 19, 1)
+    counties = sorted(night.at_level("county"), key=lambda county: county["eligible"])
+    assert counties[0]["seats"] >= 4
+    assert all(small["seats"] <= large["seats"] + 1 for small, large in pairwise(counties))
+
+
+def test_elections_of_every_size_have_seats_and_blocs(tiny: Night) -> None:
+    registry = read_registry(tiny.election.registry)
+    assert registry.apportionment is not None
+    assert all(each.seats >= 4 for each in registry.apportionment.districts)
+    assert [len(bloc.parties) for bloc in registry.blocs] == [5, 4]
+    assert all(bloc.names.keys() == {"nb", "nn", "en"} for bloc in registry.blocs)
+
+
 def moment(report: Report) -> datetime:
     return datetime.fromisoformat(report["counted_at"])
 

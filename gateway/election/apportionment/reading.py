@@ -233,6 +233,8 @@ def _parts(percent: object) -> int | None:
     """Return a percentage (a number or its text) as thousandths, None if it is none between 0 and 100."""
     if isinstance(percent, bool) or not isinstance(percent, int | float | str):
         return None
+    if isinstance(percent, int) and not 0 < percent < 100:
+        return None  # also numbers with too many digits to be written as text
     text = str(percent)
     if len(text) > 8 or not _PERCENT.fullmatch(text):
         return None

@@ -183,7 +183,22 @@ def test_mistake_in_the_apportionment(changed: dict[str, Any], problem: str) -> 
 
 
 @pytest.mark.parametrize(
-    "percent", [0, 100, -1, 4.0001, "4,5", "4%", "", True, None, 1e-7, float("nan"), "٤"]
+    "percent",
+    [
+        0,
+        100,
+        -1,
+        pytest.param(10**5000, id="long"),
+        4.0001,
+        "4,5",
+        "4%",
+        "",
+        True,
+        None,
+        1e-7,
+        float("nan"),
+        "٤",
+    ],
 )
 def test_what_is_no_percentage(percent: object) -> None:
     document = registry_document()
