@@ -365,6 +365,9 @@ async def test_the_chamber_has_every_seat_a_majority_and_the_same_in_a_table(
             [each.dataset.party, each.getAttribute("d").split("M").length - 1]))"""
     )
     assert dots == by_party
+    path = await seats.locator(".hemicycle .seat").first.get_attribute("d")
+    (radius, across), *_ = re.findall(r"a(\S+) \S+ 0 0 0 (\S+) 0", path or "")
+    assert float(across) == 2 * float(radius)
     order = list(dots)
     inner = [party for party in order if party not in (*LEFT, *RIGHT)]
     assert order == [*filter(dots.get, LEFT), *inner, *filter(dots.get, RIGHT)]

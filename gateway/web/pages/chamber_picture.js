@@ -228,9 +228,18 @@ function groupOf(party, seats, path, { parties, texts }) {
   return shape;
 }
 
-/** @param {number} x @param {number} y @param {number} r */
-const circle = (x, y, r) =>
-  `M${round(x - r)} ${round(y)}a${round(r)} ${round(r)} 0 1 0 ${round(2 * r)} 0a${round(r)} ${round(r)} 0 1 0 ${round(-2 * r)} 0Z`;
+/**
+ * Return a circle of two arcs, which have exactly its diameter: otherwise it would not be round.
+ *
+ * @param {number} x
+ * @param {number} y
+ * @param {number} radius
+ */
+function circle(x, y, radius) {
+  const r = round(radius);
+  const arc = `a${r} ${r} 0 0 0`;
+  return `M${round(x - r)} ${round(y)}${arc} ${round(2 * r)} 0${arc} ${round(-2 * r)} 0Z`;
+}
 
 /**
  * Return a part of the ring, between parts of the way from left to right.
