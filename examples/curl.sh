@@ -19,6 +19,10 @@ echo "# an area and its children, as JSON and as a table"
 ask "$FEED/areas/$AREA" | head -c 300; echo
 ask --header 'Accept: text/csv' "$FEED/areas/$AREA" | head -3
 
+echo "# the same as EML 510 (OASIS) and as NIST SP 1500-100; EML can be pushed too: --data-binary @FILE.xml"
+ask --header 'Accept: application/xml' "$FEED/areas/$AREA" | head -c 300; echo
+ask "$FEED/areas/$AREA?format=nist" | head -c 300; echo
+
 echo "# every publication in order, one per line"
 ask "$FEED/publications?after=0&limit=2"
 

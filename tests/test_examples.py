@@ -276,10 +276,12 @@ async def test_every_request_of_curl_sh_is_answered(sender: Sender) -> None:
     assert json.loads(parts[1])["receipt"]["unit"] == UNIT
     assert json.loads(first.rpartition(" ")[0])["outcome"] == "accepted"
     assert parts[2].splitlines()[-3].startswith("sequence,published_at,area,")
-    assert json.loads(parts[3])["report"]["unit"] == UNIT
-    assert '"transfers"' in parts[4]
-    assert "event: block" in parts[5]
-    assert "event: publication" in parts[6]
+    assert parts[3].startswith("<?xml")
+    assert '{"@type":"ElectionResults.ElectionReport"' in parts[3]
+    assert json.loads(parts[4])["report"]["unit"] == UNIT
+    assert '"transfers"' in parts[5]
+    assert "event: block" in parts[6]
+    assert "event: publication" in parts[7]
 
 
 # The library.

@@ -16,7 +16,7 @@ from gateway.client.inotify import DirectoryChanges
 from gateway.client.regular_files import StillOpen, UnreadableFile, check_regular, read_regular, stamp_of
 from gateway.errors import GatewayError
 
-ENDINGS = (".json", ".ndjson", ".jsonl", ".csv", ".xlsx")
+ENDINGS = (".json", ".ndjson", ".jsonl", ".csv", ".xlsx", ".xml")
 STATED_END = ".done"
 """Ending of the name of an empty file beside a file that is complete."""
 _IN_PROGRESS = (STATED_END, ".part", ".partial", ".filepart", ".tmp", ".crdownload", "~")

@@ -29,7 +29,8 @@ from gateway.output import say, write_out
 def push(
     context: typer.Context,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="counts as .xlsx, .csv, .json or .ndjson; see --template")
+        list[Path] | None,
+        typer.Argument(help="counts as .xlsx, .csv, .json, .ndjson or .xml; see --template"),
     ] = None,
     election: Annotated[str, typer.Option(help="the election's identifier (default: none, required)")] = "",
     push_url: PushUrl = OF_THIS_MACHINE,
@@ -133,7 +134,8 @@ def push(
     Files are regular files of at most 20 MiB; standard input is not read. Tables are read as spreadsheets save them: as
     .xlsx, or as .csv with semicolons, tabs or commas, in UTF-8, UTF-16 or Windows-1252. Columns and statuses may be in
     Norwegian or English, times in the election's zone (09.09.2024 22:05). A figure that can be read in two ways, such
-    as 1.234, is a mistake; totals are checked and left out.
+    as 1.234, is a mistake; totals are checked and left out. An .xml file is EML 510 of at most 8 MiB: each unit with
+    votes is a report, and its revision follows from the time of the document.
 
     All files are checked before anything is sent, and without a token. Then each report is shown beside the gateway's
     current one, with warnings. A report that crosses a red line (more ballots in the municipality than eligible voters,

@@ -1,4 +1,4 @@
-"""PURE: read counts from a file that people write: JSON, NDJSON, or a table as CSV or as an Excel workbook.
+"""PURE: read counts from a file: a table as CSV or as an Excel workbook, JSON, NDJSON or EML 510.
 
 A file is read as strictly as the push door reads a report, by the same functions, and before anything of it is encoded
 again: what the gateway would refuse, whatever the election, is a mistake of the file. Only a missing `revision` is not.
@@ -7,6 +7,7 @@ again: what the gateway would refuse, whatever the election, is a mistake of the
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.count_files.eml_files import read_eml_file
 from gateway.count_files.encodings import decode_table
 from gateway.count_files.json_files import read_json_file, read_json_lines
 from gateway.count_files.messages import Message, Place, said
@@ -32,17 +33,17 @@ FILE_MAX = 20 << 20
 """Bytes of a file; the reports of a country with 3 500 units take 5 MB."""
 _OTHER_PROGRAMS = ("xls", "xlsb", "xlsm", "xltx", "ods", "fods", "numbers")
 """Extensions of spreadsheets that are not read."""
-_KINDS = ("json", "ndjson", "jsonl", "csv", "xlsx")
+_KINDS = ("json", "ndjson", "jsonl", "csv", "xlsx", "xml")
 
 
 def read_counts(
     name: str, content: bytes, registry: Registry | None = None, bounds: Bounds | None = None
 ) -> CountFile:
-    """Return the reports in a file; the extension of its name gives its format: .json, .ndjson, .jsonl, .csv or .xlsx.
+    """Return the reports in a file; the extension of its name gives its format, which is one of _KINDS.
 
-    With a registry, a table may name parties, and give times without an offset, in the election's time zone; `bounds`
-    limit how much of a workbook is read. Does not add a missing `revision`, and does not check the reports against the
-    registry. Raises BadCountFile with all mistakes, each with the line.
+    EML needs a registry. With one, a table may name parties, and give times without an offset, in the election's time
+    zone; `bounds` limit how much of a workbook is read. Does not add a missing `revision`, and does not check the
+    reports against the registry. Raises BadCountFile with all mistakes, each with the line.
     """
     if len(content) > FILE_MAX:
         raise BadCountFile([said("file_too_large", Place(name), mib=FILE_MAX >> 20)])
@@ -83,6 +84,8 @@ class _Reading:
             return read_json_file(self._name, content, self.mistakes, self._known)
         if kind in ("ndjson", "jsonl"):
             return read_json_lines(self._name, content, self.mistakes, self._known)
+        if kind == "xml":
+            return read_eml_file(self._name, content, self._registry, self.mistakes, self._known)
         return self._table(kind, content)
 
     def _table(self, kind: str, content: bytes) -> Iterator[Part]:

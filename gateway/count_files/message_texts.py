@@ -16,7 +16,7 @@ MISTAKES = {
     "other_program": (
         ".{extension} is not read; save the table as an Excel workbook (.xlsx) or as CSV UTF-8 (.csv)"
     ),
-    "unknown_extension": "unknown extension {extension!r}; use .csv, .xlsx, .json or .ndjson",
+    "unknown_extension": "unknown extension {extension!r}; use .csv, .xlsx, .json, .ndjson or .xml",
     "workbook_named_csv": "a workbook, not CSV; give it the extension .xlsx",
     "no_report": "contains no report",
     "too_many_reports": (
@@ -32,6 +32,10 @@ MISTAKES = {
     "nested_too_deeply": "nested too deeply",
     "not_a_report": "not a report but {kind}",
     "element_not_a_report": " is not a report but {kind}",
+    # EML
+    "bad_eml": "{reason}",
+    "eml_mistake": "{head}: {reason}",
+    "eml_without_registry": "EML cannot be read with --unchecked: it needs the registry of the election",
     # workbooks
     "workbook_protected": (
         "protected with a password, or an old workbook (.xls); save it as .xlsx, without a password"

@@ -22,6 +22,8 @@ EXTENSIONS = {
     "text/tab-separated-values": ".csv",
     JSON: ".json",
     "application/x-ndjson": ".ndjson",
+    "application/xml": ".xml",
+    "text/xml": ".xml",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
 }
 """The extension of the file format, by media type."""

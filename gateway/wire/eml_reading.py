@@ -22,6 +22,8 @@ from gateway.wire.xml_text import from_nmtoken
 
 CHUNK = 2 << 10
 """Bytes to feed at once: a few milliseconds at worst."""
+DOCUMENT_MAX = 8 << 20
+"""Bytes of a document."""
 DEPTH_MAX = 32
 """Levels of elements."""
 ELEMENTS_MAX = 350_000
@@ -122,6 +124,8 @@ class EmlReader:
     def feed(self, chunk: bytes) -> None:
         """Read the next bytes, CHUNK at most. Raises MalformedDocument."""
         self._fed += len(chunk)
+        if self._fed > DOCUMENT_MAX:
+            self._fail(f"the document has more than {DOCUMENT_MAX} bytes")
         self._parse(chunk, False)
         if self._fed - max(self._parser.CurrentByteIndex, 0) > TAG_MAX + CHUNK:
             self._fail(f"a tag, a comment or a processing instruction has more than {TAG_MAX} bytes")

@@ -20,6 +20,7 @@ from tests.count_files.tables import workbook
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report
+from tests.wire.eml_documents import eml, selection, unit_votes
 
 pytestmark = pytest.mark.long
 
@@ -37,6 +38,22 @@ def test_counts_in_a_file_get_receipts(desk: Desk) -> None:
     for _ in range(2):
         assert desk.push(desk.file("later.json", counted(11, minute=50)))[0] == 0
         assert (len(desk.answers()), desk.answers()[-1]["revision"]) == (3, "2")
+
+
+async def test_an_eml_document_gets_receipts(desk: Desk) -> None:
+    """Its revisions follow from its time, so a later document replaces an earlier one; a mistake names the place."""
+    path = desk.directory / "night.xml"
+    for minute, votes in ((36, 10), (40, 11)):
+        unit = unit_votes("0604-0001", selection("FL", votes, "election_day"))
+        path.write_bytes(eml(unit, issued=f"2024-09-09T22:{minute}:00+02:00"))
+        status, output = await desk.push_here(path)
+        assert (status, "1 receipt" in output) == (0, True), output
+    first, second = desk.answers()
+    assert int(second["revision"]) - int(first["revision"]) == 240
+    path.write_bytes(eml(unit, issued="2024-09-09T22:50:00"))
+    status, output = await desk.push_here(path)
+    assert status == 2
+    assert "night.xml, line 2: column 33: IssueDate: the time needs an offset from UTC" in output
 
 
 async def test_a_count_without_a_revision_gets_the_next_one_only_if_it_was_counted_later(desk: Desk) -> None:

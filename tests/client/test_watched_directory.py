@@ -97,7 +97,7 @@ def test_only_files_with_counts_are_taken_and_others_are_named_once(watched: Wat
     watched.look()
     assert watched.take(SETTLE_S) == ["b.JSON", "c.ndjson", "d.jsonl"]
     assert watched.messages == [
-        "counts.ods: left alone, as its name does not end with .json, .ndjson, .jsonl, .csv, .xlsx"
+        "counts.ods: left alone, as its name does not end with .json, .ndjson, .jsonl, .csv, .xlsx, .xml"
     ]
 
 

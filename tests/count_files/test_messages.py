@@ -16,7 +16,7 @@ from gateway.web.pages import TEXTS as LANGUAGES
 SOURCES = Path(gateway.__file__).parent / "count_files"
 CONTRACT = Path(gateway.__file__).parents[1] / "docs" / "contract.md"
 OF_MESSAGE = {"where", "column", "unit", "name", "category", "path", "detail"}
-WHOLE_REPORTS = {"report_too_large", "unit_forbidden", "malformed"}
+WHOLE_REPORTS = {"rehearsal_mismatch", "report_too_large", "unit_forbidden", "malformed"}
 """Violations that no part of a file can have: they are answers of the push door."""
 MADE_ELSEWHERE = {
     "commas",

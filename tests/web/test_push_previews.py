@@ -28,9 +28,11 @@ from tests.web.doors import (
     a_registry,
     a_report,
     ask,
+    digest_of,
     push,
     pushed,
 )
+from tests.wire.eml_documents import eml, selection, unit_votes
 
 HEADER = "unit;counted_at;status;category;ballots;blank;rejected;FL"
 AT = "2024-09-09T23:00:00+02:00"
@@ -90,6 +92,22 @@ async def test_the_reports_of_a_preview_are_sent_as_they_are(
     assert second["report"]["revision"] == 2
     assert second["comparison"]["total"]["before"]["ballots"] == 11
     assert second["comparison"]["total"]["after"]["ballots"] == 13
+
+
+async def test_an_eml_document_is_previewed_like_any_other_file(
+    http: aiohttp.ClientSession, here: Sender
+) -> None:
+    """With the revisions that the push door gives it; mistakes have line, column and element."""
+    unit = unit_votes(UNIT, selection("FL", 10, "election_day"))
+    document = eml(unit, issued="2024-09-09T22:36:55+02:00")
+    (report,) = (await preview(http, here, document, "application/xml")).document["reports"]
+    sent = await push(http, here, None, data=document, headers={"Content-Type": "application/xml"})
+    assert sent.results[0]["digest"] == digest_of(report["report"])
+    bomb = b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"
+    problem = (await preview(http, here, bomb, "text/xml")).problem(422, "bad_count_file")
+    (mistake,) = problem["mistakes"]
+    assert (mistake["code"], mistake["line"]) == ("bad_eml", 1)
+    assert mistake["parameters"]["reason"].startswith("column 13: the document: a document type decl")
 
 
 async def test_a_preview_names_the_rules_that_would_fire_by_the_tokens_own_reports(

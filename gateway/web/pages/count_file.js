@@ -10,6 +10,7 @@ const TYPES = {
   json: "application/json",
   ndjson: "application/x-ndjson",
   jsonl: "application/x-ndjson",
+  xml: "application/xml",
   xlsx: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 };
 

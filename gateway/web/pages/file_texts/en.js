@@ -33,7 +33,7 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       other_program: ({ extension }) =>
         `Files of the type .${extension} cannot be read. Save the table as an Excel workbook (.xlsx) or as CSV UTF-8 (.csv).`,
       unknown_extension: ({ extension }) =>
-        `“${extension}” is not a type of file that can be read. Use .csv, .xlsx, .json or .ndjson.`,
+        `“${extension}” is not a type of file that can be read. Use .csv, .xlsx, .json, .ndjson or .xml.`,
       workbook_named_csv: () => "The file is a workbook, not CSV. Give it the extension .xlsx.",
       no_report: () => "The file contains no count.",
       too_many_reports: ({ most }) =>
@@ -45,6 +45,9 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       not_utf_8: () => `The text is not UTF-8. ${UTF_8}`,
       damaged_utf_16: () => `The text is damaged UTF-16. ${UTF_8}`,
       bad_json: () => "The content is not valid JSON.",
+      bad_eml: ({ reason }) => `The content is not EML 510 as expected: ${reason}.`,
+      eml_mistake: ({ reason }) => `The counts are wrong: ${reason}.`,
+      eml_without_registry: () => "EML can be read only with the registry of the election.",
       nested_too_deeply: () => "The content is nested too deeply.",
       not_a_report: ({ kind }) => `This is ${kind}, not a count.`,
       element_not_a_report: ({ kind }) => `This is ${kind}, not a count.`,

@@ -31,7 +31,7 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       other_program: ({ extension }) =>
         `Filer av typen .${extension} kan ikke leses. Lagre tabellen som Excel-arbeidsbok (.xlsx) eller CSV UTF-8 (.csv).`,
       unknown_extension: ({ extension }) =>
-        `«${extension}» er ikke en filtype som kan leses. Bruk .csv, .xlsx, .json eller .ndjson.`,
+        `«${extension}» er ikke en filtype som kan leses. Bruk .csv, .xlsx, .json, .ndjson eller .xml.`,
       workbook_named_csv: () => "Filen er en arbeidsbok, ikke CSV. La navnet ende på .xlsx.",
       no_report: () => "Filen har ingen telling.",
       too_many_reports: ({ most }) =>
@@ -42,6 +42,9 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       not_utf_8: () => `Teksten er ikke UTF-8. ${UTF_8}`,
       damaged_utf_16: () => `Teksten er skadet UTF-16. ${UTF_8}`,
       bad_json: () => "Innholdet er ikke gyldig JSON.",
+      bad_eml: ({ reason }) => `Innholdet er ikke EML 510 som ventet: ${reason}.`,
+      eml_mistake: ({ reason }) => `Det er noe galt med tallene: ${reason}.`,
+      eml_without_registry: () => "EML kan bare leses med valgets register.",
       nested_too_deeply: () => "Innholdet har for mange nivåer.",
       not_a_report: ({ kind }) => `Her står ${kind}, ikke en telling.`,
       element_not_a_report: ({ kind }) => `Her står ${kind}, ikke en telling.`,

@@ -31,7 +31,7 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       other_program: ({ extension }) =>
         `Filer av typen .${extension} kan ikkje lesast. Lagre tabellen som Excel-arbeidsbok (.xlsx) eller CSV UTF-8 (.csv).`,
       unknown_extension: ({ extension }) =>
-        `«${extension}» er ikkje ein filtype som kan lesast. Bruk .csv, .xlsx, .json eller .ndjson.`,
+        `«${extension}» er ikkje ein filtype som kan lesast. Bruk .csv, .xlsx, .json, .ndjson eller .xml.`,
       workbook_named_csv: () => "Fila er ei arbeidsbok, ikkje CSV. La namnet ende på .xlsx.",
       no_report: () => "Fila har inga teljing.",
       too_many_reports: ({ most }) =>
@@ -42,6 +42,9 @@ export const texts = ({ number, count, either, both, listed, sentence }) => {
       not_utf_8: () => `Teksten er ikkje UTF-8. ${UTF_8}`,
       damaged_utf_16: () => `Teksten er skadd UTF-16. ${UTF_8}`,
       bad_json: () => "Innhaldet er ikkje gyldig JSON.",
+      bad_eml: ({ reason }) => `Innhaldet er ikkje EML 510 som venta: ${reason}.`,
+      eml_mistake: ({ reason }) => `Det er noko gale med tala: ${reason}.`,
+      eml_without_registry: () => "EML kan berre lesast med registeret til valet.",
       nested_too_deeply: () => "Innhaldet har for mange nivå.",
       not_a_report: ({ kind }) => `Her står ${kind}, ikkje ei teljing.`,
       element_not_a_report: ({ kind }) => `Her står ${kind}, ikkje ei teljing.`,

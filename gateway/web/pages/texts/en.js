@@ -393,7 +393,7 @@ export const texts = ({ number, noun, count, times }) => ({
   fileTitle: "2. Paste or choose a file",
   fileWhy:
     "Select the rows in the spreadsheet, with their headings, copy them, and paste them here. Or choose the file itself: " +
-    ".xlsx, .csv, .json or .ndjson, at most 8 MiB. It is read exactly as “valgnatt push” reads it.",
+    ".xlsx, .csv, .json, .ndjson or .xml (EML 510), at most 8 MiB. It is read exactly as “valgnatt push” reads it.",
   template: "Download an empty table",
   pasteLabel: "Rows from the spreadsheet",
   fileLabel: "Or choose a file",
@@ -404,7 +404,7 @@ export const texts = ({ number, noun, count, times }) => ({
   checkNoAnswer: (time) =>
     `The service has not answered since ${time}. Trying again. Nothing was sent, and the counts are still here.`,
   fileMissing: "First paste rows or choose a file.",
-  fileUnknown: "Unknown file type. Use .xlsx, .csv, .tsv, .txt, .json or .ndjson.",
+  fileUnknown: "Unknown file type. Use .xlsx, .csv, .tsv, .txt, .json, .ndjson or .xml.",
   fileTooLarge: "More than 8 MiB. Divide it into several files, and send one after the other.",
   fileRefused: {
     too_large: "More than 8 MiB. Divide it into several files, and send one after the other.",

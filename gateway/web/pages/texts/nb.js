@@ -447,7 +447,7 @@ export const texts = ({ number, noun, count, times }) => ({
   fileTitle: "2. Lim inn eller velg en fil",
   fileWhy:
     "Merk radene i regnearket, med overskriftene, kopier dem, og lim dem inn her. Eller velg filen selv: .xlsx, .csv, " +
-    ".json eller .ndjson, høyst 8 MiB. Filen leses akkurat som av «valgnatt push».",
+    ".json, .ndjson eller .xml (EML 510), høyst 8 MiB. Filen leses akkurat som av «valgnatt push».",
   template: "Last ned en tom tabell",
   pasteLabel: "Rader fra regnearket",
   fileLabel: "Eller velg en fil",
@@ -459,7 +459,7 @@ export const texts = ({ number, noun, count, times }) => ({
   checkNoAnswer: (/** @type {string} */ time) =>
     `Ingen kontakt med mottakstjenesten siden ${time}. Prøver igjen. Ingenting er sendt, og tellingene er fortsatt her.`,
   fileMissing: "Lim inn rader eller velg en fil først.",
-  fileUnknown: "Filtypen er ukjent. Bruk .xlsx, .csv, .tsv, .txt, .json eller .ndjson.",
+  fileUnknown: "Filtypen er ukjent. Bruk .xlsx, .csv, .tsv, .txt, .json, .ndjson eller .xml.",
   fileTooLarge: "Mer enn 8 MiB. Del innholdet på flere filer, og send dem én etter én.",
   fileRefused: /** @type {Names} */ ({
     too_large: "Mer enn 8 MiB. Del innholdet på flere filer, og send dem én etter én.",

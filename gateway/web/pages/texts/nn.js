@@ -391,7 +391,7 @@ export const texts = ({ number, noun, count, times }) => ({
   fileTitle: "2. Lim inn eller vel ei fil",
   fileWhy:
     "Merk radene i reknearket, med overskriftene, kopier dei, og lim dei inn her. Eller vel sjølve fila: .xlsx, .csv, " +
-    ".json eller .ndjson, høgst 8 MiB. Fila blir lesen akkurat som av «valgnatt push».",
+    ".json, .ndjson eller .xml (EML 510), høgst 8 MiB. Fila blir lesen akkurat som av «valgnatt push».",
   template: "Last ned ein tom tabell",
   pasteLabel: "Rader frå reknearket",
   fileLabel: "Eller vel ei fil",
@@ -402,7 +402,7 @@ export const texts = ({ number, noun, count, times }) => ({
   checkNoAnswer: (time) =>
     `Ingen kontakt med mottakstenesta sidan ${time}. Prøver igjen. Ingenting er sendt, og teljingane er framleis her.`,
   fileMissing: "Lim inn rader eller vel ei fil først.",
-  fileUnknown: "Filtypen er ukjend. Bruk .xlsx, .csv, .tsv, .txt, .json eller .ndjson.",
+  fileUnknown: "Filtypen er ukjend. Bruk .xlsx, .csv, .tsv, .txt, .json, .ndjson eller .xml.",
   fileTooLarge: "Meir enn 8 MiB. Del innhaldet på fleire filer, og send dei éi etter éi.",
   fileRefused: {
     too_large: "Meir enn 8 MiB. Del innhaldet på fleire filer, og send dei éi etter éi.",
