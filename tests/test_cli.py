@@ -277,6 +277,33 @@ def test_another_registry_is_refused_once_a_report_is_accepted(
     assert cli.good("election", "load", str(changed)) == f"{loaded}\n"
 
 
+def test_a_previous_election_is_loaded_kept_and_removed(
+    cli: CommandLine, database: Database, tmp_path: Path
+) -> None:
+    """Named, beside the registry of a data set, or as it was loaded before; a wrong one is named with its mistakes."""
+    made, other = tmp_path / "made", tmp_path / "other.json"
+    cli.good("generate", str(made), "--seed", "6", "--scale", "0.005", "--previous")
+
+    def stored() -> dict[str, Any] | None:
+        (row,) = fetch(database, "SELECT (SELECT p.document FROM valgnatt.previous p) AS document")
+        return row["document"] and json.loads(row["document"])
+
+    document = json.loads((made / "previous.json").read_bytes())
+    assert cli.good("election", "load", str(made)) == "generated-6\n"
+    assert stored() == document
+    other.write_text(json.dumps({**document, "source": "another"}))
+    cli.good("election", "load", str(made), "--previous", str(other))
+    cli.good("election", "load", str(made / "registry.json"))
+    assert stored() == {**document, "source": "another"}
+    cli.good("election", "load", str(made), "--no-previous")
+    assert stored() is None
+    other.write_text(json.dumps({**document, "areas": {"nowhere": {"votes": {}}}}))
+    ended = cli("election", "load", str(made), "--previous", str(other))
+    ended.failed_with(1, "$.areas.nowhere: is not an area of the registry")
+    cli("election", "load", str(made), "--previous", str(tmp_path / "missing")).failed_with(1, "missing")
+    cli("election", "load", str(made), "--previous", str(other), "--no-previous").failed_with(2, "not both")
+
+
 def test_an_embargo_is_moved_to_later_and_never_to_earlier(
     cli: CommandLine, loaded: str, small: GeneratedElection, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.rehearsal.dataset import DataSet, DataSetError, write
+from gateway.rehearsal.dataset import DataSet, DataSetError, write, write_document
 
 RECORDED = Path(__file__).parents[2] / ".." / "shared" / "elections" / "no-storting-2025"
 
@@ -54,6 +54,24 @@ def replace_stream(directory: Path, name: str, content: bytes) -> None:
     """Put an unpacked stream in the place of the packed one."""
     (directory / f"{name}.gz").unlink()
     (directory / name).write_bytes(content)
+
+
+def test_a_data_set_may_have_a_previous_election(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one file, of limited size, with a line for each area."""
+    assert DataSet.open(directory).previous() is None
+    path = directory / "previous.json"
+    document = {"format": "valgnatt-previous/1", "areas": {"0101": {"votes": {"A": 1}}, "01": {"votes": {}}}}
+    write_document(path, document)
+    assert DataSet.open(directory).previous() == document
+    assert path.read_text().count("\n") == 7
+    assert [each.name for each in directory.iterdir() if each.name.startswith(".")] == []
+    monkeypatch.setattr("gateway.rehearsal.dataset.PREVIOUS_BYTES_MAX", 10)
+    with pytest.raises(DataSetError, match=r"previous\.json: more than"):
+        DataSet.open(directory).previous()
+    monkeypatch.undo()
+    path.write_text("[]")
+    with pytest.raises(DataSetError, match=r"previous\.json: not a JSON object"):
+        DataSet.open(directory).previous()
 
 
 def test_a_written_data_set_can_be_read_back(directory):
