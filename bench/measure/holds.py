@@ -123,6 +123,7 @@ class _Pairs:
             used_s = cpu_s(pid) - before
         async with administration(local.database_url, "bench") as acts:
             held = [each.unit for each in await acts.journal_holds(created.id)]
+            await acts.close_election(created.id)  # open elections are watched, which would delay later runs
         if pushed.outcomes != {"accepted": reports}:
             self._invalid.append(
                 f"{side}: of {reports} reports {pushed.outcomes}, {pushed.unanswered} unanswered"
