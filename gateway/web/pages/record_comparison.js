@@ -9,8 +9,8 @@ const DONE = new Set(["final", "controlled", "settled", "counted_elsewhere"]);
 
 /**
  * @typedef {object} Before an area at the previous election
- * @property {Float64Array} figures the votes of each party, those of all others, and for each party in how many of the
- *   areas that were added up it stood for election
+ * @property {Float64Array} figures the votes of each party, those of all others, for each party in how many of the areas
+ *   that were added up it stood for election, and 0
  * @property {number | null} ballots
  * @property {number | null} eligible
  */
@@ -21,6 +21,9 @@ const DONE = new Set(["final", "controlled", "settled", "counted_elsewhere"]);
  * @property {boolean} counting whether a unit is still counting
  */
 
+/** An area is compared with what is known of its counted units if the votes of the others are at most 1 in so many. */
+const OPEN_MOST = 20;
+
 export class RecordComparison {
   #places;
   #parties;
@@ -29,16 +32,22 @@ export class RecordComparison {
    * @type {Map<number, Before>}
    */
   #before = new Map();
-  /** Whether each unit is counted, by area. */
+  /** The areas above units that the document has.
+   *
+   * @type {Set<number>}
+   */
+  #given = new Set();
+  /** How many counted units are at or below each area. */
   #counted;
-  /** How many counted units are at or below an area: with votes of the previous election, and without. */
-  #with;
-  #without;
-  /** The figures at the previous election of the counted units at or below an area.
+  /** The votes of each counted unit without earlier ones. */
+  #open;
+  /** By area, the earlier figures of what is counted below it, and the votes now of counted units without earlier ones:
+   * of units themselves, and of areas above them the sum of what is known of those directly below.
    *
    * @type {Map<number, Float64Array>}
    */
   #sums = new Map();
+  #nothing;
 
   /**
    * @param {PreviousDocument} document
@@ -48,15 +57,16 @@ export class RecordComparison {
   constructor(document, places, parties) {
     this.#places = places;
     this.#parties = parties;
-    this.#counted = new Uint8Array(places.length);
-    this.#with = new Uint32Array(places.length);
-    this.#without = new Uint32Array(places.length);
+    this.#counted = new Uint32Array(places.length);
+    this.#open = new Float64Array(places.length);
+    this.#nothing = new Float64Array(2 * parties.length + 2);
     for (let index = places.length - 1; index >= 0; index--) {
       const place = places[index];
       if (!place) continue;
       const own = document.areas[place.area.id];
       const before = own ? this.#read(own) : this.#addUp(place.children);
       if (before) this.#before.set(index, before);
+      if (own && place.children.length) this.#given.add(index);
     }
   }
 
@@ -66,7 +76,7 @@ export class RecordComparison {
    */
   #read({ votes, other = 0, blank, ballots, eligible }) {
     const parties = this.#parties.length;
-    const figures = new Float64Array(2 * parties + 1);
+    const figures = this.#nothing.slice();
     for (const [index, party] of this.#parties.entries()) {
       if (!Object.hasOwn(votes, party)) continue;
       figures[index] = votes[party] ?? 0;
@@ -87,42 +97,67 @@ export class RecordComparison {
   #addUp(children) {
     const areas = children.flatMap((child) => this.#before.get(child) ?? []);
     if (!children.length || areas.length < children.length) return null;
-    const figures = new Float64Array(2 * this.#parties.length + 1);
-    for (const area of areas) addTo(figures, area.figures, 1);
     const total = (/** @type {(number | null)[]} */ values) =>
       values.reduce((sum, value) => (sum === null || value === null ? null : sum + value), 0);
     return {
-      figures,
+      figures: areas.reduce((sum, { figures }) => plus(sum, figures), this.#nothing),
       ballots: total(areas.map(({ ballots }) => ballots)),
       eligible: total(areas.map(({ eligible }) => eligible)),
     };
   }
 
   /**
-   * Follow the record: a unit has ballots, and this status.
+   * Follow the record: a unit has these figures.
    *
    * @param {number} unit
-   * @param {number} ballots
+   * @param {Now} now
    * @param {string | null} status
    */
-  follow(unit, ballots, status) {
-    const counted = ballots > 0 || (status !== null && DONE.has(status));
-    if (counted === (this.#counted[unit] === 1)) return;
-    this.#counted[unit] = counted ? 1 : 0;
+  follow(unit, { votes, ballots }, status) {
+    const counted = ballots > 0 || (status !== null && DONE.has(status)) ? 1 : 0;
+    const turned = counted - (this.#counted[unit] ?? 0);
     const before = this.#before.get(unit);
-    const counts = before ? this.#with : this.#without;
-    const sign = counted ? 1 : -1;
+    if (before) {
+      if (turned) this.#add(unit, plus(this.#nothing, before.figures, turned), turned);
+      return;
+    }
+    const open = counted ? votes.reduce((sum, each) => sum + each, 0) : 0;
+    const more = open - (this.#open[unit] ?? 0);
+    if (!more && !turned) return;
+    this.#open[unit] = open;
+    const change = this.#nothing.slice();
+    change[change.length - 1] = more;
+    this.#add(unit, change, turned);
+  }
+
+  /**
+   * Add to what is known of a unit and of the areas above it.
+   *
+   * @param {number} unit
+   * @param {Float64Array} change
+   * @param {number} turned 1: the unit is counted now, -1: it is no longer, 0: otherwise
+   */
+  #add(unit, change, turned) {
     for (const area of this.#places[unit]?.path ?? []) {
-      counts[area] = (counts[area] ?? 0) + sign;
-      if (!before) continue;
-      let sums = this.#sums.get(area);
-      if (!sums) {
-        sums = new Float64Array(before.figures.length);
-        this.#sums.set(area, sums);
-      }
-      addTo(sums, before.figures, sign);
+      const before = this.#known(area) ?? this.#nothing;
+      this.#sums.set(area, plus(this.#sums.get(area) ?? this.#nothing, change));
+      this.#counted[area] = (this.#counted[area] ?? 0) + turned;
+      if (this.#given.has(area)) change = plus(this.#known(area) ?? this.#nothing, before, -1);
     }
   }
+
+  /**
+   * Return what the counted units at or below an area are compared with; undefined before the first.
+   *
+   * @param {number} index
+   */
+  #known(index) {
+    if (this.#given.has(index) && this.#isComplete(index)) return this.#before.get(index)?.figures;
+    return this.#sums.get(index);
+  }
+
+  /** @param {number} index */
+  #isComplete = (index) => this.#counted[index] === this.#places[index]?.units;
 
   /**
    * Return the change of an area; null where nothing can be compared.
@@ -133,13 +168,14 @@ export class RecordComparison {
    */
   change(index, now) {
     const place = this.#places[index];
-    const same = (this.#with[index] ?? 0) > 0 && !this.#without[index];
-    const before = same ? this.#sums.get(index) : this.#before.get(index)?.figures;
-    if (!place || !before) return null;
     const parties = this.#parties.length;
-    const votesBefore = sumOf(before, 0, parties + 1);
     const votes = now.votes.reduce((sum, each) => sum + each, 0);
-    if (!votesBefore || !votes) return null;
+    const known = this.#known(index);
+    const same =
+      known && sumOf(known, 0, parties + 1) > 0 && (known[known.length - 1] ?? 0) * OPEN_MOST <= votes;
+    const before = same ? known : this.#before.get(index)?.figures;
+    const votesBefore = before ? sumOf(before, 0, parties + 1) : 0;
+    if (!place || !before || !votesBefore || !votes) return null;
     /** @type {Change["shares"]} */
     const shares = {};
     for (const [party, code] of this.#parties.entries()) {
@@ -158,8 +194,7 @@ export class RecordComparison {
   #turnout(index, { ballots, counting }) {
     const place = this.#places[index];
     const before = this.#before.get(index);
-    const complete = (this.#with[index] ?? 0) + (this.#without[index] ?? 0) === place?.units;
-    if (!before || !place?.children.length || !complete || counting) return null;
+    if (!before || !place?.children.length || !this.#isComplete(index) || counting) return null;
     const { eligible } = place.area;
     if (!before.eligible || before.ballots === null || !eligible) return null;
     return (hundredths(ballots, eligible) - hundredths(before.ballots, before.eligible)) / 100;
@@ -191,8 +226,6 @@ function sumOf(figures, from, to) {
 /**
  * @param {Float64Array} sums
  * @param {Float64Array} figures
- * @param {1 | -1} sign
+ * @param {number} [times]
  */
-function addTo(sums, figures, sign) {
-  for (const [index, value] of figures.entries()) sums[index] = (sums[index] ?? 0) + sign * value;
-}
+const plus = (sums, figures, times = 1) => sums.map((each, index) => each + times * (figures[index] ?? 0));

@@ -359,7 +359,7 @@ export class RecordFold {
   #compare(changed) {
     if (!this.#comparison) return;
     for (const index of changed) {
-      if (this.#isUnit(index)) this.#comparison.follow(index, this.#sum(index, BALLOTS), this.#status(index));
+      if (this.#isUnit(index)) this.#comparison.follow(index, this.#now(index), this.#status(index));
     }
   }
 
@@ -495,7 +495,7 @@ export class RecordFold {
     const counts = this.#counts(index, place.ballot);
     const document = {
       ...{ area: id, parent, level, name, sequence, published_at, eligible, units, counts },
-      ...(this.#comparison ? { change: this.#changeOf(index, this.#comparison) } : {}),
+      ...(this.#comparison ? { change: this.#comparison.change(index, this.#now(index)) } : {}),
     };
     if (place.children.length) return { ...document, corrections: this.#falls[index] ?? 0 };
     const status = this.#status(index);
@@ -503,14 +503,11 @@ export class RecordFold {
     return { ...document, revision, status, correction: this.#correction(this.#lastFall[index] ?? 0) };
   }
 
-  /**
-   * @param {number} index
-   * @param {RecordComparison} comparison
-   */
-  #changeOf(index, comparison) {
+  /** @param {number} index */
+  #now(index) {
     const votes = [...this.#parties.values()].map((place) => this.#sum(index, PARTIES + place));
     const counting = this.#figure(index, STATUSES.indexOf("counting")) > 0;
-    return comparison.change(index, { votes, ballots: this.#sum(index, BALLOTS), counting });
+    return { votes, ballots: this.#sum(index, BALLOTS), counting };
   }
 
   /** @param {number} index @param {number} place */
