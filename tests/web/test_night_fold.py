@@ -18,7 +18,7 @@ from gateway.election.state import ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import generate
 from gateway.wire.areas import area_json
-from tests.counts import count
+from tests.counts import EXTENT, count
 from tests.election.makers import BALLOTS, CATEGORIES, DOCUMENT, REASONS, STATUSES, Record
 from tests.feed.served import FakeRecord, served
 from tests.measured import note
@@ -26,16 +26,15 @@ from tests.web.browsing import needs_chromium, visiting
 
 pytestmark = pytest.mark.long
 
-SEEK_MAX_MS = 100
-"""How long reaching any moment may take on the recorded election; asserted with room for a busy machine."""
-BUSY = 10
+MOVED_MAX = 1000
+"""Publications that reaching any moment may apply, of a record of up to 32 000; 36 ms on a busy machine."""
 
-FOLD = """async ({ election, count, sequences, details }) => {
+FOLD = """async ({ election, count, sequences, details, options }) => {
     const { RecordFold } = await import("/static/0/record_fold.js");
     const { fetchRange, fetchNewest, RANGE } = await import("/static/0/record_ranges.js");
     const { brokenLink } = await import("/static/0/record_chain.js");
     const registry = (await (await fetch(election)).json()).registry;
-    const fold = new RecordFold(registry);
+    const fold = new RecordFold(registry, options);
     let chain = "0".repeat(64), broken = null, chain_ms = 0;
     const added_from = performance.now();
     while (fold.sequence < count) {
@@ -60,13 +59,14 @@ FOLD = """async ({ election, count, sequences, details }) => {
     const first_from = performance.now();
     fold.seek(count);
     const first_ms = performance.now() - first_from;
-    const found = {}, seeks = [];
+    const found = {}, seeks = [], moved = [];
     const known = new Map();
     for (const sequence of sequences) {
         const from = performance.now();
         const changed = fold.seek(sequence);
         const shown = fold.areas(changed ?? fold.aboveUnits());
         seeks.push(performance.now() - from);
+        moved.push(fold.moved);
         const areas = new Map();
         for (const { id } of registry.areas) {
             const { record, children, ...area } = fold.area(id);
@@ -82,7 +82,7 @@ FOLD = """async ({ election, count, sequences, details }) => {
             found[sequence] = Array.from(digest, (each) => each.toString(16).padStart(2, "0")).join("");
         }
     }
-    return { found, seeks, broken, first_ms, chain_ms, added_ms };
+    return { found, seeks, moved, broken, first_ms, chain_ms, added_ms };
 }"""
 """Reads the record from a door and folds it; returns all areas at some positions, as one digest or in full."""
 
@@ -130,12 +130,24 @@ def expected(
 
 async def fold(page: Page, path: str, night: Sequence[Publication], sequences: list[int], **more: Any) -> Any:
     return await page.evaluate(
-        FOLD, {"election": path, "count": len(night), "sequences": sequences, "details": False, **more}
+        FOLD,
+        {
+            "election": path,
+            "count": len(night),
+            "sequences": sequences,
+            "details": False,
+            "options": {},
+            **more,
+        },
     )
 
 
 async def compare(
-    browser: Browser, document: dict[str, Any], night: list[Publication], sequences: list[int]
+    browser: Browser,
+    document: dict[str, Any],
+    night: list[Publication],
+    sequences: list[int],
+    **options: int,
 ) -> dict[str, Any]:
     """Fold a record in a browser, and compare all areas at these positions, visited in this order."""
     async with (
@@ -143,12 +155,14 @@ async def compare(
         visiting(browser) as visitor,
     ):
         page = await visitor.open(f"{door.origin}/docs")
-        result: dict[str, Any] = await fold(page, door.path(""), night, sequences)
+        result: dict[str, Any] = await fold(page, door.path(""), night, sequences, options=options)
         order = [area["id"] for area in document["areas"]]
         for sequence, areas in expected(read_registry(document), night, sequences).items():
             digest = hashlib.sha256("\n".join(areas[each] for each in order).encode()).hexdigest()
             if digest != result["found"][sequence]:
-                details = await fold(page, door.path(""), night, [int(sequence)], details=True)
+                details = await fold(
+                    page, door.path(""), night, [int(sequence)], details=True, options=options
+                )
                 found = details["found"][sequence]
                 assert {each: found[each] for each in areas if found[each] != areas[each]} == {
                     each: areas[each] for each in areas if found[each] != areas[each]
@@ -169,7 +183,7 @@ def sampled(rng: Random, length: int, number: int) -> list[int]:
 async def test_all_areas_are_exact_at_any_position_of_the_recorded_election(
     browser: Browser, recorded: Path
 ) -> None:
-    """Statuses, corrections and all; each moment is reached within a tenth of a second."""
+    """Statuses, corrections and all; each moment is near to a copy of a state."""
     data = DataSet.open(recorded)
     document = data.registry
     release = datetime(2025, 9, 8, 19, tzinfo=UTC)
@@ -177,13 +191,16 @@ async def test_all_areas_are_exact_at_any_position_of_the_recorded_election(
     for line in data.reports():
         written.write(line.report, max(line.counted_at, release))
     night = written.publications
-    result = await compare(browser, document, night, sampled(Random(5), len(night), count(3, full=60)))
+    positions = sampled(Random(5), len(night), count(2, full=60))
+    if EXTENT != "full":
+        positions = [0, *positions[-2:], len(night)]
+    result = await compare(browser, document, night, positions)
     note(
         "night",
         f"{len(night)} publications: read in {result['added_ms']:.0f} ms, of these {result['chain_ms']:.0f} ms for the"
         f" chain; first pass {result['first_ms']:.0f} ms; then at most {max(result['seeks']):.0f} ms to any moment",
     )
-    assert max(result["seeks"]) < BUSY * SEEK_MAX_MS
+    assert max(result["moved"]) <= MOVED_MAX
 
 
 @needs_chromium
@@ -233,12 +250,17 @@ def any_reports(rng: Random, number: int) -> list[dict[str, Any]]:
 
 @needs_chromium
 async def test_all_areas_are_exact_with_unknown_names_and_an_irregular_tree(browser: Browser) -> None:
-    """Units at several depths, ballots of their own, optional counts, and content of a later version."""
+    """Units at several depths, ballots of their own, optional counts, and content of a later version.
+
+    Copies of states are few and become fewer, as in a long record.
+    """
     written = Record()
     release = datetime(2025, 9, 8, 19, tzinfo=UTC)
     for number, report in enumerate(any_reports(Random(7), 150)):
         written.write(report, release + timedelta(seconds=max(0, number - 40), microseconds=number))
-    await compare(browser, DOCUMENT, written.publications, sampled(Random(8), 150, count(40, full=149)))
+    positions = sampled(Random(8), 150, count(40, full=149))
+    result = await compare(browser, DOCUMENT, written.publications, positions, interval=3, copies=4)
+    assert max(result["moved"]) <= 3 * 2**4
 
 
 @needs_chromium

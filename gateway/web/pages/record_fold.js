@@ -139,13 +139,26 @@ export class RecordFold {
   /** @type {RecordComparison | null} */
   #comparison = null;
 
+  /** The state before the first publication, in arrays that are never changed: all figures are 0.
+   *
+   * @type {Copy}
+   */
+  #start;
   /** @type {Copy[]} */
   #copies = [];
-  #interval = COPY_INTERVAL;
+  #interval;
   #copiesMax;
+  /** How many publications the last move applied or took back. */
+  moved = 0;
 
-  /** @param {RegistryDocument} registry Throws RecordTooLarge. */
-  constructor(registry) {
+  /**
+   * Throws RecordTooLarge.
+   *
+   * @param {RegistryDocument} registry
+   * @param {{interval?: number, copies?: number}} [options] publications between two copies, and copies at most
+   */
+  constructor(registry, { interval = COPY_INTERVAL, copies = COPIES_MAX } = {}) {
+    this.#interval = interval;
     this.#categories = registry.election.categories;
     this.#parties = new Map(registry.parties.map(({ code }, index) => [code, index]));
     this.#size = STATUSES.length + this.#categories.length * (PARTIES + this.#parties.size);
@@ -159,7 +172,15 @@ export class RecordFold {
     this.#last = new Uint32Array(areas);
     this.#falls = new Uint32Array(areas);
     this.#lastFall = new Uint32Array(areas);
-    this.#copiesMax = Math.min(COPIES_MAX, Math.floor(COPIES_BYTES_MAX / this.#figures.byteLength));
+    const none = new Uint32Array(areas);
+    this.#start = {
+      sequence: 0,
+      figures: new Float64Array(this.#figures.length),
+      last: none,
+      falls: none,
+      lastFall: none,
+    };
+    this.#copiesMax = Math.min(copies, Math.floor(COPIES_BYTES_MAX / this.#figures.byteLength));
   }
 
   /** @param {RegistryDocument} registry */
@@ -333,7 +354,8 @@ export class RecordFold {
     /** @type {Set<number> | null} */
     let changed = new Set();
     const near = this.#nearestCopy(sequence);
-    if (near && Math.abs(sequence - near.sequence) < Math.abs(sequence - this.#position)) {
+    const [fromCopy, fromHere] = [near.sequence, this.#position].map((each) => Math.abs(sequence - each));
+    if ((fromCopy ?? 0) < (fromHere ?? 0)) {
       changed = null;
       this.#figures.set(near.figures);
       this.#last.set(near.last);
@@ -341,6 +363,7 @@ export class RecordFold {
       this.#lastFall.set(near.lastFall);
       this.#position = near.sequence;
     }
+    this.moved = Math.abs(sequence - this.#position);
     while (this.#position < sequence) {
       this.#position += 1;
       this.#apply(this.#position, 1, changed);
@@ -380,9 +403,9 @@ export class RecordFold {
 
   /** @param {number} sequence */
   #nearestCopy(sequence) {
-    let nearest = this.#copies[0];
+    let nearest = this.#start;
     for (const copy of this.#copies) {
-      if (Math.abs(copy.sequence - sequence) < Math.abs((nearest?.sequence ?? 0) - sequence)) nearest = copy;
+      if (Math.abs(copy.sequence - sequence) < Math.abs(nearest.sequence - sequence)) nearest = copy;
     }
     return nearest;
   }
