@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from gateway.cli import app
 from gateway.config import OTHER_VARIABLES, all_options
+from gateway.election.apportionment import reading
 from gateway.election.validation import REPORT_MAX, ExplanationBudget
 from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
 from gateway.journal import refusals
@@ -210,6 +211,9 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         "bytes made for one address alone": f"{allowance.ALL} times as much for all",
         "blocks of an election that are kept": (
             f"{BLOCK_BYTES_MAX >> 20} MiB, and {PARTS_BYTES_MAX >> 20} MiB for their parts"
+        ),
+        "districts times parties of an election with seats": (
+            f"{reading.ROWS_MAX:,}; {reading.SHARES_MAX:,} if seats depend".replace(",", " ")
         ),
         "other bodies that are kept": f"{bodies.BODIES_MAX >> 20} MiB",
     }  # fmt: skip

@@ -1,16 +1,21 @@
 """The seats of a state follow from its votes alone, however it was reached: compared with a simple calculation."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.election import seats
+from gateway.election.apportionment.reading import ROWS_MAX, SHARES_MAX
 from gateway.election.registry import read_registry
 from gateway.election.state import CatchUp, ElectionState
+from gateway.errors import MalformedRegistry
 from gateway.wire.areas import area_document
 from tests.counts import examples
-from tests.election.makers import DOCUMENT, recorded_night, reports
+from tests.election.makers import DOCUMENT, Record, a_report, recorded_night, reports, some_counts
 from tests.election.naive_seats import LEVELLING, Naive, naive, with_seats
 
 RULES: dict[str, dict[str, Any]] = {
@@ -114,3 +119,103 @@ def test_seats_are_those_of_the_votes_however_the_state_was_reached(data: st.Dat
         if at in asked:
             assert shown(other) == asked[at]
     assert shown(other) == shown(state)
+
+
+def _noting(calls: list[str], name: str, calculate: Callable[..., Any]) -> Callable[..., Any]:
+    def noting(*given: Any) -> Any:
+        calls.append(name)
+        return calculate(*given)
+
+    return noting
+
+
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the calculations that are made from now on."""
+    calls: list[str] = []
+    for name in ("district", "seats_among", "house"):
+        monkeypatch.setattr(seats, name, _noting(calls, name, getattr(seats, name)))
+    return calls
+
+
+def test_seats_are_computed_only_where_votes_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when publications are applied, nor for one with the same votes, however often they are asked for."""
+    calls, record = computed(monkeypatch), Record()
+    state = ElectionState(REGISTRIES["levelling"])
+
+    def publish(unit: str, votes: int, **members: Any) -> None:
+        counts = {"advance": some_counts(blank=votes, P=votes)}
+        state.apply(record.write(a_report(unit, len(record.publications) + 1, counts=counts, **members)))
+
+    for unit in ("a-2", "b-2", "a-1-1"):
+        publish(unit, 10)
+    assert calls == []
+    shown(state)
+    assert sorted(calls) == ["district", "district", "house"]
+    calls.clear()
+    shown(state)
+    publish("a-2", 10, status="final")
+    before = shown(state)
+    assert calls == []
+    publish("a-2", 20)
+    publish("a-1-2", 20)
+    after = shown(state)
+    assert calls == ["district", "house"]
+    assert after["a"] != before["a"]
+    assert after["b"] == before["b"]
+
+
+def test_a_threshold_of_the_country_costs_as_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the changed district is allocated again, unless another party reaches the threshold or no longer does."""
+    calls, record = computed(monkeypatch), Record()
+    state = ElectionState(REGISTRIES["of the country"])
+
+    def publish(unit: str, **votes: int) -> None:
+        counts = {"advance": some_counts(**votes)}
+        state.apply(record.write(a_report(unit, len(record.publications) + 1, counts=counts)))
+
+    publish("a-2", P=1000, Q=500)
+    publish("b-2", P=1000, Q=500, RØDT=100)
+    shown(state)
+    assert sorted(calls) == ["house", "seats_among", "seats_among"]
+    calls.clear()
+    publish("b-2", P=1001, Q=500, RØDT=100)
+    shown(state)
+    assert calls == ["seats_among", "house"]
+    calls.clear()
+    publish("b-2", P=1001, Q=500, RØDT=900)
+    shown(state)
+    assert calls == ["seats_among", "seats_among", "house"]
+
+
+def test_each_step_of_refreshing_computes_one_district(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a process that reads a long record is never busy with seats for long."""
+    state = ElectionState(REGISTRIES["no threshold"])
+    for publication in recorded_night([a_report("a-2"), a_report("b-2")]):
+        state.apply(publication)
+    calls = computed(monkeypatch)
+    assert state.seats is not None
+    steps = [len(calls) for _ in state.seats.refresh()]
+    assert steps == [1, 2]
+    assert calls == ["district", "district", "house"]
+
+
+@pytest.mark.parametrize("name", ["levelling", "of the country", "no threshold"])
+def test_a_registry_whose_seats_would_take_too_long_is_refused(name: str) -> None:
+    """By the number of districts times that of parties; one that is stored already is not."""
+    document = copy.deepcopy(DOCUMENTS[name])
+    count = 100
+    document["areas"] += [
+        {"id": f"m-{number}", "name": "More", "level": "county", "parent": "no", "seats": 4}
+        for number in range(2, count)
+    ]
+    most = ROWS_MAX if name == "no threshold" else SHARES_MAX
+    for parties in (most // count, most // count + 1):
+        document["parties"] += [
+            {"code": f"X{number}", "name": "Another"} for number in range(len(document["parties"]), parties)
+        ]
+        if count * parties <= most:
+            assert read_registry(document).apportionment is not None
+        else:
+            with pytest.raises(MalformedRegistry, match=r"\$\.areas: .* are too many for this apportionment"):
+                read_registry(document)
+            assert read_registry(document, stored=True).apportionment is not None
