@@ -101,7 +101,7 @@ async def test_changes_are_exact_at_any_position_of_a_generated_election(browser
         "eligible": 2_000_000,
         "differs": "made up",
     }
-    for unit in [each for each in areas if each.startswith(("0101", "0202-0001"))]:
+    for unit in [each for each in areas if each.startswith(("0101", "0202"))]:
         del areas[unit]
     areas["0101"] = {"votes": {"FL": 700, "NST": 900}, "ballots": 1700, "eligible": 5000}
     previous = {"format": "valgnatt-previous/1", "source": "made up", "areas": areas}
