@@ -322,5 +322,5 @@ async def test_the_code_on_the_page_shows_the_results_in_a_frame_of_another_page
         assert kept == [0, 0, ""]
         await results.goto(f"{gateway.feed_url}/embed?election={sender.election}&show=summary,<b>")
         await expect(results.locator("#problem")).to_have_text(
-            "There is no part “<b>”; show= takes summary, figures, parties, table, corrections."
+            "There is no part “<b>”; show= takes summary, figures, parties, table, corrections, seats."
         )
