@@ -351,6 +351,47 @@ async def test_a_record_that_cannot_be_read_is_read_later_and_a_broken_one_is_no
 
 
 @needs_chromium
+async def test_the_past_of_a_record_that_was_replaced_is_read_again(
+    browser: Browser, small: GeneratedElection
+) -> None:
+    """After a restore, for example: nothing of the other history stays on the page."""
+    night = a_night(small)
+    root = small.registry["areas"][0]["id"]
+    other = Record()
+    for number, publication in enumerate(night[::-1]):
+        other.write(json.loads(publication.body), RELEASE + timedelta(seconds=number))
+    async with a_visit(browser, FakeRecord(small.registry, night, shown=len(night))) as (door, visitor):
+        page = await visitor.open(f"{door.origin}/areas/{door.record.id}?at=60")
+        await shows(page, areas_at(small, night, 60), root)
+        door.record.night = other.publications
+        door.record.replace(small.registry)
+        door.hub.wake()
+        await shows(page, areas_at(small, other.publications, 60), root)
+        await expect(page.locator("#night-note")).to_contain_text("has been verified")
+
+
+@needs_chromium
+async def test_links_lead_to_the_same_moment_in_other_tabs_too(
+    browser: Browser, small: GeneratedElection
+) -> None:
+    """A link to another page has no moment."""
+    night = a_night(small)
+    async with a_visit(browser, FakeRecord(small.registry, night, shown=len(night))) as (door, visitor):
+        page = await visitor.open(f"{door.origin}/areas/{door.record.id}?at=60")
+        await expect(page.locator("#night-of")).to_contain_text("after 60 of")
+        link = page.locator(f'#areas a[href$="/{HERE}"]')
+        for options in ({"modifiers": ["Control"]}, {"button": "middle"}):
+            async with visitor.context.expect_page() as opened:
+                await link.click(**options)
+            tab = await opened.value
+            await expect(tab.locator("#night-of")).to_contain_text("after 60 of")
+            assert tab.url == f"{door.origin}/areas/{door.record.id}/{HERE}?at=60"
+            await tab.close()
+        assert "at=" not in (await page.get_by_role("link", name="Transfers").get_attribute("href") or "")
+        assert position(page) == 60
+
+
+@needs_chromium
 async def test_there_is_no_past_before_the_release(browser: Browser, small: GeneratedElection) -> None:
     """Not by an address either; nothing is requested."""
     night = a_night(small)
@@ -361,6 +402,10 @@ async def test_there_is_no_past_before_the_release(browser: Browser, small: Gene
         await expect(page.locator("#embargo")).to_be_visible()
         await expect(page.locator("#night")).to_be_hidden()
         await expect(page.locator("main.past")).to_have_count(0)
+        assert not [url for url in visitor.requests if "/publications" in url]
+        record.released = True
+        await door.show(len(night))
+        await expect(page.get_by_role("button", name="The night as it was")).to_be_visible()
         assert not [url for url in visitor.requests if "/publications" in url]
 
 
