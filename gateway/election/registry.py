@@ -100,6 +100,9 @@ class Area(msgspec.Struct, frozen=True):
     kind: str | None = None
     """What kind of unit it is, such as `advance_station`, as far as the registry says so."""
 
+    code: str | None = None
+    """The official code, if the registry has one; it need not be unique."""
+
     @property
     def all_names(self) -> tuple[str, ...]:
         """All names of the area, in every language: what people may search for."""
@@ -611,6 +614,7 @@ def _areas(ordered: list[tuple[dict[str, Any], list[str]]], codes: frozenset[str
             ballot=shared.setdefault(frozenset(below[number]), frozenset(below[number])),
             names=read_names(entry.get("names")),
             kind=entry.get("kind") if isinstance(entry.get("kind"), str) else None,
+            code=entry.get("code") if isinstance(entry.get("code"), str) else None,
         )
         for number, (entry, children) in enumerate(ordered)
     ]

@@ -11,7 +11,7 @@ from gateway.wire.areas import area_counts
 from gateway.wire.valgresultat.figures import Figures, Votes, figures_of, turnout
 from gateway.wire.valgresultat.mandates import RowSeats, district_rows, house_rows
 from gateway.wire.valgresultat.parties import PartyRows
-from gateway.wire.valgresultat.places import Places
+from gateway.wire.valgresultat.places import Links, Places
 from gateway.wire.valgresultat.progress import Progress, unit_status
 from gateway.wire.valgresultat.seats import Seats
 
@@ -128,25 +128,29 @@ class Documents:
 
     def _links(self, area: Area) -> dict[str, Any]:
         places, areas = self._places, self._state.registry.areas
-        above = places.above(area)
+        above, links = places.above(area), places.links(area)
+        below = [areas[index] for index in area.children] if places.opens(area) else []
         return {
-            "related": [self._related(areas[index]) for index in area.children] if places.opens(area) else [],
-            "self": {"nr": places.code(area), **places.links(area), "navn": area.name},
-            "up": {"nr": places.code(above), **places.links(above), "navn": above.name}
+            "related": [self._related(links, each) for each in below],
+            "self": {"nr": places.code(area), **links.document(), "navn": area.name},
+            "up": {"nr": places.code(above), **places.links(above).document(), "navn": above.name}
             if above is not None
             else {"nr": None, "href": f"/{places.year}", "hrefNavn": f"/{places.year}", "navn": None},
         }
 
-    def _related(self, area: Area) -> dict[str, Any]:
+    def _related(self, links: Links, area: Area) -> dict[str, Any]:
+        """Return the link to an area below the one with these paths."""
         places = self._places
         document = {
             "nr": places.code(area),
-            **places.links(area),
+            **places.links_below(links, area).document(),
             "navn": area.name,
             "rapportGenerert": self._time(self._made(area)),
             "harUnderordnet": places.opens(area),
         }
-        return document | ({"forhaandsstemmelokale": _in_advance(area)} if area.is_unit else {})
+        if area.is_unit:
+            document["forhaandsstemmelokale"] = _in_advance(area)
+        return document
 
 
 def _in_advance(unit: Area) -> bool:

@@ -1,9 +1,11 @@
 """Where the document of an area is: the codes or names of the areas on the way to it, as in the service's paths."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import quote_plus
 
 from gateway.election.local_time import local_time
@@ -15,6 +17,17 @@ _LEVELS = {"country": "land", "county": "fylke", "municipality": "kommune"}
 _UNIT = "stemmekrets"
 _PART = re.compile(r"[^\s/\\\x00-\x1f\x7f]{1,64}")
 _YEAR = re.compile(r"\d{4}", re.ASCII)
+
+
+class Links(NamedTuple):
+    """The paths of a document: by codes, and by names."""
+
+    href: str
+    named: str
+
+    def document(self) -> dict[str, str]:
+        """Return them as members."""
+        return {"href": self.href, "hrefNavn": self.named}
 
 
 class Places:
@@ -29,12 +42,8 @@ class Places:
         self._registry = registry
         self.year = _year(registry)
         self.kind = kind
-        entries: list[dict[str, Any]] = registry.document["areas"]
-        codes = {entry["id"]: _code(entry.get("code"), entry["id"]) for entry in entries}
-        shared = Counter((area.parent, codes[area.id]) for area in registry.areas)
-        self._codes = [
-            codes[area.id] if shared[area.parent, codes[area.id]] == 1 else area.id for area in registry.areas
-        ]
+        self._codes: dict[int, str] = {}
+        """By index, as far as they were asked for."""
         self._below: dict[int, dict[str, Area]] = {}
         """By area, as far as it was asked for: the areas below it by code, by name in lower case, and by identifier."""
 
@@ -45,6 +54,13 @@ class Places:
 
     def code(self, area: Area) -> str:
         """Return the code of an area in paths."""
+        if area.index not in self._codes:
+            above = self.above(area)
+            beside = self._children(above) if above is not None else [area]
+            shared = Counter(_code(each) for each in beside)
+            self._codes |= {
+                each.index: code if shared[code := _code(each)] == 1 else each.id for each in beside
+            }
         return self._codes[area.index]
 
     def find(self, steps: Sequence[str]) -> Area | None:
@@ -57,15 +73,16 @@ class Places:
     def _child(self, area: Area, step: str) -> Area | None:
         below = self._below.get(area.index)
         if below is None:
-            children = [
-                self._registry.areas[index] for index in reversed(area.children)
-            ]  # the first one prevails
+            children = [*reversed(self._children(area))]  # the first one prevails
             below = self._below[area.index] = {
                 **{child.id: child for child in children},
                 **{child.name.lower(): child for child in children},
-                **{self._codes[child.index]: child for child in children},
+                **{self.code(child): child for child in children},
             }
         return below.get(step) or below.get(step.replace("+", " ").lower())
+
+    def _children(self, area: Area) -> list[Area]:
+        return [self._registry.areas[index] for index in area.children]
 
     def level(self, area: Area) -> str:
         """Return the level of an area as the service names it; another level as the registry does."""
@@ -73,13 +90,18 @@ class Places:
             return _UNIT
         return _LEVELS.get(area.level, area.level)
 
-    def links(self, area: Area) -> dict[str, str]:
-        """Return the paths of an area's document: by codes, and by names."""
-        way = self._way(area)
-        return {
-            "href": self.start + "".join(f"/{quote_plus(self.code(each))}" for each in way),
-            "hrefNavn": self.start + "".join(f"/{quote_plus(each.name.lower())}" for each in way),
-        }
+    def links(self, area: Area) -> Links:
+        """Return the paths of an area's document."""
+        above = self.above(area)
+        return (
+            self.links_below(self.links(above), area) if above is not None else Links(self.start, self.start)
+        )
+
+    def links_below(self, links: Links, area: Area) -> Links:
+        """Return the paths of an area's document, from those of its parent."""
+        return Links(
+            f"{links.href}/{quote_plus(self.code(area))}", f"{links.named}/{quote_plus(area.name.lower())}"
+        )
 
     def above(self, area: Area) -> Area | None:
         """Return the parent of an area; None above the root."""
@@ -89,19 +111,11 @@ class Places:
         """Return whether there are documents below that of an area."""
         return bool(area.children) and len(area.path) < DEPTH_MAX
 
-    def _way(self, area: Area) -> list[Area]:
-        """Return the areas from below the root to an area."""
-        return (
-            [self._registry.areas[index] for index in reversed((area.index, *area.path[:-1]))]
-            if area.path
-            else []
-        )
 
-
-def _code(code: object, identifier: str) -> str:
-    """Return a code that can be a part of a path, or else the identifier."""
-    usable = isinstance(code, str) and _PART.fullmatch(code) and code not in (".", "..")
-    return str(code) if usable else identifier
+def _code(area: Area) -> str:
+    """Return the code of an area if it can be a part of a path, or else the identifier."""
+    code = area.code
+    return code if code is not None and _PART.fullmatch(code) and code not in (".", "..") else area.id
 
 
 def _year(registry: Registry) -> str:
