@@ -286,9 +286,8 @@ class JudgedAppends:
             return await appending
         finally:
             self.paused_s = paused_s  # the append went on during these pauses
-            if not appending.done():
-                appending.cancel()
-                await asyncio.gather(appending, return_exceptions=True)
+            appending.cancel()  # unless it is done
+            await asyncio.gather(appending, return_exceptions=True)
 
     def _forget_ahead(self) -> None:
         """Forget what was judged ahead; it is judged again."""
