@@ -1,11 +1,13 @@
 """Areas with their children as documents, put together from parts that are encoded once per change of an area."""
 
+from collections.abc import Generator
+
 from gateway.election.registry import Area
 from gateway.election.state import ElectionState
 from gateway.feed.blocks import BlockMaker
 from gateway.wire.areas import FORMATS, JSON, AreaFormat
 
-ENCODED_MAX = 32 << 20
+ENCODED_MAX = 64 << 20
 """Bytes of encoded areas that are kept for each election, beside those of the feed."""
 
 
@@ -23,6 +25,12 @@ class AreaPages:
         self._encoded: dict[tuple[str, int], tuple[int, bytes]] = {}
         """By format and area: the sequence of its last change, and the bytes."""
         self._size = 0
+
+    def refresh(self, area: Area, form: AreaFormat) -> Generator[None, None, None]:
+        """Encode what has changed of an area and its children, area by area, so that `page` has little to do."""
+        for index in (area.index, *area.children):
+            self._area(form, index)
+            yield
 
     def page(self, area: Area, form: AreaFormat) -> bytes:
         """Return an area and its children in a format."""

@@ -165,7 +165,7 @@ export type RegistryDocument = {
   election: {
     id: string;
     timezone: string;
-    categories: string[];
+    categories: (string | { id: string; nist?: string })[];
     apportionment?: Apportionment;
     blocs?: Bloc[];
   };

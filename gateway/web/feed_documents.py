@@ -1,5 +1,6 @@
 """The documents of the feed door: elections, areas, pages of publications, transfers and the map."""
 
+import asyncio
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -30,9 +31,13 @@ from gateway.web.negotiation import gzip_accepted
 from gateway.web.pages import REVALIDATE, StaticFile
 from gateway.web.queries import refuse_those
 from gateway.web.stream_limits import StreamLimits
+from gateway.web.turns import in_slices
+from gateway.wire.areas import TABLE_FORMATS
 from gateway.wire.json import to_json
 from gateway.wire.transfers import PublicTransfers, to_document
 
+CHILDREN_MAX = 2_000
+"""Children of an area in a document of EML or NIST: it has some 12 MB then."""
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
 """Publications per page."""
 
@@ -56,6 +61,7 @@ class FeedDocuments:
         self._bodies = bodies
         self._texts: dict[tuple[str, str], tuple[int, PrecompressedText]] = {}
         """The documents that are fixed before reports arrive, by name and election, with their generation."""
+        self._refreshing = asyncio.Lock()
         self._map = StaticFile("map.geojson", drawn.body)
 
     async def get_elections(self, _: web.Request) -> web.Response:
@@ -92,7 +98,7 @@ class FeedDocuments:
         return cached[1]
 
     async def get_area(self, request: web.Request) -> web.Response:
-        """`GET …/areas/{area}`: an area and its children, as JSON or CSV."""
+        """`GET …/areas/{area}`: an area and its children, in one of FORMATS."""
         feed = await self._lookup.find(request)
         if (text := request.query.get("at_least")) is not None:
             await self._lookup.wait_at_least(feed, text, self._addresses.of_request(request))
@@ -102,7 +108,22 @@ class FeedDocuments:
         asked = read_area_request(request.headers, request.query)
         name = ("area", feed.id, area.id, asked.form.name, asked.mark)
         version = (feed.generation, feed.state.sequence)
+        if asked.form.name not in TABLE_FORMATS and self._bodies.find(name, version) is None:
+            await self._refresh(feed, area, asked)
+            version = (feed.generation, feed.state.sequence)
         return tagged(request, self._bodies.get(name, version, partial(_area_body, feed, area, asked)))
+
+    async def _refresh(self, feed: ElectionFeed, area: Area, asked: AreaRequest) -> None:
+        """Encode a document of a verbose format in slices, before it is put together. Raises Problem."""
+        if len(area.children) > CHILDREN_MAX:
+            detail = f"the area has more than {CHILDREN_MAX} children, too many for this format; json and csv have them"
+            raise Problem(400, "bad_selection", detail)
+        generation = feed.generation
+        async with self._refreshing:
+            await in_slices(feed.areas.refresh(area, asked.form))
+        await self._lookup.wait_settled(feed)
+        if feed.generation != generation:
+            raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
 
     async def get_publications(self, request: web.Request) -> web.Response:
         """`GET …/publications`: a page of publications in order, as lines."""

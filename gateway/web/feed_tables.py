@@ -1,10 +1,9 @@
 """Tables of the feed door: the results of a level, and corrections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from functools import partial
-from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 from aiohttp import web
@@ -22,7 +21,7 @@ from gateway.web.feed_documents import tagged
 from gateway.web.feed_lookup import FeedLookup
 from gateway.web.feed_request import AreaRequest, read_area_request
 from gateway.web.stream_limits import StreamLimits
-from gateway.web.turns import SLICE_S
+from gateway.web.turns import in_slices
 from gateway.wire.areas import JSON, TABLE_FORMATS
 from gateway.wire.corrections import corrections_of, csv_steps, json_steps
 from gateway.wire.results import RESULT_FORMATS
@@ -134,7 +133,7 @@ class FeedTables:
             await self._wait_settled(wanted)
             steps = wanted.feed.results.steps(selection, level, area, form, mark)
             try:
-                table = await _in_slices(steps)
+                table = await in_slices(steps)
             except TableTooLarge as error:
                 raise Problem(400, "bad_selection", f"{error}; name an area") from None
         if not selection.common:
@@ -148,20 +147,20 @@ class FeedTables:
         corrections = corrections_of(wanted.feed.state, area)
         form = wanted.asked.form
         steps = json_steps(corrections) if form is JSON else csv_steps(corrections)
-        text = await _in_slices(steps)
+        text = await in_slices(steps)
         return corrections.sequence, Body(wanted.asked.mark + text, form.media_type)
 
     async def _make_seats(self, wanted: _Wanted) -> tuple[int, Body]:
         await self._wait_settled(wanted)
         seats = wanted.feed.state.seats
         assert seats is not None
-        await _in_slices(seats.refresh())
+        await in_slices(seats.refresh())
         await self._wait_settled(wanted)
         table = seat_table(wanted.feed.state)
         form = wanted.asked.form
-        text = await _in_slices(seats_json(table) if form is JSON else seats_csv(table))
+        text = await in_slices(seats_json(table) if form is JSON else seats_csv(table))
         plain = wanted.asked.mark + text
-        packed = await _in_slices(gzip_steps(plain)) if len(plain) > SMALL_BYTES else None
+        packed = await in_slices(gzip_steps(plain)) if len(plain) > SMALL_BYTES else None
         compress = None if packed is None else lambda _: packed
         return table.sequence, Body(plain, form.media_type, compress=compress)
 
@@ -170,23 +169,6 @@ class FeedTables:
         await self._lookup.wait_settled(wanted.feed)
         if wanted.feed.generation != wanted.generation:
             raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
-
-
-async def _in_slices(steps: Generator[None, None, T]) -> T:
-    """Take steps for SLICE_S at a time, and let other work have as much time in between; return their value.
-
-    A publication takes several iterations of the event loop to reach the readers; without the pauses, each iteration
-    would wait for a slice.
-    """
-    while True:
-        until = perf_counter() + SLICE_S
-        while perf_counter() < until:
-            try:
-                next(steps)
-            except StopIteration as end:
-                value: T = end.value
-                return value
-        await asyncio.sleep(SLICE_S)
 
 
 @asynccontextmanager

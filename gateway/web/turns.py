@@ -130,3 +130,20 @@ class Work:
             await self._turns.wait(self._sender, SLICE_S)
         finally:
             self._since = perf_counter()
+
+
+async def in_slices(steps: Generator[None, None, T]) -> T:
+    """Take steps for SLICE_S at a time, and let other work have as much time in between; return their value.
+
+    A publication takes several iterations of the event loop to reach the readers; without the pauses, each iteration
+    would wait for a slice.
+    """
+    while True:
+        until = perf_counter() + SLICE_S
+        while perf_counter() < until:
+            try:
+                next(steps)
+            except StopIteration as end:
+                value: T = end.value
+                return value
+        await asyncio.sleep(SLICE_S)

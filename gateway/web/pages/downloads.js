@@ -1,4 +1,4 @@
-// Links to what a table shows, as files: CSV for spreadsheets, and JSON.
+// Links to what a table shows, as files: CSV for spreadsheets, JSON, and the formats that election software exchanges.
 
 import { h } from "./dom.js";
 import { currentLanguage, t } from "./format.js";
@@ -11,8 +11,9 @@ import { electionPath } from "./shell.js";
  *
  * @param {HTMLElement} container
  * @param {Download[]} downloads
+ * @param {[format: string, href: string, file: string][]} others in other formats
  */
-export function drawDownloads(container, downloads) {
+export function drawDownloads(container, downloads, others = []) {
   const key = `${currentLanguage()} ${downloads.map(({ path }) => path).join(" ")}`;
   if (container.dataset.key === key) return; // the focus may be on a link
   container.dataset.key = key;
@@ -25,11 +26,12 @@ export function drawDownloads(container, downloads) {
       h("a", { href, download }, name ? `${name} (${format})` : `${format}`),
     );
   });
+  links.push(...others.map(([format, href, download]) => h("a", { href, download }, format)));
   container.replaceChildren(...links.flatMap((link, index) => [index ? " · " : `${t("download")}: `, link]));
 }
 
 /**
- * Draw links to the results of levels: of all areas, or of those below one.
+ * Draw links to the results of levels: of all areas, or of those below one, and then to that one itself.
  *
  * @param {HTMLElement} container
  * @param {string} election
@@ -46,5 +48,22 @@ export function drawTableDownloads(container, election, levels, area) {
       path: `${electionPath(election, "/areas")}?level=${encodeURIComponent(level)}${within}`,
       file: `${file}-${level}`,
     })),
+    area === undefined
+      ? []
+      : exchangeFormats(electionPath(election, `/areas/${encodeURIComponent(area)}`), file),
   );
+}
+
+/**
+ * Return the formats in which other software exchanges an area with its children.
+ *
+ * @param {string} path
+ * @param {string} file
+ * @returns {[string, string, string][]}
+ */
+function exchangeFormats(path, file) {
+  return [
+    ["EML 510", `${path}?format=eml`, `${file}.xml`],
+    ["NIST SP 1500-100", `${path}?format=nist`, `${file}-nist.json`],
+  ];
 }

@@ -1,6 +1,7 @@
 // Where the reader of the API page is, and names of an election there, for samples that work as they are shown.
 
 import { electionInAddress, parameter } from "./address.js";
+import { categoriesOf } from "./categories.js";
 import { fetchElection, fetchElections } from "./shell.js";
 
 /** @import { ElectionAndRegistry } from "../documents" */
@@ -66,7 +67,7 @@ export function placeOf(election, push) {
       report: reportOf("4651-0004", "election_day", "A", "2025-09-08"),
     };
   }
-  const { areas, parties, election: header } = election.registry;
+  const { areas, parties } = election.registry;
   const parents = new Set(areas.map(({ parent }) => parent));
   const byId = new Map(areas.map((area) => [area.id, area]));
   const root = areas.find(({ parent }) => parent === null);
@@ -86,7 +87,12 @@ export function placeOf(election, push) {
       year: (election.date ?? election.publish_from).slice(0, 4),
     },
     level: municipality?.level ?? "",
-    report: reportOf(unit?.id ?? "", header.categories[0] ?? "", party, election.date ?? "2025-09-08"),
+    report: reportOf(
+      unit?.id ?? "",
+      categoriesOf(election.registry)[0] ?? "",
+      party,
+      election.date ?? "2025-09-08",
+    ),
   };
 }
 

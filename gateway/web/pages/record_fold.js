@@ -2,6 +2,7 @@
 // (gateway/election/state.py). Every publication is kept as what it changed, so that a state can be moved forward
 // and back; copies of whole states at intervals make every position near to one of them.
 
+import { categoriesOf } from "./categories.js";
 import { RecordComparison } from "./record_comparison.js";
 
 /** @import { Area, AreaAndChildren, Counts, PreviousDocument, Publication, RegistryDocument } from "../documents" */
@@ -159,7 +160,7 @@ export class RecordFold {
    */
   constructor(registry, { interval = COPY_INTERVAL, copies = COPIES_MAX } = {}) {
     this.#interval = interval;
-    this.#categories = registry.election.categories;
+    this.#categories = categoriesOf(registry);
     this.#parties = new Map(registry.parties.map(({ code }, index) => [code, index]));
     this.#size = STATUSES.length + this.#categories.length * (PARTIES + this.#parties.size);
     this.#addAreas(registry);
