@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Basis = Literal["same_units", "whole"]
 """What the figures of the previous election are of: the units that are counted now, or the whole area."""
 Vector: TypeAlias = "array[int]"
-"""The figures of a `PreviousArea`, then the votes now of counted units without earlier ones."""
+"""The figures of a `PreviousArea`, of which the last is the votes now of counted units without earlier ones."""
 DONE: tuple[Status, ...] = ("final", "controlled", "settled", "counted_elsewhere")
 """Statuses of units that are counted even if they have no ballots."""
 
@@ -72,7 +72,6 @@ class Comparison:
         self._nothing: Vector = array("q", bytes(8 * (2 * self._parties + 2)))
         self._counted = array("q", bytes(8 * len(registry.areas)))
         """How many counted units are at or below each area."""
-        self._wholes: dict[int, Vector] = {}
         self._earlier: dict[int, tuple[Vector, Shares | None]] = {}
         """By area, the earlier shares that follow from a vector."""
         self._open: dict[int, int] = {}
@@ -201,10 +200,8 @@ class Comparison:
 
     def _whole(self, index: int) -> Vector | None:
         """Return the earlier figures of a whole area, None if they are not known."""
-        vector = self._wholes.get(index)
-        if vector is None and (area := self._previous.areas.get(index)) is not None:
-            vector = self._wholes[index] = array("q", (*area.figures, 0))
-        return vector
+        area = self._previous.areas.get(index)
+        return area.figures if area is not None else None
 
     def _is_counted(self, figures: array[int]) -> bool:
         """Whether a unit is counted: it has ballots, or a status that says that there are none."""

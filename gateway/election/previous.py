@@ -39,8 +39,8 @@ class PreviousArea(NamedTuple):
     """What is known of an area at the previous election."""
 
     figures: array[int]
-    """The votes of each party in the registry's order, those of all other parties together, and for each party how many
-    areas name it (1 or 0 for a unit). Must not be changed."""
+    """The votes of each party in the registry's order, those of all other parties together, for each party how many
+    areas name it (1 or 0 for a unit), and a 0, which sums of a comparison use. Must not be changed."""
     ballots: int | None
     """Approved ballots, including blank ones."""
     eligible: int | None
@@ -223,7 +223,7 @@ class _DocumentReader:
         return found is None
 
     def _area(self, entry: Mapping[str, Any]) -> PreviousArea:
-        figures = array("q", bytes(8 * (2 * len(self._places) + 1)))
+        figures = array("q", bytes(8 * (2 * len(self._places) + 2)))
         other = len(self._places)
         figures[other] = entry.get("other", 0)
         for party, count in entry["votes"].items():

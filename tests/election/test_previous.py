@@ -4,11 +4,20 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.election.previous import FORMAT, PreviousArea, read_previous
+from gateway.election.state import ElectionState
 from gateway.errors import MalformedPrevious
+from tests.counts import examples
 from tests.election.makers import BEYOND_BMP, COUNT_MAX, PARTIES, REGISTRY
 
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 2**40) | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
 UNITS: dict[str, Any] = {
     "a-1-1": {"votes": {"P": 5, BEYOND_BMP: 3}, "other": 2, "blank": 1, "eligible": 20},
     "a-1-2": {"votes": {"P": 0}, "ballots": 4, "eligible": 10},
@@ -42,7 +51,7 @@ def votes_of(area: PreviousArea | None) -> tuple[dict[str, int], int]:
     """The votes of each party that stood for election, and those of others."""
     assert area is not None
     count, figures = len(PARTIES), area.figures.tolist()
-    stood = figures[count + 1 :]
+    stood = figures[count + 1 : 2 * count + 1]
     named = zip(PARTIES, figures[:count], stood, strict=True)
     return {party: votes for party, votes, areas in named if areas}, figures[count]
 
@@ -172,6 +181,30 @@ def test_every_mistake_is_reported_and_unknown_areas_are_named_printably() -> No
     assert len(many) == 101
     assert many[-1] == "$: and 50 more"
     assert problems_of(None) == ["$: expected an object"]
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(st.data())
+def test_any_document_is_read_or_refused_with_paths(data: st.DataObject) -> None:
+    """Whatever is in the place of one of its parts; what is read can be compared with a state."""
+    document: Any = copy.deepcopy(a_previous())
+    part, at = document, data.draw(st.integers(0, 3))
+    while at and isinstance(part, dict) and part:
+        inner = part[data.draw(st.sampled_from(sorted(part)))]
+        if not isinstance(inner, dict):
+            break
+        part, at = inner, at - 1
+    names = (
+        st.sampled_from([*part, "ballots", "blank", "differs", "eligible", "names", "no", "other", "votes"])
+        | st.text()
+    )
+    part[data.draw(names)] = data.draw(ANYTHING)
+    try:
+        previous = read_previous(document, REGISTRY)
+    except MalformedPrevious as error:
+        assert all(each.startswith("$") for each in error.problems)  # noqa: PT017
+    else:
+        assert ElectionState(REGISTRY, previous).comparison is not None
 
 
 def test_a_stored_document_is_read_without_what_is_unknown() -> None:
