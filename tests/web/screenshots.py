@@ -6,10 +6,8 @@ release, another is still under embargo.
 
 import asyncio
 import os
-import random
 import sys
 import tempfile
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -141,13 +139,17 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
 
 
 async def _take_change(gateway: Gateway, http: aiohttp.ClientSession, browser: Browser, path: Path) -> None:
-    """Take a picture of the change of a party since a previous election, which is made from the final figures."""
-    generated = generate(SEED, SCALE)
+    """Take a picture of the change of a party since the previous election."""
+    generated = generate(SEED, SCALE, past=True)
     released = datetime.now(UTC) - timedelta(seconds=1)
-    header = {"id": "change", "name": "Kommunestyrevalget i Valland", "publish_from": released.isoformat()}
-    registry = {**generated.registry, "election": {**generated.registry["election"], **header, "rules": {}}}
+    header = {"id": "change", "publish_from": released.isoformat(), "rules": {}}
+    header |= {"name": "Kommunestyrevalget i Valland", "names": {"en": "Municipal elections in Valland"}}
+    election = {**generated.registry["election"], **header}
+    del election["apportionment"]  # so that the picture has the map
+    areas = [{name: each[name] for name in each if name != "seats"} for each in generated.registry["areas"]]
+    registry = {**generated.registry, "election": election, "areas": areas}
     async with gateway.administration() as acts:
-        await acts.load_election(registry, previous_of(generated))
+        await acts.load_election(registry, generated.previous())
     sender = await gateway.issue("change", [COUNTRY])
     reports = [line["report"] for line in generated.reports]
     for start in range(0, len(reports), 120):
@@ -179,36 +181,6 @@ async def _take_seats(gateway: Gateway, http: aiohttp.ClientSession, browser: Br
         await page.screenshot(path=path)
         assert not visitor.errors, visitor.errors
     _report(path)
-
-
-def previous_of(generated: GeneratedElection) -> dict[str, Any]:
-    """Return a previous election with other votes for each party, in each municipality differently."""
-    newest = {line["report"]["unit"]: line["report"]["counts"] for line in generated.reports}
-    municipalities = sorted({unit[:4] for unit in newest})
-    draw = random.Random(SEED)
-    factors = {
-        place: {party["code"]: draw.uniform(0.7, 1.3) for party in generated.registry["parties"]}
-        for place in municipalities
-    }
-    areas = {}
-    for unit, counts in newest.items():
-        votes: Counter[str] = Counter()
-        for each in counts.values():
-            votes.update(each["votes"])
-        factor = factors[unit[:4]]
-        areas[unit] = {"votes": {party: round(figure * factor[party]) for party, figure in votes.items()}}
-    country: Counter[str] = Counter()
-    for area in areas.values():
-        country.update(area["votes"])
-    for place in municipalities[::15]:  # which no longer have the same units
-        areas = {unit: area for unit, area in areas.items() if unit[:4] != place}
-    areas[COUNTRY] = {"votes": dict(country)}
-    return {
-        "format": "valgnatt-previous/1",
-        "election": {"id": "before", "name": "Kommunestyrevalget i Valland 2020", "date": "2020-09-14"},
-        "source": "generated",
-        "areas": areas,
-    }
 
 
 COUNT = "unit\tcounted_at\tstatus\tcategory\tballots\tblank\trejected\tFL\tNST"

@@ -189,7 +189,7 @@ export class Tiles {
     setText(tile.label, label);
     for (const element of new Set([tile.element, tile.label])) {
       for (const name of TILE_CLASSES) element.classList.toggle(name, classes.includes(name));
-      element.classList.toggle("long", label.length > 3);
+      element.classList.toggle("long", label.length > 3 || swing !== undefined); // all changes in one size
       element.style.setProperty("--part", part.toFixed(3));
       if (party !== undefined) this.parties.colour(element, party);
       if (swing === undefined) delete element.dataset.swing;
