@@ -59,8 +59,13 @@ async def _load(
     header = {**generated.registry["election"], "id": identifier, "name": "Kommunestyrevalget i Valland"}
     header["names"] = {"nn": "Kommunestyrevalet i Valland", "en": "Municipal elections in Valland"}
     header |= {"publish_from": publish_from.isoformat(), "polls_close": publish_from.isoformat()}
-    await gateway.load({**generated.registry, "election": header})
+    await gateway.load({**generated.registry, "election": without_seats(header)})
     return await gateway.issue(identifier, [COUNTRY])
+
+
+def without_seats(election: dict[str, Any]) -> dict[str, Any]:
+    """Return what a registry says of an election, without the rules for a national assembly."""
+    return {name: value for name, value in election.items() if name not in ("apportionment", "blocs")}
 
 
 async def _keep_pushing(http: aiohttp.ClientSession, sender: Sender, reports: list[Any]) -> None:
@@ -145,9 +150,7 @@ async def _take_change(gateway: Gateway, http: aiohttp.ClientSession, browser: B
     header = {"id": "change", "publish_from": released.isoformat(), "rules": {}}
     header |= {"name": "Kommunestyrevalget i Valland", "names": {"en": "Municipal elections in Valland"}}
     election = {**generated.registry["election"], **header}
-    del election["apportionment"]  # so that the picture has the map
-    areas = [{name: each[name] for name in each if name != "seats"} for each in generated.registry["areas"]]
-    registry = {**generated.registry, "election": election, "areas": areas}
+    registry = {**generated.registry, "election": without_seats(election)}
     async with gateway.administration() as acts:
         await acts.load_election(registry, generated.previous())
     sender = await gateway.issue("change", [COUNTRY])
