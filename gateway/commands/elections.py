@@ -59,7 +59,10 @@ def previous(
     registry: Annotated[
         Path, typer.Option(help="registry.json of the new election, or the directory of its data set")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="file to write")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="file to write, in place of an existing one"),
+    ],
     table: Annotated[
         Path | None,
         typer.Option(
@@ -67,6 +70,14 @@ def previous(
             metavar="FILE",
             help="CSV with the columns kind (area or party), from and to: what was merged, split, renamed or dropped"
             " (default: everything has kept its identifier)",
+            show_default=False,
+        ),
+    ] = None,
+    missing: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="new file for what the table lacks: its lines, with ? for what has to be named (default: none)",
             show_default=False,
         ),
     ] = None,
@@ -96,9 +107,12 @@ def previous(
         read_registry_file,
         write_document,
     )
-    from gateway.rehearsal.previous_mapping import map_election, summary_lines
-    from gateway.rehearsal.previous_table import NO_TABLE, BadTable, Identifiers, read_table
+    from gateway.rehearsal.previous_mapping import map_election, missing_rows, summary_lines
+    from gateway.rehearsal.previous_table import COLUMNS, NO_TABLE, BadTable, Identifiers, read_table
+    from gateway.wire.csv_text import csv_row
 
+    if missing is not None and missing.exists():
+        fail(f"{missing}: exists; nothing is overwritten: name a new file", 2)
     try:
         data = DataSet.open(directory, [REPORTS])
         before = read_registry(data.registry, stored=True)
@@ -111,6 +125,9 @@ def previous(
         mapped = map_election(before, reports, after, known, source or f"the reports of {before.id}")
         read_previous(mapped.document, after)
         write_document(output, mapped.document)
+        if missing is not None:
+            rows = ((*COLUMNS, "note"), *missing_rows(mapped))
+            missing.write_bytes("".join(map(csv_row, rows)).encode())
     except (BadTable, DataSetError, MalformedPrevious, MalformedRegistry, OSError) as error:
         fail(printable(str(error)), 2)
     for line in summary_lines(mapped):

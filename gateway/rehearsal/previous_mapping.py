@@ -17,6 +17,8 @@ from gateway.election.report import Report
 from gateway.humanize import counted, spaced
 from gateway.rehearsal.previous_table import Table
 
+OPEN = "?"
+"""In a row of the table, what somebody has to name; no area or party is called so."""
 NAMES_MAX = 10
 """Areas or parties that a line of the summary names."""
 
@@ -42,6 +44,7 @@ class Votes(NamedTuple):
 class Unmapped(NamedTuple):
     """Votes for which nobody named a place."""
 
+    id: str
     name: str
     votes: int
     place: str | None = None
@@ -53,7 +56,9 @@ class Mapped:
     """The document, and what could not be mapped."""
 
     document: dict[str, Any]
+    before: Registry
     registry: Registry
+    """The new one."""
     units: int = 0
     """Units of the new registry with previous votes."""
     areas: int = 0
@@ -66,13 +71,15 @@ class Mapped:
     """Units of the earlier election that have no place, and of which the table says nothing."""
     above: list[Unmapped] = field(default_factory=list)
     """Units that are no longer there, and of which the table says nothing: they are counted in the area above."""
+    unplaced: list[Area] = field(default_factory=list)
+    """Both of these, and such units without votes."""
     left_out: list[Unmapped] = field(default_factory=list)
     """Units that have no place because the table says so."""
     parties: list[Unmapped] = field(default_factory=list)
     """Parties that are no longer there, and of which the table says nothing: their votes are in `other`."""
     new_parties: list[str] = field(default_factory=list)
     """Parties without votes of the earlier election."""
-    without: list[str] = field(default_factory=list)
+    without: list[Area] = field(default_factory=list)
     """Units without previous votes that are no parts of a split area, and that the table does not call new."""
 
     @property
@@ -113,13 +120,38 @@ def summary_lines(mapped: Mapped) -> list[str]:
             lines.append(f"{text}: {counted(votes, 'vote')}: {_named([_text(each) for each in unmapped])}")
     if mapped.without:
         count = counted(len(mapped.without), "unit")
-        lines.append(f"MISSING in the table, {count} without previous votes: {_named(mapped.without)}")
+        names = _named([f"{area.id} {area.name}" for area in mapped.without])
+        lines.append(f"MISSING in the table, {count} without previous votes: {names}")
     return [printable(line) for line in lines]
+
+
+def missing_rows(mapped: Mapped) -> list[tuple[str, str, str, str]]:
+    """Return what is missing in the table as its rows (kind, from, to, note), with OPEN for what has to be named."""
+    lost = {each.id: each.votes for each in (*mapped.lost, *mapped.above)}
+    rows = []
+    for area in _largest(mapped.before, mapped.unplaced):
+        votes = sum(
+            lost.get(each.id, 0) for each in mapped.unplaced if area.index in (each.index, *each.path)
+        )
+        if votes:
+            rows.append(("area", area.id, OPEN, f"{area.name}: {counted(votes, 'vote')}"))
+    rows += [("area", OPEN, area.id, area.name) for area in _largest(mapped.registry, mapped.without)]
+    rows += [
+        ("party", each.id, OPEN, f"{each.name}: {counted(each.votes, 'vote')}") for each in mapped.parties
+    ]
+    return rows
+
+
+def _largest(registry: Registry, units: Sequence[Area]) -> list[Area]:
+    """Return the largest areas below the root that consist of these units."""
+    within = Counter(index for each in units for index in (each.index, *each.path))
+    whole = {index for index, count in within.items() if index and count == registry.areas[index].units}
+    return [registry.areas[index] for index in sorted(whole) if registry.areas[index].path[0] not in whole]
 
 
 def _text(unmapped: Unmapped) -> str:
     place = f", in {unmapped.place}" if unmapped.place is not None else ""
-    return f"{unmapped.name} ({spaced(unmapped.votes)}{place})"
+    return f"{unmapped.id} {unmapped.name} ({spaced(unmapped.votes)}{place})"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -132,7 +164,7 @@ class _Mapping:
 
     def __init__(self, before: Registry, after: Registry, table: Table) -> None:
         self._before, self._after, self._table = before, after, table
-        self._mapped = Mapped({}, after)
+        self._mapped = Mapped({}, before, after)
         self._codes = frozenset(after.party_codes)
         self._lost_parties: Counter[str] = Counter()
         self._instead: dict[int, int] = {}
@@ -150,16 +182,18 @@ class _Mapping:
         for unit in self._before.units.values():
             votes = self._votes[unit.index] = self._read(unit, reports.get(unit.id))
             index, stated = self._target(unit)
-            name = f"{unit.id} {unit.name}"
+            if not stated:
+                self._mapped.unplaced.append(unit)
             if index is None:
                 if votes.total:
                     where = self._mapped.left_out if stated else self._mapped.lost
-                    where.append(Unmapped(name, votes.total))
+                    where.append(Unmapped(unit.id, unit.name, votes.total))
                 continue
             index = self._instead.get(index, index)
             self._units[index].append(unit.index)
             if not stated and votes.total:
-                self._mapped.above.append(Unmapped(name, votes.total, self._after.areas[index].id))
+                place = self._after.areas[index].id
+                self._mapped.above.append(Unmapped(unit.id, unit.name, votes.total, place))
 
     def _note_split(self, parts: Sequence[Area]) -> int:
         """Record that nobody knows who voted in which of these areas; return the area that contains them all."""
@@ -242,7 +276,7 @@ class _Mapping:
             "areas": self._entries(),
         }
         lost = self._lost_parties.most_common()
-        found.parties = [Unmapped(f"{code} {names[code]}", votes) for code, votes in lost]
+        found.parties = [Unmapped(code, names[code], votes) for code, votes in lost]
         stood = {code for votes in self._votes.values() for code in votes.parties}
         found.new_parties = [code for code in self._after.party_codes if code not in stood]
         return found
@@ -295,7 +329,7 @@ class _Mapping:
             elif area.is_unit and area.index in self._instead:
                 found.split += 1
             elif area.is_unit and new.isdisjoint((area.index, *area.path)):
-                found.without.append(f"{area.id} {area.name}")
+                found.without.append(area)
         found.votes = sum(self._votes[each].total for each in units)
 
     def _sum(self, units: Sequence[int]) -> Votes:

@@ -15,7 +15,7 @@ from gateway.election.report import Report
 from gateway.rehearsal.checked_reports import newest_reports
 from gateway.rehearsal.dataset import DataSet, write
 from gateway.rehearsal.generator import MAP, PAST, generate, write_election
-from gateway.rehearsal.previous_mapping import Mapped, map_election, summary_lines
+from gateway.rehearsal.previous_mapping import Mapped, map_election, missing_rows, summary_lines
 from gateway.rehearsal.previous_table import Identifiers, read_table
 from tests.counts import count
 from tests.fork_server import run_command
@@ -167,7 +167,7 @@ def test_votes_that_are_known_only_of_a_whole_area_are_said_to_be() -> None:
         "differs": "17 ballots known only of the whole area",
     }
     assert found.complete
-    assert [(each.name, each.votes) for each in found.left_out] == [("2-1 2-1", 17), ("2-2 2-2", 18)]
+    assert [(each.id, each.votes) for each in found.left_out] == [("2-1", 17), ("2-2", 18)]
 
 
 def test_what_cannot_be_mapped_is_named() -> None:
@@ -182,17 +182,24 @@ def test_what_cannot_be_mapped_is_named() -> None:
     )
     found = mapped(after)
     assert not found.complete
-    assert [(each.name, each.votes, each.place) for each in found.lost] == [
-        ("2-1 2-1", 17, None),
-        ("2-2 2-2", 18, None),
+    assert [(each.id, each.votes, each.place) for each in found.lost] == [
+        ("2-1", 17, None),
+        ("2-2", 18, None),
     ]
-    assert [(each.name, each.votes, each.place) for each in found.above] == [("1-3 1-3", 16, "1")]
-    assert [(each.name, each.votes) for each in found.parties] == [("B b", 25)]
-    assert (found.without, found.new_parties) == (["1-8 1-8"], ["C"])
+    assert [(each.id, each.votes, each.place) for each in found.above] == [("1-3", 16, "1")]
+    assert [(each.id, each.votes) for each in found.parties] == [("B", 25)]
+    assert ([each.id for each in found.without], found.new_parties) == (["1-8"], ["C"])
     assert found.document["areas"]["1-1"] == {"votes": {"A": 9}, "other": 5, "blank": 1}
     assert len([line for line in summary_lines(found) if line.startswith("MISSING")]) == 4
+    assert missing_rows(found) == [
+        ("area", "2", "?", "2: 35 votes"),
+        ("area", "1-3", "?", "1-3: 16 votes"),
+        ("area", "?", "1-8", "1-8"),
+        ("party", "B", "?", "b: 25 votes"),
+    ]
     stated = mapped(after, "area,2, area,1-3,1 area,,1-8 party,B,")
     assert stated.complete
+    assert missing_rows(stated) == []
     assert stated.document["areas"] == found.document["areas"]
 
 
@@ -285,10 +292,17 @@ def test_generate_writes_a_pair_from_which_the_command_makes_the_same_document(
     ended = run_command(*command, "--map", f"new/{PAST}/{MAP}", environ=environ)
     assert (ended.status, ended.err) == (0, "")
     assert json.loads(Path("p.json").read_bytes()) == data.previous()
-    without = run_command(*command, environ=environ)
+    without = run_command(*command, "--missing", "missing.csv", environ=environ)
     assert without.status == 1
     assert "MISSING in the table, known only of the area above" in without.out
     assert "name them in a table (--map)" in without.err
+    table = Path("missing.csv").read_text().splitlines()
+    assert table[0] == "kind,from,to,note"
+    assert {"area,?,0601", "area,9998,?", "party,LT,?"} <= {line.rpartition(",")[0] for line in table}
+    again = run_command(*command, "--missing", "missing.csv", environ=environ)
+    assert (again.status, "missing.csv: exists" in again.err) == (2, True)
+    unnamed = run_command(*command, "--map", "missing.csv", environ=environ)
+    assert (unnamed.status, "'?' is not" in unnamed.err) == (2, True)
     Path("bad.csv").write_text("kind,from,to\narea,nowhere,\n")
     Path("p.json").unlink()
     refused = run_command(*command, "--map", "bad.csv", environ=environ)
