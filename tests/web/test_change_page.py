@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -36,9 +37,9 @@ def counted(unit: str, revision: int = 1, status: str = "preliminary", **votes: 
     }
 
 
-async def load(gateway: Gateway, small: GeneratedElection) -> Sender:
+async def load(gateway: Gateway, small: GeneratedElection, **header: Any) -> Sender:
     async with gateway.administration() as acts:
-        election = await acts.load_election(a_registry(small), a_previous(small))
+        election = await acts.load_election(a_registry(small, **header), a_previous(small))
     return await gateway.issue(election, [COUNTRY])
 
 
@@ -238,6 +239,22 @@ async def test_changes_in_the_past_are_those_of_that_moment(compared: Sender, vi
     await page.goto(url(compared, f"/{HERE}?at=1"))
     await expect_change(page, "HV", "new")
     await expect(page.locator(f"#children tr[data-id='{UNIT}'] .change")).to_have_text(["+10.0", "−30.0"])
+
+
+@needs_chromium
+async def test_changes_are_hidden_until_the_release(
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
+) -> None:
+    """The page says until when, and not that there is nothing to compare with."""
+    opens = datetime.now(UTC) + timedelta(hours=1)
+    sender = await load(gateway, small, publish_from=opens.isoformat())
+    await pushed(http, sender, counted(UNIT, FL=30, NST=50))
+    page = await visitor.open(url(sender, "?by=change&party=FL"))
+    await expect(page.locator("#legend")).to_have_text(re.compile(r"^hidden until \d\d:\d\d$"))
+    await expect(page.locator(f".tile[data-tile='{HERE}']")).to_have_class("tile")
+    for hidden in ("#areas-change", "#country .compared"):
+        await expect(page.locator(hidden)).to_be_hidden()
+    await expect(page.locator(".change:visible")).to_have_count(0)
 
 
 @needs_chromium
