@@ -1,7 +1,10 @@
 """The seats of a state follow from its votes alone, however it was reached: compared with a simple calculation."""
 
 import copy
+import gzip
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +16,10 @@ from gateway.election.apportionment.reading import ROWS_MAX, SHARES_MAX
 from gateway.election.registry import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.errors import MalformedRegistry
+from gateway.rehearsal.dataset import DataSet
 from gateway.wire.areas import area_document
-from tests.counts import examples
+from tests.counts import count, examples
+from tests.election.apportionment.storting import with_seats as of_storting
 from tests.election.makers import DOCUMENT, Record, a_report, recorded_night, reports, some_counts
 from tests.election.naive_seats import LEVELLING, Naive, naive, with_seats
 
@@ -203,19 +208,41 @@ def test_each_step_of_refreshing_computes_one_district(monkeypatch: pytest.Monke
 def test_a_registry_whose_seats_would_take_too_long_is_refused(name: str) -> None:
     """By the number of districts times that of parties; one that is stored already is not."""
     document = copy.deepcopy(DOCUMENTS[name])
-    count = 100
+    districts = 100
     document["areas"] += [
-        {"id": f"m-{number}", "name": "More", "level": "county", "parent": "no", "seats": 4}
-        for number in range(2, count)
+        {"id": f"m-{place}", "name": "More", "level": "county", "parent": "no", "seats": 4}
+        for place in range(2, districts)
     ]
     most = ROWS_MAX if name == "no threshold" else SHARES_MAX
-    for parties in (most // count, most // count + 1):
+    for parties in (most // districts, most // districts + 1):
         document["parties"] += [
-            {"code": f"X{number}", "name": "Another"} for number in range(len(document["parties"]), parties)
+            {"code": f"X{place}", "name": "Another"} for place in range(len(document["parties"]), parties)
         ]
-        if count * parties <= most:
+        if districts * parties <= most:
             assert read_registry(document).apportionment is not None
         else:
             with pytest.raises(MalformedRegistry, match=r"\$\.areas: .* are too many for this apportionment"):
                 read_registry(document)
             assert read_registry(document, stored=True).apportionment is not None
+
+
+def test_the_seats_of_the_recorded_night_are_those_of_its_votes(recorded: Path) -> None:
+    """At moments over the night; at the end, the last seat of Oslo and the house are the official ones."""
+    document = of_storting(DataSet.open(recorded).registry)
+    registry, parts = read_registry(document), count(6, full=100)
+    with gzip.open(recorded / "reports.ndjson.gz") as file:
+        night = recorded_night(json.loads(line)["report"] for line in file)
+    state = ElectionState(registry)
+    above = [area for area in registry.areas if area.level in ("country", "county")]
+    for part in range(parts):
+        many = CatchUp(state)
+        many.add(night[part * len(night) // parts : (part + 1) * len(night) // parts])
+        for _ in many.finish():
+            pass
+        check_seats(document, {area.id: area_document(state, area.index) for area in above})
+    seats = shown(state)
+    assert seats["03"]["last"] == {"party": "V", "spare": 467}
+    assert seats["03"]["next"] == {"party": "RØDT", "lacks": 468}
+    assert {party: each["seats"] for party, each in seats["no"]["by_party"].items()} == {
+        "A": 53, "FRP": 47, "H": 24, "KRF": 7, "MDG": 8, "RØDT": 9, "SP": 9, "SV": 9, "V": 3
+    }  # fmt: skip
