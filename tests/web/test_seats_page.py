@@ -242,6 +242,36 @@ async def test_blocs_sit_together_and_what_is_not_allocated_is_between_them(
     assert found["has"] == [True, False]
 
 
+TIED = """async ({ registry, areas }) => {
+    const { House } = await import("/static/0/house.js");
+    const { HouseSeats } = await import("/static/0/house_seats.js");
+    const { Parties } = await import("/static/0/parties.js");
+    const section = document.createElement("section");
+    document.body.append(section);
+    const view = new HouseSeats(section, new House(registry), new Parties(registry.parties));
+    view.draw(new Map(areas.map((each) => [each.area, each])));
+    return section.querySelector(".seats-note").textContent;
+}"""
+
+
+@needs_chromium
+async def test_a_lot_about_levelling_seats_is_named(gateway: Gateway, visitor: Visitor) -> None:
+    """With the parties between which it decides."""
+    registry = {
+        "election": {"apportionment": {"districts": "county", "levelling": {"per_district": 1}}},
+        "areas": [
+            {"id": "c", "parent": None, "level": "country"},
+            {"id": "p", "parent": "c", "level": "county", "seats": 3},
+        ],
+        "parties": [{"code": code, "name": f"Party {code}"} for code in "AB"],
+    }
+    by_party = {"A": {"seats": 2, "levelling": 1}, "B": {"seats": 1, "levelling": 0}}
+    root = an_area("c", 20, by_party=by_party, levelling=[{"district": "p", "party": "A"}], tied=["A", "B"])
+    page = await blank(visitor, gateway)
+    note = await page.evaluate(TIED, {"registry": registry, "areas": [root, an_area("p", 20)]})
+    assert note.startswith("Party A and Party B have equally many votes. A lot decides; ")
+
+
 # Texts.
 
 SENTENCES = """async (tags) => {
@@ -482,6 +512,18 @@ async def test_seats_follow_the_count_and_are_hidden_until_the_release_and_in_th
     await page.goto(url(sender, "/02"))
     await expect(page.locator("#area-seats .seats-note")).to_have_text(
         "No seats yet: no votes have been counted here. The district will have 13 seats."
+    )
+    equal = {"FL": 100, "NST": 100, "HV": 100, "SOL": 100, "BYGD": 100}
+    counts = {"election_day": {"ballots": 500, "blank": 0, "rejected": 0, "votes": equal}}
+    await pushed(http, sender, {**a_report(units_of(small, "02")[0]), "counts": counts})
+    await expect(page.locator("#area-seats .seats-note")).to_have_text(
+        "12 district seats and 1 levelling seat."
+    )
+    await expect(page.locator("#area-seats .margins")).to_contain_text(
+        "have equally many votes. A lot decides"
+    )
+    await expect(page.locator("#area-seats .margins li").last).to_contain_text(
+        "The levelling seat here goes to"
     )
     await page.goto(url(sender, "?at=1"))
     await expect(page.locator("main.past")).to_be_attached()

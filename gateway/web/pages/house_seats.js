@@ -26,6 +26,7 @@ export class HouseSeats {
   constructor(section, house, parties, options) {
     this.section = section;
     this.house = house;
+    this.parties = parties;
     this.head = new SeatsHead(section);
     this.note = h("p", { class: "seats-note" });
     this.margins = new SeatMargins(parties);
@@ -57,7 +58,7 @@ export class HouseSeats {
   }
 
   /**
-   * Say which seats are missing, and why.
+   * Say which seats are missing, and why, and where a lot decides on levelling seats.
    *
    * @param {ReadonlyMap<string, Area>} areas
    * @param {boolean} any whether there are seats
@@ -68,9 +69,10 @@ export class HouseSeats {
     const levelling = this.house.perDistrict * this.house.districts.size;
     const words = any ? [] : [texts.noneYet];
     if (any && waiting) words.push(texts.waiting(waiting));
-    if (any && levelling && !this.house.levelling(areas.get(this.house.root))) {
-      words.push(texts.levellingWaits(levelling));
-    }
+    const root = areas.get(this.house.root);
+    if (any && levelling && !this.house.levelling(root)) words.push(texts.levellingWaits(levelling));
+    const tied = this.house.districtSeats(root) ? [] : (root?.seats?.tied ?? []);
+    if (tied.length) words.push(texts.tied(tied.map((party) => this.parties.name(party))));
     show(this.note, words.length > 0);
     setText(this.note, words.join(" "));
   }
