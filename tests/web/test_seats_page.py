@@ -495,6 +495,7 @@ async def test_seats_follow_the_count_and_are_hidden_until_the_release_and_in_th
 ) -> None:
     """A district without votes says that it has no seats yet; its seats and the levelling seats are open."""
     sender = await gateway.issue(await gateway.load(with_seats(small)), [COUNTRY])
+    await shown(gateway, sender.election)
     page = await visitor.open(url(sender))
     seats = page.locator("#seats")
     await expect(seats).to_contain_text("No seats yet: no votes have been counted.")
@@ -567,6 +568,7 @@ async def test_pages_of_elections_without_seats_show_and_load_nothing_of_them(
     for member in HOUSE:
         registry["election"].pop(member, None)
     sender = await gateway.issue(await gateway.load(registry), [COUNTRY])
+    await shown(gateway, sender.election)
     page = await visitor.open(url(sender))
     await expect(page.locator("#areas tbody tr").first).to_be_visible()
     await expect(page.locator("#seats")).to_be_hidden()
