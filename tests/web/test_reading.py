@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from gateway.rehearsal.generator import GeneratedElection
+from gateway.web.feed_documents import CHILDREN_MAX
 from tests.running import Gateway, Sender
 from tests.schemas import eml_errors, nist_errors
 from tests.web.doors import (
@@ -136,6 +137,35 @@ async def test_an_area_is_also_eml_and_nist(door: Election) -> None:
     assert nist_errors()(nist.body) == []
     for table in ("/areas", "/corrections"):
         (await door.get(table, level="county", format="eml")).problem(400, "bad_query")
+
+
+async def test_an_area_with_thousands_of_children_is_neither_eml_nor_nist(
+    http: aiohttp.ClientSession, gateway: Gateway, small: GeneratedElection
+) -> None:
+    """Up to a bound it is; JSON and CSV have no such bound."""
+    document = a_registry(small)
+    for member in ("apportionment", "blocs"):
+        document["election"].pop(member, None)
+    document["areas"] = [
+        {"id": "all", "name": "All", "level": "country", "parent": None},
+        {"id": "some", "name": "Some", "level": "county", "parent": "all"},
+        *(
+            {"id": f"s{n}", "name": f"S {n}", "level": "precinct", "parent": "some"}
+            for n in range(CHILDREN_MAX)
+        ),
+        *(
+            {"id": f"u{n}", "name": f"U {n}", "level": "precinct", "parent": "all"}
+            for n in range(CHILDREN_MAX)
+        ),
+    ]
+    document["parties"] = [{"code": "A", "name": "A"}]
+    election = await gateway.load(document)
+    await shown(gateway, election)
+    for form, status in (("eml", 400), ("nist", 400), ("json", 200), ("csv", 200)):
+        answer = await ask(http, "GET", feed_url(gateway, election, f"/areas/all?format={form}"))
+        assert answer.status == status
+    some = await ask(http, "GET", feed_url(gateway, election, "/areas/some?format=eml"))
+    assert len(ET.fromstring(some.body).findall(".//{*}ReportingUnitVotes")) == CHILDREN_MAX
 
 
 async def test_each_representation_has_a_tag_of_its_own_that_changes_with_it(door: Election) -> None:
