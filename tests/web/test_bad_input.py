@@ -4,19 +4,23 @@ import asyncio
 import gzip
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.running import Sender
+from gateway.rehearsal.generator import GeneratedElection
+from tests.running import Gateway, Sender
 from tests.web.doors import (
     CLOSE,
+    COUNTRY,
     PING,
     TEXT,
     UNIT,
     RawSocket,
+    a_registry,
     a_report,
     connected,
     disconnect,
@@ -32,14 +36,34 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 MIB = 1 << 20
 
 
+@pytest.fixture(scope="module")
+def sender(gateway: Gateway, small: GeneratedElection) -> Sender:
+    """A sender of one election, in which no test may change anything."""
+
+    async def make() -> Sender:
+        return await gateway.issue(await gateway.load(a_registry(small)), [COUNTRY])
+
+    return asyncio.run(make())
+
+
+@pytest.fixture(scope="module")
+def accepted() -> Iterator[int]:
+    """The numbers of the reports that `still_works` sends, from 1."""
+    return count(1)
+
+
 @pytest.fixture(autouse=True)
-async def still_works(http: aiohttp.ClientSession, sender: Sender) -> AsyncIterator[None]:
+async def still_works(
+    http: aiohttp.ClientSession, sender: Sender, accepted: Iterator[int]
+) -> AsyncIterator[None]:
     """Check that nothing a test sent was accepted, and that valid reports are, over HTTP and WebSocket."""
     yield
-    assert (await pushed(http, sender, a_report(revision=1000)))[0]["sequence"] == 1
+    number = next(accepted)
+    assert (await pushed(http, sender, a_report(revision=1000 + number)))[0]["sequence"] == number
     async with connected(http, sender) as socket:
-        await socket.send(1, a_report(revision=1001))
-        assert (await socket.results(1))[0]["sequence"] == 2
+        number = next(accepted)
+        await socket.send(1, a_report(revision=1000 + number))
+        assert (await socket.results(1))[0]["sequence"] == number
 
 
 def text(**members: Any) -> str:
