@@ -57,7 +57,7 @@ from tests.web.doors import (
     until,
 )
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", count(6, full=25)))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", count(4, full=25)))
 KNOWN = 5
 """Publications in the record before any generated request; a request for a later one would wait."""
 
