@@ -2,18 +2,27 @@
 
     @settings(max_examples=examples(300), deadline=None)        # a property
     ROUNDS = count(3, full=30)                                  # anything else that is repeated
+    parametrize("where", variants(PLACES, "primary"))           # variants that cost much and rarely differ
 
 Only the number differs, never what a test asserts.
 """
 
 import os
+from collections.abc import Iterable
+from typing import TypeVar
 
+T = TypeVar("T")
 EXTENT = os.environ.get("TESTS", "")
 
 
 def count(part: int, *, full: int) -> int:
     """Return how often to repeat something."""
     return full if EXTENT == "full" else part
+
+
+def variants(full: Iterable[T], *part: T) -> list[T]:
+    """Return which of several variants of a test to run: in `make test` those named after all of them."""
+    return list(full) if EXTENT == "full" else list(part)
 
 
 def examples(full: int) -> int:

@@ -15,7 +15,7 @@ from bench.measure import MEASUREMENTS, about, holds, measure_all, peers, reconn
 from bench.measure.load import ElectionLoad
 from bench.measure.options import Options
 from tests.bench.commands import bench
-from tests.counts import count
+from tests.counts import count, variants
 from tests.faults.servers import copy_cluster
 from tests.fork_server import fork
 from tests.forked_workers import forking
@@ -77,7 +77,13 @@ def test_results_are_written_as_they_are_printed(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in MEASUREMENTS if name != "peers"])
+@pytest.mark.parametrize(
+    "name",
+    variants(
+        [name for name in MEASUREMENTS if name != "peers"],
+        *(name for name in MEASUREMENTS if name not in ("peers", "tls", "growth", "space")),
+    ),
+)
 def test_a_measurement_has_figures_and_breaks_no_guarantee(name: str, small: Options) -> None:
     """Every reader received everything, else the result is invalid."""
     (found,) = measure_all([name], small)

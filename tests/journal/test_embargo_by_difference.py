@@ -27,7 +27,7 @@ from gateway.journal.refusals import Refusals
 from gateway.journal.session import Connection
 from gateway.journal.waiting import WaitingReports
 from gateway.wire.board import Waiting
-from tests.counts import count
+from tests.counts import count, variants
 from tests.faults.servers import TIMEOUT_S, Server, a_server
 from tests.journal.holding import decide, hold
 from tests.journal.makers import FAR, PASSED, a_registry, a_report, append, connected, until
@@ -393,8 +393,14 @@ def sites(servers: Servers) -> dict[str, Site]:
     return asyncio.run(make())
 
 
-@pytest.mark.parametrize("database", [DEDICATED, SHARED])
-@pytest.mark.parametrize("where", ["primary", "replica"])
+@pytest.mark.parametrize(
+    ("where", "database"),
+    variants(
+        itertools.product(("primary", "replica"), (DEDICATED, SHARED)),
+        ("primary", SHARED),
+        ("replica", DEDICATED),
+    ),
+)
 async def test_reports_accepted_under_embargo_change_no_result_of_the_feed_login(
     servers: Servers, sites: dict[str, Site], database: str, where: str
 ) -> None:

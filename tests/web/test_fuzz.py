@@ -469,8 +469,9 @@ def test_a_sender_may_send_any_headers(known: Sender) -> None:
         assert answer.status < 500, answer
 
     async def one_at_a_time(http: aiohttp.ClientSession) -> None:
-        for method, rest in routes:
-            for name, value in itertools.product(names, usual):
+        step = count(3, full=1)
+        for number, (method, rest) in enumerate(routes):
+            for name, value in itertools.islice(itertools.product(names, usual), number % step, None, step):
                 await asked(http, method, rest, {name: value})
 
     async def asks(data: st.DataObject, http: aiohttp.ClientSession) -> None:
