@@ -16,6 +16,7 @@ from playwright.async_api import Browser, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import SEAT_TEXTS, TEXTS
+from tests.counts import count
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, visiting
 from tests.web.doors import COUNTRY, HERE, a_registry, a_report, ask, pushed, shown, units_of
@@ -591,7 +592,7 @@ async def test_a_screen_and_a_frame_show_the_chamber(elected: Sender, visitor: V
     await page.goto(url(elected, "?kiosk"))
     await expect(page.locator("#kiosk-tiles")).to_be_visible()
     await expect(page.locator("#kiosk-seats .hemicycle .seat").first).to_be_attached()
-    await page.clock.run_for(16_000)
+    await page.clock.fast_forward(16_000)
     await expect(page.locator("#kiosk-seats .hemicycle")).to_be_visible()
     await expect(page.locator("#kiosk-seats .projection")).to_be_visible()
     await expect(page.locator("#kiosk-tiles")).to_be_hidden()
@@ -616,10 +617,10 @@ async def test_seats_fit_a_phone_in_every_language_without_violations(
     elected: Sender, browser: Browser
 ) -> None:
     """Of axe-core in the dark; nothing scrolls sideways, and the language changes all of it."""
-    titles = {"nb": "Mandater", "nn": "Mandat", "en": "Seats"}
+    titles = {"nn": "Mandat", "en": "Seats", "nb": "Mandater"}
     async with visiting(browser, viewport={"width": 390, "height": 844}, color_scheme="dark") as visitor:
         page = await visitor.open(url(elected))
-        for tag, title in titles.items():
+        for tag, title in [*titles.items()][: count(2, full=3)]:
             await page.locator("#language").select_option(tag)
             await expect(page.locator("#seats-title")).to_have_text(title)
             assert await page.evaluate("document.documentElement.scrollWidth") == 390
