@@ -96,7 +96,7 @@ def check_district(seats: Mapping[str, Any], found: Naive, district: str) -> Non
     assert seats["next"] is None or seats["next"]["party"] != found.last[district]
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(RULES)))
 def test_seats_are_those_of_the_votes_however_the_state_was_reached(data: st.DataObject, name: str) -> None:
     """One by one, many at once, or both; asked for at every publication or not."""
