@@ -131,6 +131,8 @@ def read_rules(text: str) -> Any:
     """
     if text == RECOMMENDED:
         return text
+    import json
+
     import orjson
 
     try:
@@ -141,8 +143,19 @@ def read_rules(text: str) -> Any:
     if len(content) > FILE_MAX:
         fail(f"{printable(text)}: larger than {FILE_MAX >> 10} KiB", 2)
     try:
-        document = orjson.loads(content)
+        document = orjson.loads(content)  # strict
+        json.loads(content, object_pairs_hook=_unrepeated)
     except orjson.JSONDecodeError as error:
         fail(f"{printable(text)}: not JSON: {error}", 2)
+    except ValueError as error:
+        fail(f"{printable(text)}: {error}", 2)
     shown = isinstance(document, dict) and {"election", "rules"} <= document.keys()
     return document["rules"] if shown else document
+
+
+def _unrepeated(members: list[tuple[str, object]]) -> None:
+    """Raise ValueError for a member that an object has twice: only one of them would be applied."""
+    names = [name for name, _ in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"the member {printable(name)} is repeated")

@@ -195,7 +195,12 @@ def test_the_command_takes_rules_from_a_file(tmp_path: Path) -> None:
     assert ended.status == 2
     assert "$.fallen: no such rule" in ended.err
     assert "$.fell.do: " in ended.err
-    for content, message in ((b"{", "not JSON"), (b" " * (65 << 10), "larger than 64 KiB")):
+    twice = b'{"fell": {"do": "hold", "do": "off"}}'
+    for content, message in (
+        (b"{", "not JSON"),
+        (b" " * (65 << 10), "larger than 64 KiB"),
+        (twice, "the member do is repeated"),
+    ):
         rules.write_bytes(content)
         ended = rules_try(directory, "--rules", rules)
         assert ended.status == 2
