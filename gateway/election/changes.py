@@ -108,7 +108,7 @@ def is_exchange(before: Sequence[int], delta: Sequence[int]) -> bool:
     """
     changed = list(map(abs, delta[: len(before)]))
     size = sum(changed)
-    if size <= SMALL_VOTES:
+    if size <= SMALL_VOTES or len(changed) < 2:
         return False
     one, other = sorted(range(len(changed)), key=changed.__getitem__)[-2:]
     both = changed[one] + changed[other]

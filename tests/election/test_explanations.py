@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.election.explanations import CODES
+from gateway.election.registry import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.wire.areas import area_document
 from gateway.wire.corrections import corrections_of, json_steps
 from tests.counts import examples
-from tests.election.makers import BALLOTS, REGISTRY, STATUSES, Record, a_report, above, some_counts
+from tests.election.makers import BALLOTS, DOCUMENT, REGISTRY, STATUSES, Record, a_report, above, some_counts
 from tests.election.test_state import catch_up, whole
 from tests.steps import whole as all_steps
 
@@ -283,3 +284,13 @@ def test_a_history_keeps_a_bounded_number_of_changes() -> None:
     assert sum(map(len, history._growths.values())) == len(history._buckets) <= 4 * len(BALLOTS)
     assert sum(map(len, history._open.values())) <= 64
     assert sum(map(len, history._of_unit.values())) <= 4
+
+
+def test_an_election_with_a_single_party_has_falls_too() -> None:
+    """No two parties can be exchanged there."""
+    areas = [{name: value for name, value in area.items() if name != "parties"} for area in DOCUMENT["areas"]]
+    registry = read_registry({**DOCUMENT, "areas": areas, "parties": DOCUMENT["parties"][:1]})
+    state, record = ElectionState(registry), Record()
+    for revision, votes in enumerate((900, 100), 1):
+        state.apply(record.write(a_report("a-2", revision, counts={"advance": some_counts(P=votes)})))
+    assert area_document(state, 0)["corrections"] == 1
