@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.election import seats
-from gateway.election.apportionment.reading import ROWS_MAX, SHARES_MAX
+from gateway.election.apportionment.reading import REMAINDERS_MAX, ROWS_MAX, SHARES_MAX
 from gateway.election.registry import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.errors import MalformedRegistry
@@ -20,7 +20,7 @@ from gateway.rehearsal.dataset import DataSet
 from gateway.wire.areas import area_document
 from tests.counts import count, examples
 from tests.election.apportionment.storting import with_seats as of_storting
-from tests.election.makers import DOCUMENT, Record, a_report, recorded_night, reports, some_counts
+from tests.election.makers import DOCUMENT, PARTIES, Record, a_report, recorded_night, reports, some_counts
 from tests.election.naive_seats import LEVELLING, Naive, naive, with_seats
 
 RULES: dict[str, dict[str, Any]] = {
@@ -224,6 +224,19 @@ def test_a_registry_whose_seats_would_take_too_long_is_refused(name: str) -> Non
             with pytest.raises(MalformedRegistry, match=r"\$\.areas: .* are too many for this apportionment"):
                 read_registry(document)
             assert read_registry(document, stored=True).apportionment is not None
+
+
+def test_many_parties_with_largest_remainders_and_a_threshold_are_refused() -> None:
+    """The search for `lacks` and `spare` takes time that grows with the square of their number."""
+    document = copy.deepcopy(DOCUMENTS["of the district"])
+    document["parties"] += [
+        {"code": f"X{place}", "name": "Another"} for place in range(len(PARTIES), REMAINDERS_MAX)
+    ]
+    assert read_registry(document).apportionment is not None
+    document["parties"].append({"code": "Y", "name": "One more"})
+    with pytest.raises(MalformedRegistry, match=r"\$\.parties: more than 200"):
+        read_registry(document)
+    assert read_registry(document, stored=True).apportionment is not None
 
 
 def test_the_seats_of_the_recorded_night_are_those_of_its_votes(recorded: Path) -> None:

@@ -118,10 +118,11 @@ class _Changed(NamedTuple):
 def _turning_points(contest: Contest, party: int, sign: int) -> Iterator[int]:
     """Yield, rising, the last changes after which another party passes the threshold, or would.
 
-    Between these, a party that gains votes does not lose seats.
+    Between these, a party that gains votes does not lose seats. With divisors it never does: its quotients rise, and
+    others may only fall below the threshold.
     """
     threshold, whole = contest.threshold, contest.whole
-    if threshold is None or whole is None:
+    if threshold is None or whole is None or isinstance(contest.method, Divisors):
         return
     total = sum(whole)
     limits = {own * WHOLE // threshold.parts - total for other, own in enumerate(whole) if other != party}

@@ -22,6 +22,9 @@ SHARES_MAX = 5_000
 """Districts times parties if seats depend on the votes of the country: the house is then computed in some 10 ms."""
 ROWS_MAX = 200_000
 """Districts times parties in any case: the rows of the table of seats."""
+REMAINDERS_MAX = 200
+"""Parties if a threshold applies to seats by the largest remainder: the search for `lacks` and `spare` then takes time
+that grows with their square, at most some 20 ms."""
 DIVISORS_MAX = 100
 DIVISOR_MAX = 1_000_000
 BLOCS_MAX = 100
@@ -129,6 +132,9 @@ def _size_problems(document: dict[str, object], districts: int, parties: int) ->
             "$.areas",
             f"{sizes} are too many for this apportionment: districts times parties exceeds {most}",
         )
+    searched = threshold is not None and "levelling" not in document
+    if searched and document.get("method") == "largest_remainder" and parties > REMAINDERS_MAX:
+        yield "$.parties", f"more than {REMAINDERS_MAX} with a threshold and the method largest_remainder"
 
 
 def _rule_problems(document: object) -> Iterator[Problem]:
