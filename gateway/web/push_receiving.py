@@ -31,8 +31,8 @@ MEMORY_FACTOR, REPORT_COST = 3, 1 << 10
 """About how much memory a split body takes: a multiple of its size (as it was sent, as it will be stored, as decoded
 figures), and so many bytes for each report."""
 EML_FACTOR = 10
-"""The same for EML, of which also the place of each figure is kept until the reports are checked: 9.7 were measured
-with 9 900 reports in 6.5 MiB, 3.4 with one report of 7.3 MiB."""
+"""The same for EML, of which also the place of each figure is kept until the reports are checked: with it, 9.1
+were measured with 9 999 reports in 0.8 MiB, 8.0 with as many of 15 figures in 7 MiB."""
 
 Kind = Literal["json", "ndjson", "eml"]
 _KINDS: Mapping[str, Kind] = {

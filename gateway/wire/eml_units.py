@@ -13,11 +13,13 @@ from gateway.election.outcome import Refusal
 from gateway.election.registry import COUNT_MAX, Registry
 from gateway.election.validation import DETAILS_OMITTED, ExplanationBudget, ValidReport
 from gateway.election.violations import VIOLATIONS_MAX, Violation, abbreviated, member_path
-from gateway.wire.json import to_json
+from gateway.trimmed_json import dumps_trimmed
 
 BLANK = frozenset(("blank", "blanco"))
 """Values of `ReasonCode` of ballots that are blank; all others are of rejected ballots."""
 MISMATCH = "rehearsal_mismatch"
+FIGURES_MAX = 10_000
+"""Figures of a unit that are read: no report of REPORT_MAX bytes has more."""
 _SUM_MAX = 1 << 62
 """The largest sum that is encoded; each figure is far below it, and what is above COUNT_MAX is refused."""
 
@@ -104,6 +106,7 @@ class Unit:
         self._problems: list[Violation] = []
         self._total: tuple[int, Place] | None = None
         self._units_counted: list[int] = []
+        self._figures_left = FIGURES_MAX
         self._selection = place
         self._category: str | None = None
         self._party: str | None = None
@@ -134,7 +137,7 @@ class Unit:
 
     def end_selection(self) -> None:
         """Add the votes of a selection to the counts, unless they are a candidate's."""
-        if self._candidate:
+        if self._candidate or not self._has_room(self._selection):
             return
         if not self._party:
             self._add(
@@ -164,6 +167,8 @@ class Unit:
             if self._votes is not None:
                 self._add("repeated_member", "$.counts", "ValidVotes is repeated", place)
             self._votes = value, place
+        elif not self._has_room(place):
+            return
         elif element == "RejectedVotes":
             name = "blank" if attributes.get("ReasonCode", "").strip().lower() in BLANK else "rejected"
             category = self._category_of(attributes.get("VoteType"), place, "VoteType")
@@ -181,6 +186,13 @@ class Unit:
             )
         elif attributes.get("Type") == "units_counted" and isinstance(value, int):
             self._units_counted.append(value)
+
+    def _has_room(self, place: Place) -> bool:
+        """Count a figure; return whether it may be collected."""
+        if not self._figures_left:
+            self._add("report_too_large", "$", f"a unit has more than {FIGURES_MAX} figures", place)
+        self._figures_left -= 1
+        return self._figures_left >= 0
 
     def report(
         self, counted_at: str, revision: int, issued: Place, status: str, mismatch: Place | None
@@ -207,7 +219,7 @@ class Unit:
         }
         problems = tuple(self._problems[: self._problems_max])
         return EmlReport(
-            to_json(document), self.identified, revision, self.place, issued, self._places, problems
+            dumps_trimmed(document), self.identified, revision, self.place, issued, self._places, problems
         )
 
     def _figures(self) -> Iterator[int | str]:

@@ -3,6 +3,7 @@
 import copy
 import gzip
 import json
+import tracemalloc
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -29,7 +30,7 @@ from gateway.wire.eml_reading import (
     TAG_MAX,
     TEXT_MAX,
 )
-from gateway.wire.eml_units import EmlReport
+from gateway.wire.eml_units import FIGURES_MAX, EmlReport
 from tests.conftest import RECORDED
 from tests.counts import count, examples
 from tests.election.makers import DOCUMENT, REGISTRY, Record, a_report, reports, some_counts
@@ -332,6 +333,36 @@ def test_a_simulation_is_for_rehearsals(simulation: str | None, rehearsal: bool,
         found = refused(document, registry)
         assert (found.code, found.violations[0].code) == ("rehearsal_mismatch", "rehearsal_mismatch")
         assert "line 2, column " in found.violations[0].detail
+
+
+@pytest.mark.parametrize("figures", ["votes", "rejected"])
+def test_figures_of_a_unit_are_bounded(figures: str) -> None:
+    """A unit with more than a report can have is refused, in no more memory; the others are not affected."""
+    parts = (
+        (selection(f"P{n}", 1) for n in range(FIGURES_MAX + 5))
+        if figures == "votes"
+        else (f'<RejectedVotes VoteType="c{n}">1</RejectedVotes>' for n in range(FIGURES_MAX + 5))
+    )
+    large, other = read_eml(eml(unit_votes("a-1", *parts), unit_votes("a-2", P7)), REGISTRY)
+    assert [(each.code, each.path) for each in large.problems] == [("report_too_large", "$")]
+    assert f"a unit has more than {FIGURES_MAX} figures (line " in large.problems[0].detail
+    assert len(large.places) == FIGURES_MAX
+    refused = judged(large)
+    assert isinstance(refused, Refusal)
+    assert refused.code == "invalid_report"
+    assert isinstance(judged(other), ValidReport)
+
+
+def test_reports_occupy_little_more_than_their_bytes() -> None:
+    """Also very short ones, of which a document may have thousands."""
+    document = eml(*(unit_votes(f"a-{n}") for n in range(500)))
+    tracemalloc.start()
+    try:
+        reports = read_eml(document, REGISTRY)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size / len(reports) < 1500
 
 
 def test_problems_of_many_units_are_bounded() -> None:
