@@ -1,6 +1,7 @@
 """Migrations: each is applied once and in order, even by concurrent processes; a mismatch is refused."""
 
 import asyncio
+import hashlib
 import itertools
 import os
 import re
@@ -43,6 +44,18 @@ from tests.journal.makers import (
 )
 
 NAMES = [name for _, name, _ in migrations()]
+APPLIED = {
+    "0001_journal.sql": "484223a825081349",
+    "0002_embargo.sql": "ae9dbc84b7547f5f",
+    "0003_revision_ceiling.sql": "22c505567956f2d4",
+    "0004_refusal.sql": "5a7ac15d630cf29c",
+    "0005_waiting.sql": "dc8872b5efa0fba1",
+    "0006_holds.sql": "a2ebe88839c9caa2",
+    "0007_public_holds.sql": "7532775331e8255a",
+    "0008_previous.sql": "de02eaae44c157fd",
+    "0009_append_plans.sql": "8d858f58e9185696",
+}
+"""The start of the digest of each migration that may have been applied to a database."""
 READER = "valgnatt_login"
 CONCURRENT = 5
 """Number of concurrent migrations."""
@@ -116,6 +129,12 @@ def test_migrations_are_numbered_without_a_gap() -> None:
     found = migrations()
     assert [number for number, _, _ in found] == list(range(1, len(found) + 1))
     assert all(name.startswith(f"{number:04}_") for number, name, _ in found)
+
+
+def test_migrations_that_were_applied_somewhere_are_as_they_were() -> None:
+    """A gateway refuses a database with another content of one: what has to change is changed by a new migration."""
+    found = {name: hashlib.sha256(sql.encode()).hexdigest()[:16] for _, name, sql in migrations()}
+    assert {name: found.get(name) for name in APPLIED} == APPLIED
 
 
 async def test_migrating_again_changes_nothing(database: Database) -> None:
