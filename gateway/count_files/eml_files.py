@@ -25,12 +25,12 @@ def read_eml_file(
     """
     if registry is None:
         raise BadCountFile([said("eml_without_registry", Place(name))])
-    reader = EmlReader(registry)
     try:
-        for start in range(0, len(content), CHUNK):
-            reader.feed(content[start : start + CHUNK])
-            yield from _parts(name, reader, mistakes, known)
-        reader.close()
+        with EmlReader(registry) as reader:
+            for start in range(0, len(content), CHUNK):
+                reader.feed(content[start : start + CHUNK])
+                yield from _parts(name, reader, mistakes, known)
+            reader.close()
     except MalformedDocument as error:
         raise BadCountFile([_bad_eml(name, str(error))]) from None
     yield from _parts(name, reader, mistakes, known)

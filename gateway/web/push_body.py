@@ -137,14 +137,14 @@ def reading_eml(body: bytes, registry: Registry) -> Steps[Body]:
 
     Raises MalformedBody with line, column and element, and TooLarge for too many reports.
     """
-    reader = EmlReader(registry)
     try:
-        for start in range(0, len(body), CHUNK):
-            reader.feed(body[start : start + CHUNK])
-            if len(reader.reports) > REPORTS_MAX:
-                raise TooLarge(f"a request has at most {REPORTS_MAX} reports")
-            yield
-        reader.close()
+        with EmlReader(registry) as reader:
+            for start in range(0, len(body), CHUNK):
+                reader.feed(body[start : start + CHUNK])
+                if len(reader.reports) > REPORTS_MAX:
+                    raise TooLarge(f"a request has at most {REPORTS_MAX} reports")
+                yield
+            reader.close()
     except MalformedDocument as error:
         raise MalformedBody(str(error)) from None
     return Body([each.body for each in reader.reports], single=False, eml=EmlSource(reader.reports, registry))

@@ -11,7 +11,7 @@ Source: OASIS, Election Markup Language (EML) version 5.0, schema 510; XML 1.0.
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Self
 from xml.parsers import expat
 
 from gateway.election.registry import NoOffset, Registry, read_time
@@ -88,6 +88,9 @@ class EmlReader:
 
     * `reports` are those of the units that have ended, in the order of the document.
     * After an error, it must not be used again.
+
+    It and its parser refer to each other: `with` ends that, so that all of it is freed at once, and not only when the
+    garbage collector looks for cycles.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -120,6 +123,14 @@ class EmlReader:
         self._has_votes = False
         self._unit: Unit | None = None
         self._problems_left = PROBLEMS_MAX
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        parser = self._parser
+        parser.XmlDeclHandler = parser.StartDoctypeDeclHandler = parser.StartNamespaceDeclHandler = None
+        parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
 
     def feed(self, chunk: bytes) -> None:
         """Read the next bytes, CHUNK at most. Raises MalformedDocument."""

@@ -6,8 +6,8 @@ from gateway.wire.eml_units import EmlReport
 
 
 def read_eml(document: bytes, registry: Registry, chunk: int = CHUNK) -> list[EmlReport]:
-    reader = EmlReader(registry)
-    for start in range(0, len(document), chunk):
-        reader.feed(document[start : start + chunk])
-    reader.close()
+    with EmlReader(registry) as reader:
+        for start in range(0, len(document), chunk):
+            reader.feed(document[start : start + chunk])
+        reader.close()
     return reader.reports
