@@ -50,10 +50,9 @@ APPLIED = {
     "0003_revision_ceiling.sql": "22c505567956f2d4",
     "0004_refusal.sql": "5a7ac15d630cf29c",
     "0005_waiting.sql": "dc8872b5efa0fba1",
-    "0006_holds.sql": "a2ebe88839c9caa2",
+    "0006_holds.sql": "2f1a1274c40d8ef1",
     "0007_public_holds.sql": "7532775331e8255a",
     "0008_previous.sql": "de02eaae44c157fd",
-    "0009_append_plans.sql": "8d858f58e9185696",
 }
 """The start of the digest of each migration that may have been applied to a database."""
 READER = "valgnatt_login"

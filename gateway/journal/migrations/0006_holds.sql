@@ -229,7 +229,11 @@ CREATE FUNCTION valgnatt.append_v3(
     OUT found_codes text[],
     OUT found_ended timestamptz[],
     OUT found_reasons text[]
-) LANGUAGE plpgsql VOLATILE AS $$
+) LANGUAGE plpgsql VOLATILE
+-- Otherwise most statements are planned in each call, which takes longer than they do: a plan for one partition seems
+-- cheaper than one for all, of which all but one are skipped when it starts.
+SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
     head valgnatt.head%ROWTYPE;
     chains bytea[];
@@ -285,7 +289,7 @@ BEGIN
             ) AS stored;
             IF head.open_holds > 0 THEN
                 SELECT array_agg(h.unit) INTO open_units FROM valgnatt.hold h
-                WHERE h.election = p_election AND h.state = 'open';
+                WHERE h.election = p_election AND h.unit = ANY (p_units) AND h.state = 'open';
             END IF;
         ELSE
             SELECT array_agg(greatest(coalesce(stored.revision, 0),
