@@ -101,6 +101,7 @@ def previous(
     from gateway.errors import MalformedPrevious, MalformedRegistry
     from gateway.rehearsal.checked_reports import newest_reports
     from gateway.rehearsal.dataset import (
+        REGISTRY,
         REPORTS,
         DataSet,
         DataSetError,
@@ -111,8 +112,13 @@ def previous(
     from gateway.rehearsal.previous_table import COLUMNS, NO_TABLE, BadTable, Identifiers, read_table
     from gateway.wire.csv_text import csv_row
 
-    if missing is not None and missing.exists():
+    if missing is not None and (missing.exists() or missing == output):
         fail(f"{missing}: exists; nothing is overwritten: name a new file", 2)
+    inputs = (registry, registry / REGISTRY, directory / REGISTRY, table)
+    if output.exists() and any(
+        each is not None and each.exists() and output.samefile(each) for each in inputs
+    ):
+        fail(f"{output}: is read by this command: name another file to write", 2)
     try:
         data = DataSet.open(directory, [REPORTS])
         before = read_registry(data.registry, stored=True)

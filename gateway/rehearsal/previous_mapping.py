@@ -102,8 +102,6 @@ def summary_lines(mapped: Mapped) -> list[str]:
     above = len(mapped.registry.areas) - len(mapped.registry.units)
     units, areas = counted(len(mapped.registry.units), "unit"), counted(above, "area")
     there = f"{spaced(mapped.units)} of {units} and {spaced(mapped.areas)} of {areas} above them"
-    units, areas = counted(len(mapped.registry.units), "unit"), counted(above, "area")
-    there = f"{spaced(mapped.units)} of {units} and {spaced(mapped.areas)} of {areas} above them"
     lines = [f"{there} have previous votes, {counted(mapped.votes, 'vote')} in all"]
     if mapped.split:
         lines.append(f"{counted(mapped.split, 'unit')} of split areas: compared in the area above only")

@@ -301,6 +301,9 @@ def test_generate_writes_a_pair_from_which_the_command_makes_the_same_document(
     assert {"area,?,0601", "area,9998,?", "party,LT,?"} <= {line.rpartition(",")[0] for line in table}
     again = run_command(*command, "--missing", "missing.csv", environ=environ)
     assert (again.status, "missing.csv: exists" in again.err) == (2, True)
+    over = run_command(*command[:-1], f"new/{PAST}/registry.json", environ=environ)
+    assert (over.status, "registry.json: is read by this command" in over.err) == (2, True)
+    assert DataSet.open(Path("new") / PAST).registry == old.registry
     unnamed = run_command(*command, "--map", "missing.csv", environ=environ)
     assert (unnamed.status, "'?' is not" in unnamed.err) == (2, True)
     Path("bad.csv").write_text("kind,from,to\narea,nowhere,\n")
