@@ -26,11 +26,18 @@ class AreaPages:
         """By format and area: the sequence of its last change, and the bytes."""
         self._size = 0
 
-    def refresh(self, area: Area, form: AreaFormat) -> Generator[None, None, None]:
-        """Encode what has changed of an area and its children, area by area, so that `page` has little to do."""
+    def refresh(self, area: Area, form: AreaFormat, most: int) -> Generator[None, None, bool]:
+        """Encode what has changed of an area and its children, area by area, so that `page` has little to do.
+
+        Returns whether they have at most `most` bytes together; it stops when they have more.
+        """
+        size = 0
         for index in (area.index, *area.children):
-            self._area(form, index)
+            size += len(self._area(form, index))
+            if size > most:
+                return False
             yield
+        return True
 
     def page(self, area: Area, form: AreaFormat) -> bytes:
         """Return an area and its children in a format."""

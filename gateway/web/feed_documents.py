@@ -1,7 +1,8 @@
 """The documents of the feed door: elections, areas, pages of publications, transfers and the map."""
 
 import asyncio
-from collections.abc import Hashable, Sequence
+import hashlib
+from collections.abc import Generator, Hashable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from aiohttp import web
 from gateway.election.registry import Area
 from gateway.errors import JournalUnavailable
 from gateway.feed.archive import Archive
+from gateway.feed.compression import gzip_steps
 from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import JSON, Problem
 from gateway.web.bodies import Body, BodyCache, PrecompressedText
@@ -37,7 +39,11 @@ from gateway.wire.json import to_json
 from gateway.wire.transfers import PublicTransfers, to_document
 
 CHILDREN_MAX = 2_000
-"""Children of an area in a document of EML or NIST: it has some 12 MB then."""
+"""Children of an area in a document of EML or NIST."""
+VERBOSE_MAX = 16 << 20
+"""Bytes of such a document: with CHILDREN_MAX, there is room for 20 parties in two categories."""
+_TAG_STEP = 1 << 20
+"""Bytes of a document of which the tag is computed in one step."""
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
 """Publications per page."""
 
@@ -61,7 +67,7 @@ class FeedDocuments:
         self._bodies = bodies
         self._texts: dict[tuple[str, str], tuple[int, PrecompressedText]] = {}
         """The documents that are fixed before reports arrive, by name and election, with their generation."""
-        self._refreshing = asyncio.Lock()
+        self._making = asyncio.Lock()
         self._map = StaticFile("map.geojson", drawn.body)
 
     async def get_elections(self, _: web.Request) -> web.Response:
@@ -108,22 +114,31 @@ class FeedDocuments:
         asked = read_area_request(request.headers, request.query)
         name = ("area", feed.id, area.id, asked.form.name, asked.mark)
         version = (feed.generation, feed.state.sequence)
-        if asked.form.name not in TABLE_FORMATS and self._bodies.find(name, version) is None:
-            await self._refresh(feed, area, asked)
-            version = (feed.generation, feed.state.sequence)
+        if asked.form.name not in TABLE_FORMATS:
+            return tagged(request, await self._verbose(feed, area, asked, name))
         return tagged(request, self._bodies.get(name, version, partial(_area_body, feed, area, asked)))
 
-    async def _refresh(self, feed: ElectionFeed, area: Area, asked: AreaRequest) -> None:
-        """Encode a document of a verbose format in slices, before it is put together. Raises Problem."""
+    async def _verbose(self, feed: ElectionFeed, area: Area, asked: AreaRequest, name: Hashable) -> Body:
+        """Return a document of a verbose format, made in slices, except that it is put together. Raises Problem."""
+        wanted = feed.state.sequence
+        if (body := self._bodies.find(name, (feed.generation, wanted))) is not None:
+            return body
         if len(area.children) > CHILDREN_MAX:
-            detail = f"the area has more than {CHILDREN_MAX} children, too many for this format; json and csv have them"
-            raise Problem(400, "bad_selection", detail)
+            raise _too_long(f"more than {CHILDREN_MAX} children")
         generation = feed.generation
-        async with self._refreshing:
-            await in_slices(feed.areas.refresh(area, asked.form))
-        await self._lookup.wait_settled(feed)
-        if feed.generation != generation:
-            raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
+        async with self._making:
+            match self._bodies.newest(name):  # another request has made it meanwhile
+                case ((made_of, int(sequence)), body) if made_of == generation and sequence >= wanted:
+                    return body
+            if not await in_slices(feed.areas.refresh(area, asked.form, VERBOSE_MAX)):
+                raise _too_long(f"more than {VERBOSE_MAX >> 20} MiB")
+            await self._lookup.wait_settled(feed)
+            if feed.generation != generation:
+                raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
+            version = (generation, feed.state.sequence)
+            page = asked.mark + feed.areas.page(area, asked.form)
+            made = await in_slices(_body_steps(page, asked.form.media_type))
+            return self._bodies.get(name, version, lambda: made)
 
     async def get_publications(self, request: web.Request) -> web.Response:
         """`GET …/publications`: a page of publications in order, as lines."""
@@ -268,6 +283,21 @@ def _election_document(feed: ElectionFeed) -> dict[str, object]:
 
 def _area_body(feed: ElectionFeed, area: Area, asked: AreaRequest) -> Body:
     return Body(asked.mark + feed.areas.page(area, asked.form), asked.form.media_type)
+
+
+def _too_long(why: str) -> Problem:
+    detail = f"the area has {why}, which is too much for this format; json and csv have no such bound"
+    return Problem(400, "bad_selection", detail)
+
+
+def _body_steps(plain: bytes, content_type: str) -> Generator[None, None, Body]:
+    """Return a long document with its tag and its compressed form, in steps of a millisecond."""
+    digest = hashlib.sha256()
+    for start in range(0, len(plain), _TAG_STEP):
+        digest.update(memoryview(plain)[start : start + _TAG_STEP])
+        yield
+    packed = yield from gzip_steps(plain)
+    return Body(plain, content_type, tag=digest.hexdigest()[:32], compress=lambda _: packed)
 
 
 def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:

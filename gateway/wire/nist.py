@@ -166,14 +166,16 @@ def join(state: ElectionState, area: Area, parties: bytes, areas: Sequence[bytes
     if area is not registry.root:  # the election refers to it
         units += b"," + to_json(_unit(registry.root))
     selections = [
-        _with(
-            {
-                "@id": f"selection-{party}",
-                "@type": "ElectionResults.PartySelection",
-                "PartyIds": [f"party-{party}"],
-                "SequenceOrder": number,
-            },
-            VoteCounts=counts,
+        b"".join(
+            _with(
+                {
+                    "@id": f"selection-{party}",
+                    "@type": "ElectionResults.PartySelection",
+                    "PartyIds": [f"party-{party}"],
+                    "SequenceOrder": number,
+                },
+                VoteCounts=[counts],
+            )
         )
         for number, (party, counts) in enumerate(zip(registry.party_codes, votes, strict=True), 1)
         if party in area.ballot
@@ -187,8 +189,8 @@ def join(state: ElectionState, area: Area, parties: bytes, areas: Sequence[bytes
             "SubUnitsReported": units_reported(area_state),
             "TotalSubUnits": area.units,
         },
-        ContestSelection=b",".join(selections),
-        OtherCounts=blank,
+        ContestSelection=[b",".join(selections)],
+        OtherCounts=[blank],
     )
     day = _day(registry)
     election = _with(
@@ -202,7 +204,7 @@ def join(state: ElectionState, area: Area, parties: bytes, areas: Sequence[bytes
             "ExternalIdentifier": [_registry_id(registry.id)],
         },
         Contest=contest,
-        BallotCounts=ballots,
+        BallotCounts=[ballots],
     )
     of_units = area.is_unit or registry.areas[area.children[0]].is_unit
     report = {
@@ -217,13 +219,19 @@ def join(state: ElectionState, area: Area, parties: bytes, areas: Sequence[bytes
         "SequenceEnd": 1,
         "Status": "unofficial-complete" if is_complete(area_state) else "unofficial-partial",
     }
-    return _with(report, Election=election, GpUnit=units, Party=parties)
+    return b"".join(_with(report, Election=election, GpUnit=[units], Party=[parties]))
 
 
-def _with(document: Mapping[str, Any], **lists: bytes) -> bytes:
-    """Return a JSON object with further members: lists of encoded objects, without those that are empty."""
-    more = b"".join(b',"%s":[%s]' % (name.encode(), entries) for name, entries in lists.items() if entries)
-    return to_json(document)[:-1] + more + b"}"
+def _with(document: Mapping[str, Any], **lists: Sequence[bytes]) -> list[bytes]:
+    """Return a JSON object with further members: lists of encoded objects, without those that are empty.
+
+    Both a list and the result are pieces, so that a long document is not copied at each of its levels.
+    """
+    pieces = [to_json(document)[:-1]]
+    for name, entries in lists.items():
+        if any(entries):
+            pieces += (b',"%s":[' % name.encode(), *entries, b"]")
+    return [*pieces, b"}"]
 
 
 def _day(registry: Registry) -> str:

@@ -23,6 +23,27 @@ def test_a_page_is_that_of_the_present_state(
     for revision in range(1, 4):
         for area in REGISTRY.areas:
             if revision == 2:
-                list(pages.refresh(area, form))
+                list(pages.refresh(area, form, areas.ENCODED_MAX))
             assert pages.page(area, form) == area_page(form, state, area.id)
         state.apply(record.write(a_report("a-1-1", revision)))
+
+
+def test_what_is_encoded_for_a_page_is_bounded() -> None:
+    """It is at most as large as asked for, or else left unfinished."""
+    state = ElectionState(REGISTRY)
+    pages, root = AreaPages(state, BlockMaker(state)), REGISTRY.root
+
+    def refreshed(most: int) -> tuple[int, bool]:
+        """Return the number of steps, and whether it is small enough."""
+        steps, count = pages.refresh(root, EML, most), 0
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return count, end.value
+            count += 1
+
+    size = sum(len(EML.encoder(REGISTRY)(state, index)) for index in (root.index, *root.children))
+    assert refreshed(size) == (1 + len(root.children), True)
+    assert refreshed(size - 1) == (len(root.children), False)
+    assert refreshed(1) == (0, False)
