@@ -402,6 +402,7 @@ async def test_there_is_no_past_before_the_release(browser: Browser, small: Gene
         await expect(page.locator("#embargo")).to_be_visible()
         await expect(page.locator("#night")).to_be_hidden()
         await expect(page.locator("main.past")).to_have_count(0)
+        await expect(page).to_have_url(f"{door.origin}/areas/{door.record.id}")  # what it will show is live
         assert not [url for url in visitor.requests if "/publications" in url]
         record.released = True
         await door.show(len(night))

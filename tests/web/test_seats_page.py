@@ -125,6 +125,7 @@ async def test_each_seat_has_a_place_of_its_own_in_the_half_circle(
         dot, places = chamber["dot"], chamber["places"]
         assert len(places) == size
         assert all(math.hypot(x, y) + dot <= 1 and y > -1e-9 for x, y, _ in places)
+        assert dot <= 0.1  # three seats do not cover what is below
         assert all(left[2] >= right[2] for left, right in pairwise(places))
         assert all(
             math.dist(one[:2], other[:2]) >= 2 * dot

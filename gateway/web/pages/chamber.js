@@ -11,6 +11,8 @@
 export const INNER = 0.42;
 /** Diameter of a seat as a part of the distance to the next one. */
 const FILLED = 0.86;
+/** The largest radius of a seat: a house of few seats is still a half circle. */
+const DOT_MAX = 0.1;
 
 /**
  * Return how many seats are a majority: more than half.
@@ -21,7 +23,7 @@ export const majorityOf = (seats) => Math.floor(seats / 2) + 1;
 
 /**
  * Return the places of seats in a half circle, from left to right: with as few rows as they fit in, so that seats are
- * as large as possible. Each row has seats in proportion to its length.
+ * large. Each row has seats in proportion to its length.
  *
  * @param {number} seats
  * @returns {Hemicycle}
@@ -44,7 +46,7 @@ export function hemicycle(seats) {
     }
   }
   places.sort((a, b) => b.angle - a.angle);
-  return { dot: (distance * FILLED) / 2, places };
+  return { dot: Math.min(DOT_MAX, (distance * FILLED) / 2), places };
 }
 
 /** @param {number} rows */

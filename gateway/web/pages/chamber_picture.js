@@ -16,7 +16,9 @@ import { nameOf } from "./names.js";
 const DOTS_MAX = 1200; // of more seats, each party is one area
 const LABEL_HEIGHT = 32;
 const LETTER = 10; // the width of a bold letter, at most
+const SMALL_LETTER = 6.5; // of the small text about the majority, on average
 const LETTERS_MAX = 9;
+const NARROW = { width: 480, letters: 6 }; // long labels would leave no room for the seats
 const LABEL_GAP = 9;
 const AWAY = 1.5; // how many labels a label may be away from its seats; lighter ones nearby are left out before
 const HOLE_MIN = 78; // radius in which the number of seats fits below the majority
@@ -32,26 +34,27 @@ const BAR_LETTER = 9;
  */
 export function hemicyclePicture(chamber, look) {
   const { width, texts, majority } = look;
-  const letters = Math.max(2, ...chamber.parties.map(({ party }) => shortened(party).length));
+  const most = width < NARROW.width ? NARROW.letters : LETTERS_MAX;
+  const letters = Math.max(2, ...chamber.parties.map(({ party }) => shortened(party, most).length));
   const half = (letters * LETTER) / 2;
   const radius = Math.max(40, Math.min(RADIUS_MAX, width / 2 - LABEL_GAP - 2 * half));
   const top = radius + LABEL_GAP + LABEL_HEIGHT;
   const height = top + LABEL_HEIGHT / 2 + 4;
   const picture = framed(chamber, look, height);
   const middle = svg("g", { transform: `translate(${round(width / 2)} ${round(top)})` });
-  const ends = drawSeats(middle, chamber, look, radius);
+  const ends = drawSeats(middle, chamber, look, radius, most);
   if (majority !== null) {
     const hole = INNER * radius;
     const low = hole > HOLE_MIN;
     const textAt = low ? hole - 38 : 6;
     middle.append(
       svg("line", { class: "marker", x1: 0, x2: 0, y1: round(-textAt - 18), y2: round(-radius - 5) }),
-      svg(
-        "text",
-        { class: "small", "text-anchor": "middle", y: round(-textAt) },
-        texts.forMajority(majority),
-      ),
     );
+    const text = texts.forMajority(majority);
+    if (text.length * SMALL_LETTER <= 2 * hole) {
+      // otherwise only the bar says it
+      middle.append(svg("text", { class: "small", "text-anchor": "middle", y: round(-textAt) }, text));
+    }
     if (low) {
       middle.append(
         svg("text", { class: "total", "text-anchor": "middle", y: 4 }, texts.seats(chamber.total)),
@@ -70,8 +73,9 @@ export function hemicyclePicture(chamber, look) {
  * @param {Chamber} chamber
  * @param {Look} look
  * @param {number} radius
+ * @param {number} most letters of a label
  */
-function drawSeats(middle, { groups, total }, look, radius) {
+function drawSeats(middle, { groups, total }, look, radius, most) {
   const { dot, places } = hemicycle(total <= DOTS_MAX ? total : 0);
   /** @type {PlacedLabel[]} */
   const labels = [];
@@ -85,7 +89,7 @@ function drawSeats(middle, { groups, total }, look, radius) {
     const first = own[0]?.angle ?? Math.PI * (1 - before / total);
     const last = own.at(-1)?.angle ?? Math.PI * (1 - (before + seats) / total);
     const at = (first + last) / 2;
-    if (party !== null) labels.push({ text: shortened(party), party, seats, at, to: at });
+    if (party !== null) labels.push({ text: shortened(party, most), party, seats, at, to: at });
     before += seats;
   }
   return labels;
@@ -255,8 +259,11 @@ function sector(from, to, radius) {
   return `M${at(from, radius)}A${round(radius)} ${round(radius)} 0 0 1 ${at(to, radius)}L${at(to, inner)}A${inner} ${inner} 0 0 0 ${at(from, inner)}Z`;
 }
 
-/** @param {string} code */
-const shortened = (code) => (code.length > LETTERS_MAX ? `${code.slice(0, LETTERS_MAX - 1)}…` : code);
+/**
+ * @param {string} code
+ * @param {number} most letters
+ */
+const shortened = (code, most = LETTERS_MAX) => (code.length > most ? `${code.slice(0, most - 1)}…` : code);
 
 /** @param {number} value */
 const round = (value) => Math.round(value * 10) / 10;

@@ -53,7 +53,7 @@ export class HouseSeats {
     this.#drawNote(areas, any);
     show(this.chamber.element, any);
     this.margins.draw(any ? this.house.districtSeats(root) : null, 0, null);
-    if (any) this.chamber.draw(chamber, this.house.majority, language);
+    if (any) this.chamber.draw(chamber, chamber.total > 1 ? this.house.majority : null, language);
     return true;
   }
 

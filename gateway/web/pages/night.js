@@ -89,6 +89,7 @@ export class Night {
     const named = parameter(AT) ?? "";
     const target = /^\d{1,15}$/.test(named) && this.election.released_at ? Number(named) : null;
     if (target === null) {
+      if (named) setParameter(AT, ""); // what is shown is live, and so are links from here
       this.#leave();
       return;
     }

@@ -52,14 +52,14 @@ export const texts = ({ number, count, both, listed }) => {
 
     threshold: (percent) => `Around the threshold of ${percent}`,
     thresholdHere: (percent) => `Around the threshold of ${percent} here`,
-    thresholdWhy: "A party above the threshold takes part in the allocation of seats.",
-    thresholdLevelling: "A party above the threshold takes part in the allocation of levelling seats.",
+    thresholdWhy: "Only parties above the threshold take part in the allocation of seats.",
+    thresholdLevelling: "Only parties above the threshold take part in the allocation of levelling seats.",
     above: (n) => `${votes(n)} above`,
     below: (n) => `${votes(n)} below`,
 
     levelling: "Levelling seats",
     levellingWhy:
-      "In the order in which they are given. A vote in one district can move a levelling seat between two others.",
+      "In the order in which they are allocated. A vote in one district can move a levelling seat between two others.",
     colOrder: "No.",
     colDistrict: "District",
 

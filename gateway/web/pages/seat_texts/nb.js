@@ -11,7 +11,7 @@ export const texts = ({ number, count, both, listed }) => {
   return {
     title: "Mandater",
     projection: "Foreløpig beregning",
-    why: "Beregnet av stemmene som er talt opp så langt. Det er valgmyndighetene som fastsetter mandatene.",
+    why: "Beregnet av stemmene som er talt opp så langt. Det er valgmyndighetene som fastsetter mandatfordelingen.",
     waiting: (/** @type {number} */ n) =>
       `${count(n, "valgdistrikt", "valgdistrikter")} har ingen stemmer og dermed ingen mandater ennå.`,
     levellingWaits: (/** @type {number} */ n) =>
@@ -48,14 +48,14 @@ export const texts = ({ number, count, both, listed }) => {
 
     threshold: (/** @type {string} */ percent) => `Rundt sperregrensen på ${percent}`,
     thresholdHere: (/** @type {string} */ percent) => `Rundt sperregrensen på ${percent} her`,
-    thresholdWhy: "Over sperregrensen får et parti være med om mandatene.",
-    thresholdLevelling: "Over sperregrensen får et parti være med om utjevningsmandatene.",
+    thresholdWhy: "Bare partier over sperregrensen er med i fordelingen av mandatene.",
+    thresholdLevelling: "Bare partier over sperregrensen er med i fordelingen av utjevningsmandatene.",
     above: (/** @type {number} */ n) => `${votes(n)} over`,
     below: (/** @type {number} */ n) => `${votes(n)} under`,
 
     levelling: "Utjevningsmandatene",
     levellingWhy:
-      "I rekkefølgen de blir gitt. En stemme i ett valgdistrikt kan flytte et utjevningsmandat mellom to andre.",
+      "I den rekkefølgen de fordeles. En stemme i ett valgdistrikt kan flytte et utjevningsmandat mellom to andre.",
     colOrder: "Nr.",
     colDistrict: "Valgdistrikt",
 

@@ -15,7 +15,7 @@ export const texts = ({ number, count, both, listed }) => {
   return {
     title: "Mandat",
     projection: "Førebels utrekning",
-    why: "Rekna ut av røystene som er talde opp så langt. Det er valstyresmaktene som fastset mandata.",
+    why: "Rekna ut av røystene som er talde opp så langt. Det er valstyresmaktene som fastset mandatfordelinga.",
     waiting: (n) =>
       `${count(n, "valdistrikt", "valdistrikt")} har ingen røyster og dermed ingen mandat enno.`,
     levellingWaits: (n) =>
@@ -51,14 +51,14 @@ export const texts = ({ number, count, both, listed }) => {
 
     threshold: (percent) => `Rundt sperregrensa på ${percent}`,
     thresholdHere: (percent) => `Rundt sperregrensa på ${percent} her`,
-    thresholdWhy: "Over sperregrensa får eit parti vere med om mandata.",
-    thresholdLevelling: "Over sperregrensa får eit parti vere med om utjamningsmandata.",
+    thresholdWhy: "Berre parti over sperregrensa er med i fordelinga av mandata.",
+    thresholdLevelling: "Berre parti over sperregrensa er med i fordelinga av utjamningsmandata.",
     above: (n) => `${votes(n)} over`,
     below: (n) => `${votes(n)} under`,
 
     levelling: "Utjamningsmandata",
     levellingWhy:
-      "I rekkjefølgja dei blir gitt. Ei røyst i eitt valdistrikt kan flytte eit utjamningsmandat mellom to andre.",
+      "I den rekkjefølgja dei blir fordelte. Ei røyst i eitt valdistrikt kan flytte eit utjamningsmandat mellom to andre.",
     colOrder: "Nr.",
     colDistrict: "Valdistrikt",
 

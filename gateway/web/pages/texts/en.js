@@ -170,8 +170,8 @@ export const texts = ({ number, noun, count, times }) => ({
   nightNext: "One publication forward",
   nightReading: (share) => `Reading the public record … ${share}`,
   nightNote:
-    "The figures are added up in your browser from the public record. What is known about now only is left out: lists " +
-    "and explanations of corrections, figures being checked, projections of seats, downloads.",
+    "The figures are added up in your browser from the public record. Lists and explanations of corrections, " +
+    "figures being checked, seats and downloads are shown only live.",
   nightVerified: (n) =>
     `The chain of all ${number(n)} publications has been verified: none is missing or changed.`,
   nightUnverified: "The chain of the record has not been verified: browsers can do this on HTTPS only.",

@@ -197,8 +197,8 @@ export const texts = ({ number, noun, count, times }) => ({
   nightNext: "Én publisering fram",
   nightReading: (/** @type {string} */ share) => `Leser den offentlige journalen … ${share}`,
   nightNote:
-    "Tallene summeres i nettleseren din, fra den offentlige journalen. Det som bare er kjent for øyeblikket, er utelatt: " +
-    "lister over rettelser og forklaringer på dem, tall som kontrolleres, prognoser for mandater og nedlastinger.",
+    "Tallene summeres i nettleseren din, fra den offentlige journalen. Lister over rettelser og forklaringer på dem, " +
+    "tall som kontrolleres, mandater og nedlastinger vises bare direkte.",
   nightVerified: (/** @type {number} */ n) =>
     `Kjeden gjennom alle ${number(n)} publiseringer er kontrollert: ingen mangler eller er endret.`,
   nightUnverified: "Kjeden gjennom journalen er ikke kontrollert: det kan nettlesere bare gjøre over HTTPS.",

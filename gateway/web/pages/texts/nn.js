@@ -164,8 +164,8 @@ export const texts = ({ number, noun, count, times }) => ({
   nightNext: "Éi publisering fram",
   nightReading: (share) => `Les den offentlege journalen … ${share}`,
   nightNote:
-    "Tala blir summerte i nettlesaren din, frå den offentlege journalen. Det som berre er kjent for augneblinken, er utelate: " +
-    "lister over rettingar og forklaringar på dei, tal som blir kontrollerte, prognosar for mandat og nedlastingar.",
+    "Tala blir summerte i nettlesaren din, frå den offentlege journalen. Lister over rettingar og forklaringar på dei, " +
+    "tal som blir kontrollerte, mandat og nedlastingar blir berre viste direkte.",
   nightVerified: (n) =>
     `Kjeda gjennom alle ${number(n)} publiseringar er kontrollert: ingen manglar eller er endra.`,
   nightUnverified:
