@@ -640,3 +640,26 @@ async def expect_no_violations(page: Page, part: str) -> None:
         part,
     )
     assert found == [], json.dumps(found, indent=1)
+
+
+@needs_chromium
+async def test_a_municipality_alone_has_neither_a_map_nor_a_table_of_areas(
+    gateway: Gateway, visitor: Visitor, small: GeneratedElection
+) -> None:
+    """Its page shows the council; of a single seat, there is no majority."""
+    registry = a_registry(
+        small, apportionment={"method": "divisors", "divisors": [1, 2, 3], "districts": "municipality"}
+    )
+    registry["election"].pop("blocs", None)
+    town = next(area for area in registry["areas"] if area["id"] == HERE)
+    units = [area for area in registry["areas"] if area["parent"] == HERE]
+    registry["areas"] = [{**town, "parent": None, "seats": 1}, *units]
+    sender = await gateway.issue(await gateway.load(registry), [HERE])
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+        await pushed(http, sender, a_report(units[0]["id"]))
+        await shown(gateway, sender.election, 1)
+    page = await visitor.open(url(sender))
+    await expect(page.locator("#seats .hemicycle svg")).to_be_visible()
+    await expect(page.locator("#seats .marker")).to_have_count(0)
+    await expect(page.locator("#tiles-section")).to_be_hidden()
+    await expect(page.locator("#areas-section")).to_be_hidden()

@@ -234,8 +234,11 @@ class ResultsPage {
     this.#built = true;
     const { areas } = this.feed;
     this.table.keep(areas);
-    this.tiles.build(groupByCounty(areas, this.registry));
+    const counties = groupByCounty(areas, this.registry);
+    this.tiles.build(counties);
     this.tiles.drawHint();
+    show(byId("tiles-section"), counties.length > 0); // there are none in the election of a single municipality
+    show(byId("areas-section"), areas.size > 1);
     for (const id of areas.keys()) this.#changed.add(id);
     show(byId("overview"), this.area.id === null);
   }
