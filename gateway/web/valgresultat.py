@@ -9,9 +9,10 @@ from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import JSON, Problem
 from gateway.web.bodies import Body, BodyCache
 from gateway.web.client_address import ClientAddresses
-from gateway.web.feed_documents import tagged
+from gateway.web.feed_documents import CHILDREN_MAX, tagged
 from gateway.web.feed_lookup import FeedLookup
 from gateway.web.stream_limits import StreamLimits
+from gateway.web.turns import in_slices
 from gateway.wire.json import to_json
 from gateway.wire.valgresultat.documents import Documents
 from gateway.wire.valgresultat.places import Places
@@ -62,7 +63,25 @@ class Valgresultat:
         if area is None:
             detail = "this election has no area at this path; each part is a code, a name or an identifier"
             raise Problem(404, "unknown_area", detail)
-        return tagged(request, self._body(request, feed, documents, area))
+        body = self._cached(feed, documents, area)
+        if body is None:
+            if len(area.children) > CHILDREN_MAX:
+                detail = f"the area has more than {CHILDREN_MAX} children, too many for this format"
+                raise Problem(400, "bad_selection", detail)
+            if documents.depends_on_all(area):
+                await self._refresh_seats(feed)
+            body = self._made_now(request, feed, area)
+        return tagged(request, body)
+
+    async def _refresh_seats(self, feed: ElectionFeed) -> None:
+        """Compute seats in slices, so that there is little left to do for a document. Raises Problem."""
+        generation, seats = feed.generation, feed.state.seats
+        if seats is None:
+            return
+        await in_slices(seats.refresh())
+        await self._lookup.wait_settled(feed)
+        if feed.generation != generation:
+            raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
 
     def _documents(self, feed: ElectionFeed) -> tuple[Places, Documents]:
         if self._made is None or self._made[0] != feed.generation:
@@ -70,12 +89,13 @@ class Valgresultat:
             self._made = feed.generation, places, Documents(feed.state, places)
         return self._made[1:]
 
-    def _body(self, request: web.Request, feed: ElectionFeed, documents: Documents, area: Area) -> Body:
-        """Return the body of a document. Raises Problem."""
-        name, version = ("valgresultat", area.id), (feed.generation, documents.version(area))
-        body = self._bodies.find(name, version)
-        if body is not None:
-            return body
+    def _cached(self, feed: ElectionFeed, documents: Documents, area: Area) -> Body | None:
+        return self._bodies.find(*_named(feed, documents, area))
+
+    def _made_now(self, request: web.Request, feed: ElectionFeed, area: Area) -> Body:
+        """Return a document of the present state. Raises Problem."""
+        _, documents = self._documents(feed)
+        name, version = _named(feed, documents, area)
         client = self._addresses.of_request(request) if area.is_unit else None
         if client is not None:
             self._limits.require_allowance(client)
@@ -83,6 +103,11 @@ class Valgresultat:
         if client is not None:
             self._limits.allowance.use(client, len(body.plain))
         return body
+
+
+def _named(feed: ElectionFeed, documents: Documents, area: Area) -> tuple[tuple[str, str], tuple[int, int]]:
+    """Return the name and the version of a document."""
+    return ("valgresultat", area.id), (feed.generation, documents.version(area))
 
 
 def _body(documents: Documents, area: Area) -> Body:

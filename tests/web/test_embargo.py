@@ -338,6 +338,42 @@ def _fresh(opened: AsyncExitStack) -> Iterator[tuple[int, aiohttp.ClientSession]
         yield revision, session
 
 
+async def test_nothing_can_be_learned_in_the_shape_of_valgresultat_before_the_release(
+    database: Database, http: aiohttp.ClientSession, small: GeneratedElection
+) -> None:
+    """No worker shows that there are reports or holds, by a body, a tag, a size or a status."""
+    publish_from = datetime.now(UTC) + timedelta(hours=1)
+    registry = with_seats(a_registry(small, id="hidden", publish_from=publish_from.isoformat()))
+    async with running(database, feed_workers=2, valgresultat="hidden") as gateway:
+        election = await gateway.load(registry, a_previous(small))
+        sender = await gateway.issue(election, [COUNTRY])
+        await shown(gateway, election)
+        before = await in_another_shape(gateway, registry["election"]["date"][:4])
+        receipts = await pushed(http, sender, *(a_report(unit) for unit in units_of(small)))
+        assert {each["state"] for each in receipts} == {"embargoed"}
+        await some_holds(gateway, election, *units_of(small)[:2])
+        assert await in_another_shape(gateway, registry["election"]["date"][:4]) == before
+
+
+async def in_another_shape(gateway: Gateway, year: str) -> dict[str, Any]:
+    """Return the documents of some areas, which are the same on several connections."""
+    seen = []
+    paths = ["", "/06", f"/06/{HERE}", f"/06/{HERE}/{UNIT}", "/06/unknown"]
+    for _ in range(CONNECTIONS):
+        answers = {}
+        async with aiohttp.ClientSession(auto_decompress=False) as http:
+            for path in paths:
+                for coding in ("identity", "gzip"):
+                    headers = {"Accept-Encoding": coding}
+                    url = f"{gateway.feed_url}/api/{year}/st{path}"
+                    answer = await ask(http, "GET", url, headers=headers)
+                    answers[path, coding] = (answer.status, answer.headers.get("ETag"), answer.body)
+        seen.append(answers)
+    assert {each[path, "identity"][0] for each in seen for path in paths[:-1]} == {200}
+    assert all(each == seen[0] for each in seen)
+    return seen[0]
+
+
 async def test_a_release_that_a_failover_lost_is_made_again(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:

@@ -5,6 +5,7 @@ import gzip
 from collections.abc import AsyncIterator
 
 import aiohttp
+import pytest
 import pytest_asyncio
 
 from gateway.web.valgresultat import VALGRESULTAT_PATHS
@@ -102,6 +103,16 @@ async def test_a_new_registry_is_shown(http: aiohttp.ClientSession) -> None:
         await until(lambda: door.feed.generation != generation and door.feed.settled)
         (await get(http, door, "/api/2025/st")).problem(404, "unknown_election")
         assert (await get(http, door, "/api/2029/st")).document["id"]["navn"] == "Riket"
+
+
+async def test_an_area_with_thousands_of_children_has_no_document(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be made at once, for anybody; the areas below it have theirs."""
+    monkeypatch.setattr("gateway.web.valgresultat.CHILDREN_MAX", 1)
+    async with served(FakeRecord(DOCUMENT, a_night(DOCUMENT, 1)), valgresultat=ELECTION) as door:
+        (await get(http, door, "/api/2025/st/a")).problem(400, "bad_selection")
+        assert (await get(http, door, UNIT)).status == 200
 
 
 async def test_what_is_not_there_is_a_problem_that_repeats_nothing(

@@ -31,18 +31,17 @@ class Documents:
         """None if the registry has no apportionment; members about seats are null then."""
         self._rows = PartyRows(state.registry)
         self._progress = Progress(state)
-        self._depends_on_all = frozenset(seats.districts if seats is not None else ()) | {0}
+        self._of_all = frozenset(seats.districts if seats is not None else ()) | {0}
+        """Indexes of the areas whose documents have something of all: the root, and districts."""
+
+    def depends_on_all(self, area: Area) -> bool:
+        """Return whether an area's document depends on the votes of all, as levelling seats of a district do."""
+        return area.index in self._of_all
 
     def version(self, area: Area) -> int:
-        """Return the sequence that identifies the content of an area's document.
-
-        Levelling seats of a district depend on the votes of all.
-        """
-        return (
-            self._state.sequence
-            if area.index in self._depends_on_all
-            else self._state.areas[area.index].sequence
-        )
+        """Return the sequence that identifies the content of an area's document."""
+        depends_on = self._state if self.depends_on_all(area) else self._state.areas[area.index]
+        return depends_on.sequence
 
     def document(self, area: Area) -> dict[str, Any]:
         """Return the document of an area."""
@@ -85,7 +84,7 @@ class Documents:
 
     def _made(self, area: Area) -> datetime | None:
         """Return the time of the last publication on which the document of an area depends."""
-        depends_on = self._state if area.index in self._depends_on_all else self._state.areas[area.index]
+        depends_on = self._state if self.depends_on_all(area) else self._state.areas[area.index]
         return depends_on.published_at
 
     def _time(self, moment: datetime | None) -> str | None:
@@ -103,7 +102,7 @@ class Documents:
 
     def _seats_of(self, area: Area) -> int | None:
         """Return the seats of the house or of a district; 0 for other areas, None where seats are not known."""
-        if area.path and area.index not in self._depends_on_all:
+        if area.path and not self.depends_on_all(area):
             return 0
         return self._seats.number(area) if self._seats is not None else None
 
@@ -122,7 +121,7 @@ class Documents:
         seats = self._seats
         if not area.path:
             return house_rows(seats.house() if seats is not None else None)
-        if area.index in self._depends_on_all:
+        if self.depends_on_all(area):
             return district_rows(seats.district(area) if seats is not None else None)
         return None
 
