@@ -165,21 +165,16 @@ def join(state: ElectionState, area: Area, parties: bytes, areas: Sequence[bytes
     units, ballots, blank, *votes = (b",".join(line) for line in lines)
     if area is not registry.root:  # the election refers to it
         units += b"," + to_json(_unit(registry.root))
-    selections = [
-        b"".join(
-            _with(
-                {
-                    "@id": f"selection-{party}",
-                    "@type": "ElectionResults.PartySelection",
-                    "PartyIds": [f"party-{party}"],
-                    "SequenceOrder": number,
-                },
-                VoteCounts=[counts],
-            )
-        )
-        for number, (party, counts) in enumerate(zip(registry.party_codes, votes, strict=True), 1)
-        if party in area.ballot
-    ]
+    selections: list[bytes] = []
+    for number, (party, counts) in enumerate(zip(registry.party_codes, votes, strict=True), 1):
+        if party in area.ballot:
+            selection = {
+                "@id": f"selection-{party}",
+                "@type": "ElectionResults.PartySelection",
+                "PartyIds": [f"party-{party}"],
+                "SequenceOrder": number,
+            }
+            selections += [b","] * bool(selections) + _with(selection, VoteCounts=[counts])
     contest = _with(
         {
             "@id": f"contest-{area.id}",
@@ -189,7 +184,7 @@ def join(state: ElectionState, area: Area, parties: bytes, areas: Sequence[bytes
             "SubUnitsReported": units_reported(area_state),
             "TotalSubUnits": area.units,
         },
-        ContestSelection=[b",".join(selections)],
+        ContestSelection=selections,
         OtherCounts=[blank],
     )
     day = _day(registry)
@@ -225,7 +220,7 @@ def join(state: ElectionState, area: Area, parties: bytes, areas: Sequence[bytes
 def _with(document: Mapping[str, Any], **lists: Sequence[bytes]) -> list[bytes]:
     """Return a JSON object with further members: lists of encoded objects, without those that are empty.
 
-    Both a list and the result are pieces, so that a long document is not copied at each of its levels.
+    The lists, with their commas, and the result are in pieces, so that a document is not copied at each of its levels.
     """
     pieces = [to_json(document)[:-1]]
     for name, entries in lists.items():
