@@ -663,3 +663,6 @@ async def test_a_municipality_alone_has_neither_a_map_nor_a_table_of_areas(
     await expect(page.locator("#seats .marker")).to_have_count(0)
     await expect(page.locator("#tiles-section")).to_be_hidden()
     await expect(page.locator("#areas-section")).to_be_hidden()
+    screen = await visitor.open(url(sender, "?kiosk"))
+    await expect(screen.locator("#kiosk-seats .hemicycle svg")).to_be_visible()
+    await expect(screen.locator("#kiosk-tiles")).to_be_hidden()

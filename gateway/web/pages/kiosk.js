@@ -66,6 +66,7 @@ class Kiosk {
    */
   #changed = new Set();
   #built = false;
+  #hasTiles = false;
   #hidden = false;
   #turn = 0;
   #shift = 0;
@@ -152,15 +153,26 @@ class Kiosk {
     this.tiles.drawLegend();
     this.#drawLatest();
     this.#seats?.draw(this.feed.areas);
-    if (rebuilt || ![...document.querySelectorAll(".kiosk-side")].every(isComplete)) this.#fit();
+    if (this.#isAlone() !== byId("kiosk-results").classList.contains("alone") || rebuilt) this.#arrange();
+    else if (![...document.querySelectorAll(".kiosk-side")].every(isComplete)) this.#fit();
   }
 
   #build() {
     this.#built = true;
     const counties = groupByCounty(this.feed.areas, this.registry, this.area);
     this.tiles.build(counties);
-    byId("kiosk-results").classList.toggle("alone", !counties.length);
+    this.#hasTiles = counties.length > 0;
     for (const id of this.feed.areas.keys()) this.#changed.add(id);
+  }
+
+  /** Whether there is nothing to show on the right. */
+  #isAlone() {
+    return !this.#hasTiles && !this.#seats?.visible;
+  }
+
+  #arrange() {
+    byId("kiosk-results").classList.toggle("alone", this.#isAlone());
+    this.#show(this.#turn);
   }
 
   #drawClock() {
@@ -203,7 +215,9 @@ class Kiosk {
   #show(turn) {
     this.#turn = turn;
     const slides = [byId("kiosk-tiles"), byId("kiosk-seats"), byId("kiosk-latest")];
-    const filled = slides.filter((slide) => slide !== byId("kiosk-seats") || this.#seats?.visible);
+    const filled = slides.filter((slide) =>
+      slide === byId("kiosk-seats") ? this.#seats?.visible : this.#hasTiles,
+    );
     const shown = filled[turn % filled.length];
     for (const slide of slides) show(slide, slide === shown);
     this.#fit();
