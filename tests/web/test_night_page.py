@@ -239,6 +239,7 @@ async def a_player(browser: Browser, small: GeneratedElection, motion: str) -> A
         await page.goto(f"{door.origin}/areas/{door.record.id}")
         await page.get_by_role("button", name="The night as it was").click()
         await expect(page.locator("#night-controls")).to_be_visible()
+        await page.clock.pause_at(RELEASE + timedelta(days=1, hours=1))
         await page.get_by_role("button", name="Play the night").click()
         await expect(page.locator("#night-of")).to_contain_text("after 0 of")
         yield page

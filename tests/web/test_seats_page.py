@@ -621,6 +621,7 @@ async def test_seats_fit_a_phone_in_every_language_without_violations(
     titles = {"nn": "Mandat", "en": "Seats", "nb": "Mandater"}
     async with visiting(browser, viewport={"width": 390, "height": 844}, color_scheme="dark") as visitor:
         page = await visitor.open(url(elected))
+        await expect(page.locator("#seats-title")).to_be_visible()
         for tag, title in [*titles.items()][: count(2, full=3)]:
             await page.locator("#language").select_option(tag)
             await expect(page.locator("#seats-title")).to_have_text(title)
