@@ -164,7 +164,11 @@ class BatchWriter:
         self._wakeup.set()
 
     def follow(self, election: ElectionVersion) -> None:
-        """Take from a new version whether the election is released; a failover may have lost the release."""
+        """Use a version from now on, by which reports are checked before they are submitted.
+
+        A failover may have lost the release.
+        """
+        self._election = election
         self.released = election.released
 
     def request_append(self) -> None:

@@ -341,6 +341,19 @@ async def test_reports_judged_ahead_are_judged_again_by_another_version_of_the_e
     assert judged == ["a-1", "b-1", "a-1", "b-1"]
 
 
+async def test_a_change_that_the_process_has_followed_costs_no_append(
+    desk: Desk, memory: MemoryJournal
+) -> None:
+    """Reports that were submitted before are checked again, and all are appended by the new version at once."""
+    before = desk.submit(a_report("a-1"))
+    desk.change()
+    desk.writer.follow(desk.election)
+    after = desk.submit(a_report("a-2"))
+    assert codes([*await before.all(), *await after.all()]) == ["accepted"] * 2
+    assert desk.renewed == 0
+    assert memory.batches == [[("a-1", 1), ("a-2", 1)]]
+
+
 async def test_half_of_a_batch_is_divided_among_all_who_wait_when_it_begins(
     memory: MemoryJournal, judged: list[str]
 ) -> None:
