@@ -358,7 +358,7 @@ class Intake:
         elections = self._open.values()
         writers = [election.writer for election in elections]
         self._metrics.sockets.set(sum(len(election.sockets) for election in elections))
-        self._metrics.waiting.set(sum(len(writer.room) for writer in writers))
+        self._metrics.waiting.set(sum(writer.queued for writer in writers))
         self._metrics.room.set(sum(writer.room.capacity for writer in writers))
         oldest_at = min((at for writer in writers if (at := writer.oldest_at) is not None), default=None)
         self._metrics.oldest_waiting.set(

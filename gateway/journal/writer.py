@@ -144,7 +144,12 @@ class BatchWriter:
     @property
     def waiting(self) -> int:
         """How many reports are submitted and not answered."""
-        return len(self.room) + len(self._ahead) + sum(map(len, self._unanswered))
+        return self.queued + sum(map(len, self._unanswered))
+
+    @property
+    def queued(self) -> int:
+        """How many reports are submitted and not yet being appended."""
+        return len(self.room) + len(self._ahead)
 
     @property
     def available(self) -> bool:
@@ -390,9 +395,7 @@ class BatchWriter:
 
         The reports of the batch may be committed or not; sending them again shows which.
         """
-        log.warning(
-            "journal unavailable", error=str(error), waiting=len(batch) + len(self._ahead) + len(self.room)
-        )
+        log.warning("journal unavailable", error=str(error), waiting=len(batch) + self.queued)
         self._metrics.failed.inc()
         self._note_reason(error)
         self._set_available(False)

@@ -150,6 +150,15 @@ async def test_a_gateway_shuts_down_while_postgres_does_not_answer(
             for place in range(5):
                 await socket.send(place, a_report(units[place]))
             in_flight = asyncio.create_task(push(http, sender, [a_report(unit) for unit in units[5:8]]))
+
+            async def all_received() -> bool:
+                """Two are being appended, the other six wait."""
+                samples = await gateway.metrics()
+                return (
+                    sum(n for name, n in samples.items() if name.startswith("valgnatt_waiting_reports{")) == 6
+                )
+
+            await until(all_received)
             await waiting_for_lock(gateway)
             if deaf:
                 await opened.enter_async_context(postgres_deaf(gateway))
