@@ -113,7 +113,8 @@ async def test_a_slow_network_to_postgres_delays_answers_but_loses_none(
 ) -> None:
     """With 300 ms per direction a commit takes more than 0.6 s; batches grow, so the throughput is kept.
 
-    There are so many reports that the pool has its connections before: to open one then would take several seconds.
+    There are so many reports that the pool has its connections before: to open one then would take several seconds. An
+    append that finds a new version of the election, which was loaded just before, is repeated after reading it.
     """
     load = {"senders": count(12, full=24), "rate": count(72, full=240)}
     async with night_with_database_links(server, **load) as (push, feed, night):
@@ -122,7 +123,7 @@ async def test_a_slow_network_to_postgres_delays_answers_but_loses_none(
             await night.wait_progress()
         await night.settle()
         assert not journal_was_unavailable(night)
-        assert night.answer_log.slowest_s < 2.5
+        assert night.answer_log.slowest_s < 4.0
 
 
 async def test_a_silent_network_to_postgres_delays_answers_and_then_causes_retries(

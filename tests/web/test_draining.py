@@ -152,10 +152,10 @@ async def test_a_gateway_shuts_down_while_postgres_does_not_answer(
             in_flight = asyncio.create_task(push(http, sender, [a_report(unit) for unit in units[5:8]]))
 
             async def all_received() -> bool:
-                """Two are being appended, the other six wait."""
+                """One or two are being appended, the others wait."""
                 samples = await gateway.metrics()
                 return (
-                    sum(n for name, n in samples.items() if name.startswith("valgnatt_waiting_reports{")) == 6
+                    sum(n for name, n in samples.items() if name.startswith("valgnatt_waiting_reports{")) >= 6
                 )
 
             await until(all_received)
