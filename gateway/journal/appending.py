@@ -131,7 +131,10 @@ async def locked_head(connection: Connection) -> AsyncIterator[None]:
 
 
 class LockedAppend:
-    """An append under the head lock; `continuation` is what the process had not read before."""
+    """An append under the head lock.
+
+    `continuation` is the part of the record and of the list of holds that this process has not applied yet.
+    """
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class Judgeable(Protocol):
 
 
 class LockedJournal(Protocol):
-    """The head lock of an election, and what was not known before."""
+    """The head lock of an election, and what follows the part of the record that this process has applied."""
 
     continuation: Continuation
 

@@ -27,7 +27,7 @@ NONE = Votes(0, 0)
 
 
 class Figures(NamedTuple):
-    """What is counted in an area; None is what no unit reported."""
+    """The counts of an area; a count that no unit has reported is None."""
 
     ballots: Votes
     blank: Votes
