@@ -1,8 +1,6 @@
 """Seats at the feed door: in events and areas, and as a table. A gateway in this process, on a record of the test."""
 
 import copy
-import csv
-import io
 import json
 import random
 import zlib
@@ -21,7 +19,8 @@ from tests.election.makers import Record
 from tests.election.naive_seats import naive, with_seats
 from tests.election.test_seats import RULES, check_seats, votes_of
 from tests.feed.served import FakeRecord, Served, served
-from tests.web.doors import COUNTRY, Answer, ask, streaming, units_of
+from tests.web.documents import get, rows_of
+from tests.web.doors import COUNTRY, streaming, units_of
 
 LENGTH = count(40, full=150)
 BOM = b"\xef\xbb\xbf"
@@ -67,16 +66,6 @@ async def door(document: dict[str, Any], small: GeneratedElection) -> AsyncItera
     """A feed door of an election with seats, with a third of the night published."""
     async with served(FakeRecord(document, a_night(document, small, LENGTH), shown=LENGTH // 3)) as opened:
         yield opened
-
-
-async def get(
-    http: aiohttp.ClientSession, door: Served, path: str, headers: dict[str, str] | None = None, **params: str
-) -> Answer:
-    return await ask(http, "GET", door.url(path), params=params, headers=headers or {})
-
-
-def rows_of(raw: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(raw.decode(), newline=""), strict=True))
 
 
 @pytest.mark.parametrize("name", ["levelling", "of the district", "of the country"])

@@ -17,6 +17,7 @@ from playwright.async_api import Browser, Page, expect
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import SEAT_TEXTS, TEXTS
 from tests.counts import count
+from tests.election.apportionment.storting import STORTING
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, visiting
 from tests.web.doors import COUNTRY, HERE, a_registry, a_report, ask, pushed, shown, units_of
@@ -28,15 +29,8 @@ SEATS = {"01": 5, "02": 13, "06": 7}
 TOTAL, MAJORITY = 25, 13
 DISTRICT, EMPTY = "06", "01"
 LEFT, RIGHT = ["SOL", "FL", "BYGD"], ["TRO", "NST"]
-RULES: dict[str, Any] = {
-    "method": "divisors",
-    "divisors": [14, 30, 50],
-    "districts": "county",
-    "threshold": {"percent": 4, "of": "country"},
-    "levelling": {"per_district": 1},
-}
 HOUSE: dict[str, Any] = {
-    "apportionment": RULES,
+    "apportionment": STORTING,
     "blocs": [
         {"name": "Venstresida", "names": {"en": "The left"}, "parties": LEFT},
         {"name": "Høyresida", "names": {"en": "The right"}, "parties": RIGHT},
@@ -547,7 +541,7 @@ async def test_seats_of_districts_that_depend_on_votes_elsewhere_are_read_as_a_t
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
     """With a threshold of the country for all seats, events of districts have none."""
-    rules = {key: value for key, value in RULES.items() if key != "levelling"}
+    rules = {key: value for key, value in STORTING.items() if key != "levelling"}
     sender = await gateway.issue(await gateway.load(with_seats(small, apportionment=rules)), [COUNTRY])
     await pushed(http, sender, a_report(votes=100), a_report(units_of(small, "02")[0], votes=5))
     await shown(gateway, sender.election, 2)

@@ -1,9 +1,7 @@
 """Tables at the feed door: the results of a level, and corrections."""
 
 import asyncio
-import csv
 import gc
-import io
 import json
 import zlib
 from collections.abc import AsyncIterator
@@ -20,7 +18,8 @@ from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.answers import Problem
 from tests.election.makers import Record, a_report, some_counts
 from tests.feed.served import FakeRecord, Served, a_night, served, until
-from tests.web.doors import COUNTRY, HERE, UNIT, Answer, ask, units_of
+from tests.web.documents import get, rows_of
+from tests.web.doors import COUNTRY, HERE, UNIT, units_of
 
 PUBLIC = "public, max-age=1"
 SHOWN = 500
@@ -47,16 +46,6 @@ async def door(small: GeneratedElection) -> AsyncIterator[Served]:
     """A feed door on a record in which figures rise and fall."""
     async with served(FakeRecord(small.registry, unsteady(small, 2 * SHOWN), shown=SHOWN)) as opened:
         yield opened
-
-
-async def get(
-    http: aiohttp.ClientSession, door: Served, path: str, headers: dict[str, str] | None = None, **params: str
-) -> Answer:
-    return await ask(http, "GET", door.url(path), params=params, headers=headers or {})
-
-
-def rows_of(raw: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(raw.decode(), newline=""), strict=True))
 
 
 async def test_every_level_has_a_table_with_the_figures_of_its_areas(

@@ -15,15 +15,7 @@ from gateway.election.apportionment import (
 )
 from gateway.election.registry import Registry, differences, read_registry
 from gateway.errors import MalformedRegistry
-
-STORTING: dict[str, Any] = {
-    "method": "divisors",
-    "divisors": [14, 30, 50],
-    "districts": "county",
-    "threshold": {"percent": 4, "of": "country"},
-    "levelling": {"per_district": 1},
-}
-
+from tests.election.apportionment.storting import STORTING
 
 PERCENTAGE = "expected a percentage above 0 and below 100 with at most 3 decimals"
 
