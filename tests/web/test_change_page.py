@@ -206,8 +206,10 @@ async def test_tiles_show_the_change_of_the_party_in_the_address(
     )
     assert "gradient" in await background(page, f"[data-tile='{NEVER}']")
 
+    await tile[WHOLE].hover()
     await tile[HERE].focus()
-    await expect(page.locator("#tile-description")).to_contain_text("since 2020")
+    await page.mouse.move(1, 1)
+    await expect(page.locator("#tile-description")).to_contain_text("−30.0 percentage points since 2020")
     await page.locator("#by-party").select_option("HV")
     await expect(page).to_have_url(re.compile("party=HV"))
     await expect(tile[HERE]).to_have_text("new")

@@ -40,6 +40,7 @@ export class Tiles {
   /** @type {(HTMLElement | SVGAElement)[]} */
   #order = [];
   #focused = 0;
+  #descriptionHeight = 0;
   /** What the colours show. Takes effect with the next `draw` of each area.
    *
    * @type {Colouring}
@@ -213,13 +214,24 @@ export class Tiles {
 
   /** Draw how to use the tiles. */
   drawHint() {
+    this.#keepHeight(0);
     this.#describe(undefined);
   }
 
-  /** @param {Tile | undefined} tile */
-  #describe(tile) {
+  /** @param {Tile | undefined} pointedAt without one, the tile that has the focus is described */
+  #describe(pointedAt) {
+    const tile = pointedAt ?? this.#tileOf(document.activeElement);
     const hint = t(this.container.querySelector(".map") ? "mapHint" : "tileHint");
     setText(this.description, tile ? this.#describeInWords(tile) : hint);
+    // The tiles are below: if the description became shorter again, they would move away from the pointer and back.
+    const { height } = this.description.getBoundingClientRect();
+    if (height > this.#descriptionHeight) this.#keepHeight(height);
+  }
+
+  /** @param {number} height_px of the description, which it keeps with shorter texts */
+  #keepHeight(height_px) {
+    this.#descriptionHeight = height_px;
+    this.description.style.minHeight = height_px ? `${height_px}px` : "";
   }
 
   /** @param {Tile} tile */
@@ -234,6 +246,11 @@ export class Tiles {
 
   /** @param {Event} event */
   #tileAt({ target }) {
+    return this.#tileOf(target);
+  }
+
+  /** @param {EventTarget | null} target */
+  #tileOf(target) {
     const element = target instanceof Element ? target.closest("[data-tile]") : null;
     return this.#tiles.get(element?.getAttribute("data-tile") ?? "");
   }
