@@ -6,6 +6,7 @@ and every worker begin here.
 
 import functools
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
@@ -18,6 +19,8 @@ from gateway.redaction import without_passwords
 
 Door = Literal["push", "feed"]
 DOORS: tuple[Door, ...] = get_args(Door)
+Role = Literal["push", "feed", "signer"]
+"""The roles of a machine's processes: one for each door, and the signer."""
 
 PREFIX = "VALGNATT_"
 OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})
@@ -29,14 +32,15 @@ def _default_data_dir() -> Path:
     return Path("/var/lib/valgnatt" if home == "~" else os.path.join(home, ".local/share/valgnatt"))
 
 
-def _option(description: str, unit: str = "", **limits: Any) -> Meta:
-    return Meta(description=description, extra={"unit": unit}, **limits)
+def _option(description: str, unit: str = "", *, argument: str = "", **limits: Any) -> Meta:
+    return Meta(description=description, extra={"unit": unit, "argument": argument}, **limits)
 
 
 _Most = Annotated[int, Meta(ge=1)]
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _ElectionAndType = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(:[a-z]{1,8})?\Z")]
 _PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
+_LogName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +277,40 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             le=10,
         ),
     ] = 10.0
+    log_name: Annotated[
+        _LogName | None,
+        _option(
+            "first part of the name of every log that this gateway signs, such as results.example.no; it never changes",
+            "name",
+        ),
+    ] = None
+    sign_dir: Annotated[
+        Path | None,
+        _option(
+            "directory with the keys of the logs and with what was signed; `serve` then runs a signer too",
+            "directory",
+        ),
+    ] = None
+    signer_database_url: Annotated[
+        _PostgresUrl | None,
+        _option("database with the login of the signer; if unset, that of the embedded Postgres in data_dir"),
+    ] = None
+    signer_database_password_file: Annotated[
+        Path | None,
+        _option("file with the password for signer_database_url, one line, read once at startup", "file"),
+    ] = None
+    checkpoint_every_s: Annotated[
+        int,
+        _option("interval between two checkpoints of a log that grows", "s", ge=1, le=60),
+    ] = 5
+    witnesses: Annotated[
+        tuple[str, ...],
+        _option(
+            "witnesses that are asked to cosign each checkpoint, each as VKEY=URL; separated by commas, or repeated",
+            "witnesses",
+            argument="--witness",
+        ),
+    ] = ()
     log_format: Annotated[
         Literal["auto", "json", "console"],
         _option("format of the log; auto is console on a terminal and json elsewhere"),
@@ -288,7 +326,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return [(option.name, option.redacted(getattr(self, option.name))) for option in all_options()]
 
 
-Process = Literal["every", "push", "feed", "supervisor"]
+Process = Literal["every", "push", "feed", "signer", "supervisor"]
 """Which processes use an option; the supervisor uses all of them."""
 _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("database_url", "pending_max", "batch_max", "credit_max"), "push"),
@@ -299,6 +337,10 @@ _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("feed_database_url", "feed_port", "readers_max", "readers_per_address"), "feed"),
     **dict.fromkeys(("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s", "valgresultat"), "feed"),
     **dict.fromkeys(("database_password_file", "feed_database_password_file", "data_dir"), "supervisor"),
+    **dict.fromkeys(
+        ("log_name", "sign_dir", "signer_database_url", "checkpoint_every_s", "witnesses"), "signer"
+    ),
+    "signer_database_password_file": "supervisor",
     **dict.fromkeys(("role", "push_workers", "feed_workers", "admin_host", "admin_port"), "supervisor"),
 }
 """Options that not every process uses. An option that may contain a secret must be listed."""
@@ -312,16 +354,13 @@ class Option(NamedTuple):
     default: object
     unit: str
     description: str
+    argument: str
+    """Its name on the command line, such as `--feed-port`."""
 
     @property
     def variable(self) -> str:
         """Its name in the environment, such as `VALGNATT_FEED_PORT`."""
         return PREFIX + self.name.upper()
-
-    @property
-    def argument(self) -> str:
-        """Its name on the command line, such as `--feed-port`."""
-        return "--" + self.name.replace("_", "-")
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -349,6 +388,11 @@ class Option(NamedTuple):
         return _USED_BY.get(self.name, "every")
 
     @property
+    def is_list(self) -> bool:
+        """Whether it has several values: separated by commas, on the command line also as repeated arguments."""
+        return get_origin(get_args(self.type)[0]) is tuple
+
+    @property
     def is_secret(self) -> bool:
         """Whether its value may contain a password."""
         return self.name.endswith("_url")
@@ -368,7 +412,8 @@ def all_options() -> tuple[Option, ...]:
     for field in msgspec.structs.fields(Config):
         meta = get_args(field.type)[-1]
         default = field.default_factory() if callable(field.default_factory) else field.default
-        found.append(Option(field.name, field.type, default, meta.extra["unit"], meta.description))
+        argument = meta.extra["argument"] or "--" + field.name.replace("_", "-")
+        found.append(Option(field.name, field.type, default, meta.extra["unit"], meta.description, argument))
     return tuple(found)
 
 
@@ -382,7 +427,7 @@ class ConfigError(GatewayError):
         self.mistakes = tuple(mistakes)
 
 
-def config_for(config: Config, role: Door) -> Config:
+def config_for(config: Config, role: Role) -> Config:
     """Return the options that a process of one role needs; every option that it does not use has its default.
 
     So a push process does not get the feeds' login, nor a feed process the owner's. The exception: if the feeds have no
@@ -413,6 +458,27 @@ def local_url(scheme: str, host: str, port: int) -> str | None:
         return None
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to connect to
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+_WITNESS = re.compile(r"([^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2})=(https?://[^\s,]+)")
+
+
+def witness_of(value: str) -> tuple[str, str]:
+    """Split VKEY=URL: the vkey of a witness (C2SP signed-note), and the prefix of its submission URLs, without a slash.
+
+    Raises ValueError.
+    """
+    found = _WITNESS.fullmatch(value)
+    if found is None:
+        raise ValueError(
+            "Expected VKEY=URL, as in witness.example/w1+1a2b3c4d+BASE64=https://witness.example"
+        )
+    return found[1], found[2].rstrip("/")
+
+
+def checked_witness(value: str) -> str:
+    """Return a value of `witnesses` in its normal form. Raises ValueError."""
+    return "=".join(witness_of(value))
 
 
 def decode_path(kind: type, value: object) -> object:

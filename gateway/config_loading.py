@@ -16,7 +16,17 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.config import OTHER_VARIABLES, PREFIX, Config, ConfigError, Option, all_options, decode_path
+from gateway.config import (
+    OTHER_VARIABLES,
+    PREFIX,
+    Config,
+    ConfigError,
+    Option,
+    all_options,
+    checked_witness,
+    decode_path,
+    witness_of,
+)
 from gateway.database_url import FILES, HINT, DatabaseUrl, DatabaseUrlError, read_database_url
 from gateway.redaction import without_passwords
 from gateway.secret_files import read_secret
@@ -63,6 +73,7 @@ def load(
     counting = {option.name: values.get(option.name, option.default) for option in all_options()}
     mistakes += _shared_ports(counting, given)
     mistakes += _lone_tls(counting, given)
+    mistakes += _incomplete_signer(counting, given)
     _add_passwords(values, given, mistakes)
     _add_password_of_libpq(values, environ)
     if mistakes:
@@ -128,9 +139,11 @@ def _converted(option: Option, value: object) -> Any:
         return None
     if option.unit == "networks":
         return tuple(str(ip_network(text)) for text in _texts(value))
+    if option.unit == "witnesses":
+        return tuple(checked_witness(text) for text in _texts(value))
     if option.is_secret and isinstance(value, str):
         value = value.strip()
-        _require_files(read_database_url(value, writes=option.name == "database_url"))
+        _require_files(read_database_url(value, writes=option.name != "feed_database_url"))
     return msgspec.convert(value, option.type, strict=False, dec_hook=decode_path)
 
 
@@ -141,9 +154,8 @@ def _require_files(url: DatabaseUrl) -> None:
 
 
 def _texts(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [text.strip() for text in value.split(",") if text.strip()]
-    return msgspec.convert(value, list[str])
+    given = [value] if isinstance(value, str) else msgspec.convert(value, list[str])
+    return [text.strip() for each in given for text in each.split(",") if text.strip()]
 
 
 def _reason(option: Option, value: object, error: Exception) -> str:
@@ -177,9 +189,18 @@ def _lone_tls(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
             yield f"{given[name][0]}: needs {certificate} too"
 
 
+def _incomplete_signer(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
+    """Yield a mistake for each option without which a directory of keys cannot be used, and for repeated witnesses."""
+    if values["sign_dir"] is not None and values["log_name"] is None:
+        yield f"{given['sign_dir'][0]}: needs log_name too"
+    vkeys = [witness_of(each)[0] for each in values["witnesses"]]
+    for vkey in sorted({each for each in vkeys if vkeys.count(each) > 1}):
+        yield f"{given['witnesses'][0]}: the same key twice: {vkey}"
+
+
 def _add_passwords(values: dict[str, Any], given: _Given, mistakes: list[str]) -> None:
     """Add the passwords from password files to their URLs."""
-    for name in ("database", "feed_database"):
+    for name in ("database", "feed_database", "signer_database"):
         file, url = f"{name}_password_file", f"{name}_url"
         if values.get(file) is None:
             continue

@@ -40,12 +40,12 @@ def _configured(command: Callable[..., R], chosen: Collection[Option]) -> Callab
     @functools.wraps(command)
     def configured(*args: Any, **given: Any) -> R:
         overrides = {option.name: given.pop(option.name, None) for option in chosen}
+        overrides = {name: None if value == [] else value for name, value in overrides.items()}
         return command(*args, config=_load(given.pop("config_file", None), overrides), **given)
 
     own = inspect.signature(command, eval_str=True)
     kinds: dict[str, Any] = {
-        option.name: Annotated[bool | None if option.is_boolean else str | None, _typer_option(option)]
-        for option in chosen
+        option.name: Annotated[_argument_type(option), _typer_option(option)] for option in chosen
     }
     kinds["config_file"] = Annotated[
         Path | None,
@@ -85,6 +85,12 @@ def _warn_of_passwords(overrides: dict[str, object]) -> None:
                 " every user of this machine can read a password on a command line",
                 err=True,
             )
+
+
+def _argument_type(option: Option) -> Any:
+    if option.is_boolean:
+        return bool | None
+    return list[str] | None if option.is_list else str | None
 
 
 def _typer_option(option: Option) -> Any:

@@ -3,14 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from gateway.config import Config, ConfigError, all_options, config_for, decode_path
+from gateway.config import Config, ConfigError, Role, all_options, config_for, decode_path, witness_of
 from gateway.config_loading import load
 from gateway.options import with_config_options
 from gateway.redaction import without_passwords
@@ -235,14 +235,13 @@ def test_each_process_gets_only_the_options_of_its_role() -> None:
         if option.name not in ("role", "proxy_header")
     }
     config = Config(**odd)
-    for role, other in (("push", "feed"), ("feed", "push")):
+    for role in get_args(Role):
         given = config_for(config, role)
         for option in all_options():
-            expected = (
-                option.default if option.process in (other, "supervisor") else getattr(config, option.name)
-            )
+            expected = getattr(config, option.name) if option.process in (role, "every") else option.default
             assert getattr(given, option.name) == expected, option.name
-    assert config_for(config, "feed").database_url is None
+    assert config_for(config, "feed").database_url is config_for(config, "signer").database_url is None
+    assert config_for(config, "feed").sign_dir is config_for(config, "push").signer_database_url is None
     assert config_for(config, "push").feed_database_url is None
 
 
@@ -260,7 +259,7 @@ def _other(name: str, default: object) -> object:
 
 def test_every_option_with_a_secret_belongs_to_one_role() -> None:
     """An option that is added later must declare its role."""
-    assert {option.process for option in all_options() if option.is_secret} == {"push", "feed"}
+    assert {option.process for option in all_options() if option.is_secret} == {"push", "feed", "signer"}
     assert not [option.name for option in all_options() if option.is_secret and option.process == "every"]
     assert not [
         option.name for option in all_options() if option.name.endswith("_key") and option.process == "every"
@@ -271,6 +270,44 @@ def test_feeds_without_a_login_of_their_own_get_the_owners() -> None:
     """It works, with a warning, as a feed's address and not as the owner's."""
     given = config_for(Config(database_url=URL), "feed")
     assert (given.database_url, given.feed_database_url) == (None, URL)
+
+
+KEY = "witness.example/w1+1a2b3c4d+BMlVCRWRxy7Z0Ay+nvdFZhpJTkb6S+ZxsCzG6+lKrEne"
+
+
+def test_witnesses_are_named_with_their_keys(file: Path) -> None:
+    """Separated by commas, repeated on the command line, or as a list in a file; without a final slash."""
+    one, two = f"{KEY}=https://w1.example/log", f"{KEY.replace('w1', 'w2')}=http://127.0.0.1:8090"
+    assert load({"VALGNATT_WITNESSES": f"{one}/, {two}"}).witnesses == (one, two)
+    assert load({}, overrides={"witnesses": [one, two]}).witnesses == (one, two)
+    file.write_text(f'witnesses = ["{one}", "{two}"]')
+    assert load({}, file).witnesses == (one, two)
+    assert witness_of(one) == (KEY, "https://w1.example/log")
+    status, shown, _ = run("witnesses", "--witness", one, "--witness", two)
+    assert (status, shown.split()) == (0, [one, two])
+
+
+@pytest.mark.parametrize(
+    ("environ", "mistake"),
+    [
+        ({"SIGN_DIR": "/keys"}, "VALGNATT_SIGN_DIR: needs log_name too"),
+        ({"WITNESSES": "https://w1.example"}, "VALGNATT_WITNESSES: Expected VKEY=URL"),
+        ({"WITNESSES": KEY}, "VALGNATT_WITNESSES: Expected VKEY=URL"),
+        ({"WITNESSES": f"{KEY}=ftp://w1.example"}, "VALGNATT_WITNESSES: Expected VKEY=URL"),
+        ({"WITNESSES": f"{KEY}=http://a,{KEY}=http://b"}, f"VALGNATT_WITNESSES: the same key twice: {KEY}"),
+        ({"LOG_NAME": "results example no"}, "VALGNATT_LOG_NAME: Expected `str` matching regex"),
+        ({"LOG_NAME": "results/live"}, "VALGNATT_LOG_NAME: Expected `str` matching regex"),
+        ({"CHECKPOINT_EVERY_S": "61"}, "VALGNATT_CHECKPOINT_EVERY_S: Expected `int` <= 60"),
+        (
+            {"SIGNER_DATABASE_PASSWORD_FILE": "/x"},
+            "VALGNATT_SIGNER_DATABASE_PASSWORD_FILE: needs signer_database_url",
+        ),
+    ],
+)
+def test_a_mistake_about_the_signer_is_named(environ: dict[str, str], mistake: str) -> None:
+    """Before anything is signed."""
+    (found,) = mistakes({f"VALGNATT_{name}": value for name, value in environ.items()})
+    assert found.startswith(mistake)
 
 
 def test_paths_are_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +347,13 @@ def serve(times: Annotated[int, typer.Argument(help="how often")], config: Confi
 def migrate(config: Config) -> None:
     """Print the database."""
     typer.echo(config)
+
+
+@app.command()
+@with_config_options(only=["witnesses"])
+def witnesses(config: Config) -> None:
+    """Print the witnesses."""
+    typer.echo("\n".join(config.witnesses))
 
 
 def run(*words: str, **environ: str) -> tuple[int, str, str]:
