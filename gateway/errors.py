@@ -53,6 +53,8 @@
     ├── RevisionsUnknown        revisions_unknown        the gateway could not be asked for its current reports
     ├── DataSetError            malformed_data_set       a data set cannot be read
     ├── BadTable                bad_table                a table of areas and parties with mistakes
+    ├── VerificationFailed      verification_failed      a check of a signed record failed; its code says which
+    │   └── NotThere            not_there                a signed record, or a part of it, does not exist there
     └── ReplayFailed            replay_failed            a replay could not be completed
 
 An error is defined here if several packages need it, and otherwise next to the code that raises it; a test keeps the
