@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 import orjson
 
+from gateway.client import outbox_proofs
 from gateway.client.outbox_file import OutboxFile
+from gateway.client.outbox_proofs import OutboxProofs
 from gateway.client.push_answers import RENUMBERED, Answer, not_sent
 from gateway.errors import GatewayError
 
@@ -32,7 +34,7 @@ CREATE TABLE IF NOT EXISTS item (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS item_waits ON item (election, key) WHERE waits;
 """
-_VERSION = 2
+_VERSION = 3
 """Format of the file, its `user_version`; 0 in files of versions that did not number it."""
 _FROM_BEFORE_GATEWAYS = """
 ALTER TABLE item RENAME TO item_without_gateway;
@@ -121,6 +123,7 @@ class Outbox:
         """Open the file, or create it readable by its owner only. Raises OutboxUnavailable, as every method does."""
         self.path = path
         self._file = OutboxFile(path, _VERSION, _migrate)
+        self.proofs = OutboxProofs(self._file, self._item)
 
     def close(self) -> None:
         """Close the file."""
@@ -273,13 +276,21 @@ class Outbox:
         with self._file.transaction():
             found = self._file.rows(query, origin.gateway, origin.election)
             for key, unit, revision, body, chosen, waits, answered_at, answer in found:
+                proof = self.proofs.of(key)
                 self._file.rows("DELETE FROM item WHERE key = ?", key)
-                if self._add(to, unit, revision, body, bool(chosen))[1]:
+                new_key, is_new = self._add(to, unit, revision, body, bool(chosen))
+                if is_new:
                     self._file.rows(
                         "UPDATE item SET waits = ?, answered_at = ?, answer = ?"
                         " WHERE gateway = ? AND election = ? AND unit = ? AND revision = ?",
                         waits, answered_at, answer, to.gateway, to.election, unit, revision,
                     )  # fmt: skip
+                    if proof is not None:
+                        self._file.rows("INSERT INTO proof VALUES (?, ?, ?)", new_key, proof, time.time())
+            self._file.rows(
+                "UPDATE OR REPLACE token SET gateway = ? WHERE gateway = ? AND election = ?",
+                to.gateway, origin.gateway, origin.election,
+            )  # fmt: skip
         return len(found)
 
     def adopt_unnamed(self, to: Destination) -> None:
@@ -368,6 +379,23 @@ class Outbox:
                 change.item.revision, msgspec.json.encode(answer), time.time(), key,
             )  # fmt: skip
 
+    def destinations(self, election: str) -> list[Destination]:
+        """Return the destinations of all reports of an election."""
+        query = "SELECT DISTINCT gateway FROM item WHERE election = ? ORDER BY gateway"
+        return [Destination(gateway, election) for (gateway,) in self._file.rows(query, election)]
+
+    def all_reports(self, to: Destination) -> Iterator[tuple[Item, bool]]:
+        """Return every report for a destination and whether it waits, in the order in which they were added."""
+        query = (
+            "SELECT key, unit, revision, body, answer, chosen, waits FROM item"
+            " WHERE gateway = ? AND election = ? AND key > ? ORDER BY key LIMIT ?"
+        )
+        last_key = 0
+        while rows := self._file.rows(query, to.gateway, to.election, last_key, PAGE_ROWS):
+            for row in rows:
+                yield self._item(row[:6]), bool(row[6])
+            last_key = rows[-1][0]
+
     def answers(self, to: Destination) -> Iterator[Item]:
         """Return all answered items, in the order in which they were added."""
         return self._in_pages(to, _ANSWERED)
@@ -409,5 +437,6 @@ def _migrate(db: sqlite3.Connection) -> None:
     script = f"{rename} {_SCHEMA} {''.join(rest)}" if former else _SCHEMA
     if columns and not former and "chosen" not in columns:
         script += _FROM_BEFORE_CHOSEN
-    for statement in f"{script} DROP TABLE IF EXISTS handed_in;".split(";")[:-1]:  # revisions by file
+    statements = f"{script} DROP TABLE IF EXISTS handed_in;".split(";")[:-1]  # revisions by file
+    for statement in (*statements, *outbox_proofs.STATEMENTS):
         db.execute(statement)

@@ -96,5 +96,6 @@ async def transfers_document(journal: PostgresJournal, version: ElectionVersion,
             rehearsal=registry.rehearsal,
             transfers=transfers,
             hidden_until=local_time(registry, hidden_until) if hidden_until is not None else None,
+            areas=sorted(token.areas),
         )
     )

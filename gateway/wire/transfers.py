@@ -69,6 +69,8 @@ class OwnTransfers(msgspec.Struct, frozen=True):
     rehearsal: bool
     transfers: list[Transfer]
     hidden_until: Moment | None = None
+    areas: list[str] = []
+    """The areas of the token, as it was issued; older gateways do not send them."""
 
 
 class PublicTransfers(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ def with_another_table_of_this_name(path: Path) -> None:
         (lambda path: path.mkdir(), "a directory; name a file with --outbox"),
         (lambda path: path.write_text("unit,revision\n" * 100), "not an outbox; keep a copy"),
         (damaged, "damaged; keep a copy"),
-        (of_another_version, r"a newer version of valgnatt wrote it \(format 7, not 2\)"),
+        (of_another_version, r"a newer version of valgnatt wrote it \(format 7, not 3\)"),
         (of_another_program, "contains tables of another program"),
         (with_another_table_of_this_name, "no such column.*; keep a copy"),
         (lambda path: path.symlink_to("/proc/none/outbox.db"), "No such file"),

@@ -628,6 +628,7 @@ async def test_a_sender_reads_the_transfers_of_its_own_municipalities(
     assert answer.status == 200
     assert answer.headers["Cache-Control"] == "private, no-store"
     assert answer.document["hidden_until"] is None
+    assert answer.document["areas"] == sorted([HERE, FOREIGN_UNIT])
     found = {each["municipality"]: each for each in answer.document["transfers"]}
     assert set(found) == {HERE, THERE}
     here, there = found[HERE], found[THERE]
