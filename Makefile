@@ -75,9 +75,9 @@ audit: $(VENV)/.dev  ## check the dependencies for known vulnerabilities
 
 lock: $(BIN)/python  ## update the locked dependencies (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --extra embedded pyproject.toml -o requirements.lock
+	  --extra embedded --extra sign pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --extra embedded --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	  --extra embedded --extra sign --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 
 clean:  ## remove what the other targets created
 	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -55,7 +55,16 @@
     ├── BadTable                bad_table                a table of areas and parties with mistakes
     ├── VerificationFailed      verification_failed      a check of a signed record failed; its code says which
     │   └── NotThere            not_there                a signed record, or a part of it, does not exist there
-    └── ReplayFailed            replay_failed            a replay could not be completed
+    ├── ReplayFailed            replay_failed            a replay could not be completed
+    ├── ExtraMissing            extra_missing            a package that this needs is not installed
+    ├── ProofInvalid            proof_invalid            a proof that does not show what it is to show
+    ├── MalformedEntry          malformed_entry          an opening or closing entry that cannot be read
+    ├── MalformedTile           malformed_tile           not a tile or an entry bundle, or not its path
+    ├── MalformedOrigin         malformed_origin         not the origin of an election's log
+    ├── MalformedNote           malformed_note           not a signed note, a checkpoint or a proof file
+    ├── MalformedKey            malformed_key            not a key of a log or a witness
+    ├── BadSignature            bad_signature            no trusted key signed, or a signature is false
+    └── MalformedTrustPolicy    malformed_trust_policy   a policy of logs and witnesses with a mistake
 
 An error is defined here if several packages need it, and otherwise next to the code that raises it; a test keeps the
 list complete. An invalid report is not an exception: `election.validation` returns every violation.
@@ -194,6 +203,12 @@ class MalformedDocument(GatewayError):
     """Bytes that are not the JSON that was expected."""
 
     code = "malformed"
+
+
+class ExtraMissing(GatewayError):
+    """A package that only some commands need is not installed; the message says how to install it."""
+
+    code = "extra_missing"
 
 
 class Refused(GatewayError):

