@@ -64,6 +64,9 @@
     ├── MalformedNote           malformed_note           not a signed note, a checkpoint or a proof file
     ├── MalformedKey            malformed_key            not a key of a log or a witness
     ├── BadSignature            bad_signature            no trusted key signed, or a signature is false
+    ├── SignDirUnusable         sign_dir_unusable        the signer's directory, or a file in it, cannot be used
+    │   └── SignDirInUse        sign_dir_in_use          another signer uses the directory
+    ├── KeyRefused              key_refused              a key was not created, added or retired
     └── MalformedTrustPolicy    malformed_trust_policy   a policy of logs and witnesses with a mistake
 
 An error is defined here if several packages need it, and otherwise next to the code that raises it; a test keeps the

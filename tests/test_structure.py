@@ -19,6 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("commands",),
     ("service", "doctor", "rehearsal"),
+    ("signer",),
     ("machine",),
     ("web",),
     ("verification",),
