@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("commands",),
     ("service", "doctor", "rehearsal"),
-    ("signer",),
+    ("signer", "witness"),
     ("machine",),
     ("web",),
     ("verification",),
