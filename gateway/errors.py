@@ -11,6 +11,9 @@
     ├── VersionChanged          version_changed          the election changed; check again           retryable
     ├── Behind                  behind                   the rules did not see all; judge again      retryable
     ├── Unstorable              unstorable               Postgres rejects the report itself
+    ├── AnotherSigner           another_signer           another signer has begun a round                retryable
+    ├── CheckpointRefused       checkpoint_refused       the journal does not accept this checkpoint
+    ├── SignerTooFast           signer_too_fast          too many writes of the signer                   retryable
     ├── AreaNotFound            unknown_area             no area, or more than one, has this name
     ├── ElectionUnknown         unknown_election         no election with this identifier
     ├── TokenMissing            token_missing            a request without a token

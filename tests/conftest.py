@@ -86,9 +86,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 class Database:
     """A migrated database for one test."""
 
-    def __init__(self, url: str, feed_url: str) -> None:
+    def __init__(self, url: str, feed_url: str, signer_url: str = "") -> None:
         self.url = url
         self.feed_url = feed_url
+        self.signer_url = signer_url
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +111,8 @@ async def _make_template(server: EmbeddedPostgres) -> None:
 
 def privileges_of(name: str) -> str:
     """Return statements that set the privileges of a copied database, which Postgres does not copy."""
-    return f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO valgnatt_feed"
+    roles = "valgnatt_feed, valgnatt_signer"
+    return f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO {roles}"
 
 
 def _named(url: str, name: str) -> str:
@@ -125,7 +127,7 @@ async def database(postgres: EmbeddedPostgres) -> AsyncIterator[Database]:
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_valgnatt STRATEGY file_copy")
     await connection.execute(privileges_of(name))
     try:
-        yield Database(_named(postgres.url, name), _named(postgres.feed_url, name))
+        yield Database(*(_named(url, name) for url in (postgres.url, postgres.feed_url, postgres.signer_url)))
     finally:
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await connection.close()

@@ -20,7 +20,9 @@ from gateway.deadline import Deadline
 from gateway.errors import JournalUnavailable
 from gateway.journal.db_errors import OUTAGES, LoginRefused, name_of, translate_db_errors
 from gateway.journal.session import (
+    FEED_ROLE,
     SESSION,
+    SIGNER_ROLE,
     STATEMENT_S,
     Connection,
     SessionUnfit,
@@ -96,9 +98,9 @@ class Hosts:
     * The first session on a host is proven not to be shared with other clients before anything is changed in it.
     """
 
-    def __init__(self, url: str, *, feed: bool) -> None:
+    def __init__(self, url: str, *, feed: bool, signer: bool = False) -> None:
         self._url = read_database_url(url, writes=not feed)
-        self._feed = feed
+        self._role = FEED_ROLE if feed else SIGNER_ROLE if signer else None
         self._attrs: SessionAttrs = (self._url.session_attrs or "any") if feed else "read-write"
         self._hosts = list(self._url.hosts)
         self._unshared: set[Host] = set()
@@ -155,7 +157,7 @@ class Hosts:
                 self._unshared.add(host)
             await require_attrs(connection, attrs)
             with _permanent_if_refused((asyncpg.InsufficientPrivilegeError,)):
-                await prepare(connection, options["server_settings"], feed=self._feed)
+                await prepare(connection, options["server_settings"], self._role)
         except BaseException:
             connection.terminate()
             raise
@@ -222,12 +224,16 @@ def _permanent_if_refused(errors: tuple[type[Exception], ...] = _REFUSED_LOGINS)
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, feed: bool = False, max_size: int = 8) -> AsyncIterator[Pool]:
+async def open_pool(
+    url: str, *, feed: bool = False, signer: bool = False, max_size: int = 8
+) -> AsyncIterator[Pool]:
     """Open a pool of at most `max_size` connections: to the writable host of `url`, or, for a feed, to any.
+
+    They have the role of a feed or of a signer, or the rights of their login.
 
     Opening succeeds while Postgres is unavailable: connections are made when they are needed.
     """
-    hosts = Hosts(url, feed=feed)
+    hosts = Hosts(url, feed=feed, signer=signer)
 
     async def connect_one(_: object, **options: Any) -> Connection:
         return await hosts.connect(**options)
@@ -291,13 +297,15 @@ def _terminate(connection: Connection) -> None:
         connection.terminate()
 
 
-async def connect(url: str, *, feed: bool = False, statement_s: float = STATEMENT_S) -> Connection:
+async def connect(
+    url: str, *, feed: bool = False, signer: bool = False, statement_s: float = STATEMENT_S
+) -> Connection:
     """Open a dedicated connection (for listening, migrations or administration).
 
     `statement_s` is the timeout of its statements in seconds. Raises JournalUnavailable.
     """
     with translate_db_errors():
-        return await Hosts(url, feed=feed).connect(
+        return await Hosts(url, feed=feed, signer=signer).connect(
             command_timeout=statement_s + ANSWER_S - STATEMENT_S,
             server_settings={**SESSION, "statement_timeout": f"{statement_s * 1000:.0f}"},
         )

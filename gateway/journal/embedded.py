@@ -7,7 +7,8 @@ migrations.
 
     data_dir/
       owner.lock     locked by the owner while it runs; contains its pid
-      passwords      two lines, the owner's and the reader's; generated once, before the cluster is created
+      passwords      three lines, the owner's, the reader's and the signer's; generated once, before the cluster is
+                     created (a directory of an earlier version gets the third one later)
       cluster/       the Postgres data directory; present only once it is complete
       socket/        the Unix socket while the server runs (in a temporary directory if this path is too long)
       address.json   the address of the running server
@@ -39,6 +40,7 @@ from gateway.reserved_ports import reserved_port
 
 DATABASE = OWNER = "valgnatt"
 FEED, READER = "valgnatt_feed", "valgnatt_reader"
+SIGNER, SIGNER_LOGIN = "valgnatt_signer", "valgnatt_signer_login"
 
 SETTINGS: Mapping[str, str] = {
     "synchronous_commit": "on",  # a receipt means durable, and is sent when the commit returns
@@ -56,7 +58,8 @@ SETTINGS: Mapping[str, str] = {
     "logging_collector": "off",  # standard error already goes to server.log, from the first line on
     "unix_socket_permissions": "0700",
 }
-READERS_MAX = 70  # of max_connections; the rest is reserved for writers
+READERS_MAX = 66  # of max_connections; the rest is reserved for writers
+SIGNERS_MAX = 4  # connections of the signer's login
 NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 NOBODY = 65534
@@ -88,6 +91,8 @@ class Running:
     url: str
     feed_url: str
     pid: int
+    signer_url: str = ""
+    """Empty if a server of an earlier version runs."""
 
 
 def find(data_dir: Path) -> Running | None:
@@ -118,6 +123,7 @@ class EmbeddedPostgres:
     pid: int  # of the process that ends when the server does (the postmaster)
     url: str  # for the owner, a superuser, over the Unix socket, which is fastest
     feed_url: str  # for the reader, which may do only what is granted to its role valgnatt_feed
+    signer_url: str  # for the signer, which may do only what is granted to its role valgnatt_signer
     tcp_url: str  # for the owner over TCP; only with listen_tcp
 
     def __init__(
@@ -169,13 +175,14 @@ class EmbeddedPostgres:
         self._prefix, self._uid = _as_permitted_user()
         with ExitStack() as undo:
             undo.enter_context(self._owning())
-            owner, reader = self._passwords()
-            self._check_or_make_cluster(reader)
+            owner, reader, signer = self._passwords()
+            self._check_or_make_cluster(reader, signer)
             self._socket_dir = undo.enter_context(self._socket_directory())
             self._port = undo.enter_context(reserved_port()) if self._listen_tcp else PORT
             where = f"{DATABASE}?host={quote(str(self._socket_dir))}&port={self._port}"
             self.url = f"postgresql://{OWNER}:{owner}@/{where}"
             self.feed_url = f"postgresql://{READER}:{reader}@/{where}"
+            self.signer_url = f"postgresql://{SIGNER_LOGIN}:{signer}@/{where}"
             if self._listen_tcp:
                 self.tcp_url = f"postgresql://{OWNER}:{owner}@127.0.0.1:{self._port}/{DATABASE}"
             undo.callback(self._end)
@@ -253,21 +260,23 @@ class EmbeddedPostgres:
             shutil.rmtree(path, ignore_errors=True)
 
     def _passwords(self) -> list[str]:
-        """Read the two passwords, or generate them for a new cluster."""
+        """Read the passwords, and generate those that are missing: all for a new cluster, or that of the signer."""
         path = self._dir / "passwords"
-        if not path.exists():
-            if self._cluster.exists():
-                raise EmbeddedPostgresError(f"{path} is missing; without it {self._cluster} cannot be used")
-            _write(path, f"{secrets.token_hex(24)}\n{secrets.token_hex(24)}\n")
+        if not path.exists() and self._cluster.exists():
+            raise EmbeddedPostgresError(f"{path} is missing; without it {self._cluster} cannot be used")
+        passwords = path.read_text().split() if path.exists() else []
+        if len(passwords) < 3:
+            passwords += [secrets.token_hex(24) for _ in range(3 - len(passwords))]
+            _write(path, "".join(f"{password}\n" for password in passwords))
         os.chown(path, self._uid, -1)  # initdb reads the first line
-        return path.read_text().split()
+        return passwords
 
-    def _check_or_make_cluster(self, reader_password: str) -> None:
+    def _check_or_make_cluster(self, *passwords: str) -> None:
         # left by an owner killed during creation; its initdb may still be cleaning up, so each attempt has its own name
         for half_made in self._dir.glob("cluster.*"):
             shutil.rmtree(half_made, ignore_errors=True)
         if not self._cluster.exists():
-            self._make_cluster(Path(tempfile.mkdtemp(prefix="cluster.", dir=self._dir)), reader_password)
+            self._make_cluster(Path(tempfile.mkdtemp(prefix="cluster.", dir=self._dir)), *passwords)
         made_by, major = int((self._cluster / "PG_VERSION").read_text()), _major(self._bin)
         if made_by != major:
             raise EmbeddedPostgresError(
@@ -275,7 +284,7 @@ class EmbeddedPostgres:
                 f"use binaries of version {made_by}, or upgrade the data with pg_upgrade"
             )
 
-    def _make_cluster(self, new: Path, reader_password: str) -> None:
+    def _make_cluster(self, new: Path, reader_password: str, signer: str) -> None:
         os.chown(new, self._uid, -1)
         access = ["--auth=scram-sha-256", f"--username={OWNER}", f"--pwfile={self._dir / 'passwords'}"]
         text = [
@@ -289,8 +298,10 @@ class EmbeddedPostgres:
             CREATE DATABASE {DATABASE}
             CREATE ROLE {FEED} NOLOGIN
             CREATE ROLE {READER} LOGIN CONNECTION LIMIT {READERS_MAX} IN ROLE {FEED} PASSWORD '{reader_password}'
+            CREATE ROLE {SIGNER} NOLOGIN
+            CREATE ROLE {SIGNER_LOGIN} LOGIN CONNECTION LIMIT {SIGNERS_MAX} IN ROLE {SIGNER} PASSWORD '{signer}'
             REVOKE ALL ON DATABASE {DATABASE}, postgres, template1 FROM PUBLIC
-            GRANT CONNECT ON DATABASE {DATABASE} TO {FEED}
+            GRANT CONNECT ON DATABASE {DATABASE} TO {FEED}, {SIGNER}
         """  # one statement per line
         settings = _options({**self._fsync, "exit_on_error": "on"})
         self._run("postgres", "--single", "-D", str(new), *settings, "postgres", statements=statements)
@@ -342,7 +353,7 @@ class EmbeddedPostgres:
                 raise self._failure(f"Postgres did not start: it ended with status {self._server.returncode}")
             time.sleep(0.05)
         self.pid = self._server.pid
-        address = asdict(Running(self.url, self.feed_url, self.pid))
+        address = asdict(Running(self.url, self.feed_url, self.pid, self.signer_url))
         _write(self._address, json.dumps({**address, "started": _started(self.pid)}))
 
     def _ready(self, server: subprocess.Popen[bytes]) -> bool:

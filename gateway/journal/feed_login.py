@@ -16,6 +16,7 @@ import msgspec
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import connect
 from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.embedded import SIGNERS_MAX
 from gateway.journal.session import FEED_ROLE, Connection
 
 
@@ -232,15 +233,23 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
         connection.terminate()
 
 
-async def restore_feed_login(url: str, feed_url: str) -> None:
-    """Reset the password of the feeds' login to that in its URL, and all its settings: the login may change both.
+async def restore_login(url: str, login_url: str, role: str = FEED_ROLE) -> None:
+    """Reset the password of a login to that in its URL, and all its settings: the login may change both.
 
-    For a dedicated server; requires a superuser. Raises JournalUnavailable.
+    A login that is missing, because an earlier version has created the cluster, is created as a member of `role`. For a
+    dedicated server; requires a superuser. Raises JournalUnavailable.
     """
-    parts = urlsplit(feed_url)
+    parts = urlsplit(login_url)
     connection = await connect(url)
     try:
         with translate_db_errors():
+            known = {row[0] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+            if role not in known:
+                await connection.execute(f"CREATE ROLE {role} NOLOGIN")
+            if parts.username not in known:
+                await connection.execute(
+                    f"CREATE ROLE {parts.username} LOGIN CONNECTION LIMIT {SIGNERS_MAX} IN ROLE {role}"
+                )
             for change in ("RESET ALL", f"PASSWORD '{parts.password}'"):
                 await connection.execute(f"ALTER ROLE {parts.username} {change}")
     finally:

@@ -16,7 +16,7 @@ from gateway.journal.connection import connect
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.feed_login import TEMPORARY_FILES
 from gateway.journal.lock_waits import LockWait, gave_up, lock_waits_reported
-from gateway.journal.session import FEED_ROLE, Connection
+from gateway.journal.session import FEED_ROLE, SIGNER_ROLE, Connection
 
 LOCK_S = 120.0
 """Seconds to wait for another process that migrates."""
@@ -33,13 +33,14 @@ WHERE datallowconn AND has_database_privilege('public', oid, 'CONNECT') ORDER BY
 """The databases to which PUBLIC may connect; in each, the statistics of all databases can be read."""
 _UNLIMITED_LOGINS = """
 SELECT quote_ident(r.rolname) FROM pg_roles r
-WHERE r.rolcanlogin AND NOT r.rolsuper AND pg_has_role(r.oid, $1, 'MEMBER')
+WHERE r.rolcanlogin AND NOT r.rolsuper
+AND EXISTS (SELECT FROM unnest($1::text[]) AS n WHERE pg_has_role(r.oid, n, 'MEMBER'))
 AND r.oid <> (SELECT nspowner FROM pg_namespace WHERE nspname = 'valgnatt')
 AND NOT EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) AS c
                 WHERE s.setrole = r.oid AND c LIKE 'temp\\_file\\_limit=%')
 ORDER BY 1
 """
-"""The feeds' logins without a limit on temporary files, which could fill the disk."""
+"""The logins of feeds and signers without a limit on temporary files, which could fill the disk."""
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -53,6 +54,15 @@ def migrations() -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
+_SIGNER_WITHOUT_PRIVILEGES = """
+SELECT NOT has_schema_privilege(r.oid, 'valgnatt_signing', 'USAGE') FROM pg_roles r WHERE r.rolname = $1
+"""
+
+
+def _statements(name: str) -> str:
+    return resources.files("gateway.journal").joinpath(name).read_text("utf-8")
+
+
 def _no_report(_: str) -> None:
     pass
 
@@ -63,8 +73,8 @@ async def migrate(
     """Apply the missing migrations and return their names; `on_wait` is called with a text while it waits for a lock.
 
     Safe to run concurrently. `dedicated`: the server is used by the gateway alone, so the default privileges of PUBLIC
-    in this database are revoked (`privileges.sql`), as is CONNECT on all others, and the temporary files of the feeds'
-    logins are limited. This requires a superuser.
+    in this database are revoked (`privileges.sql`), as is CONNECT on all others, and the temporary files of the logins
+    of feeds and signers are limited. This requires a superuser.
 
     Raises Refused if an applied migration differs from the one in this program, the database is newer than the program,
     a privilege is missing, or another session blocks the migration; JournalUnavailable.
@@ -193,15 +203,17 @@ async def _restrict_concurrently(connection: Connection, *, dedicated: bool) -> 
 
 
 async def _restrict(connection: Connection, *, dedicated: bool) -> None:
-    """Revoke default privileges that the gateway's logins do not need. Idempotent."""
+    """Grant the signer's role its privileges, and revoke default ones that no login needs. Idempotent."""
+    if await connection.fetchval(_SIGNER_WITHOUT_PRIVILEGES, SIGNER_ROLE):
+        await connection.execute(_statements("signer.sql"))
     if dedicated:
         if await connection.fetchval(
             "SELECT has_function_privilege('public', 'pg_stat_get_wal()', 'EXECUTE')"
+            " OR NOT has_function_privilege($1, 'set_config(text, text, boolean)', 'EXECUTE')",
+            SIGNER_ROLE,
         ):
-            await connection.execute(
-                resources.files("gateway.journal").joinpath("privileges.sql").read_text("utf-8")
-            )
-        for login in await connection.fetch(_UNLIMITED_LOGINS, FEED_ROLE):
+            await connection.execute(_statements("privileges.sql"))
+        for login in await connection.fetch(_UNLIMITED_LOGINS, [FEED_ROLE, SIGNER_ROLE]):
             await connection.execute(f"ALTER ROLE {login[0]} SET temp_file_limit = '{TEMPORARY_FILES}'")
         for database in await connection.fetch(_OPEN_DATABASES):
             await connection.execute(f"REVOKE CONNECT, TEMPORARY ON DATABASE {database[0]} FROM PUBLIC")

@@ -23,6 +23,7 @@ else:
     Connection = asyncpg.Connection
 
 FEED_ROLE = "valgnatt_feed"
+SIGNER_ROLE = "valgnatt_signer"
 
 STATEMENT_S = 5.0
 """Statement timeout on the server, in seconds; the longest append takes some hundredths of one."""
@@ -211,18 +212,18 @@ async def require_attrs(connection: Connection, attrs: SessionAttrs) -> None:
 _REPORTED = ("in_hot_standby", "default_transaction_read_only")
 
 
-async def prepare(connection: Connection, settings: Mapping[str, str], *, feed: bool) -> None:
+async def prepare(connection: Connection, settings: Mapping[str, str], role: str | None) -> None:
     """Set the parameters of a new session that the guarantees depend on, and verify them.
 
-    Raises SessionUnfit and asyncpg's errors.
+    `role` is the role of a feed or of a signer; None: the owner. Raises SessionUnfit and asyncpg's errors.
     """
-    if feed:
-        await connection.execute(f"SET ROLE {FEED_ROLE}")
+    if role is not None:
+        await connection.execute(f"SET ROLE {role}")
     await connection.execute(settings_sql(settings))
-    if feed:
+    if role == FEED_ROLE:
         await _require_settings(connection, settings)
     else:
-        await _prepare_commits(connection, settings)
+        await _prepare_commits(connection, settings, signer=role == SIGNER_ROLE)
 
 
 def settings_sql(settings: Mapping[str, str]) -> str:
@@ -236,11 +237,12 @@ def settings_sql(settings: Mapping[str, str]) -> str:
     )
 
 
-async def _prepare_commits(connection: Connection, settings: Mapping[str, str]) -> None:
+async def _prepare_commits(connection: Connection, settings: Mapping[str, str], *, signer: bool) -> None:
     """Make every commit wait for its flush, here and on the synchronous standby, and require that warnings arrive.
 
     `synchronous_commit` is set in the session, so a later change of the server's settings does not override it. A test
-    message takes the same way from the server to this process as the warning would.
+    message takes the same way from the server to this process as the warning would. A signer, which on a dedicated
+    server may not use plpgsql, has a function that sends it.
     """
     received: list[str | None] = []
 
@@ -248,10 +250,17 @@ async def _prepare_commits(connection: Connection, settings: Mapping[str, str]) 
         received.append(message.message)
 
     connection.add_log_listener(on_message)
-    await connection.execute(
-        f"DO $$ BEGIN PERFORM set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, false);"
-        f" PERFORM set_config('client_min_messages', 'notice', true); RAISE NOTICE '{_MESSAGE}'; END $$"
-    )
+    if signer:
+        await connection.execute(
+            f"BEGIN; SELECT set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, false);"
+            " SELECT set_config('client_min_messages', 'notice', true);"
+            f" SELECT valgnatt_signing.message('{_MESSAGE}'); COMMIT"
+        )
+    else:
+        await connection.execute(
+            f"DO $$ BEGIN PERFORM set_config('synchronous_commit', {_SYNCHRONOUS_COMMIT}, false);"
+            f" PERFORM set_config('client_min_messages', 'notice', true); RAISE NOTICE '{_MESSAGE}'; END $$"
+        )
     await _require_settings(connection, settings, synchronous_commit=_FLUSHED)
     connection.remove_log_listener(on_message)
     if _MESSAGE not in received:

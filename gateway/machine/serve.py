@@ -13,8 +13,9 @@ from gateway.errors import GatewayError, JournalUnavailable
 from gateway.journal.administration import administration
 from gateway.journal.connection import connect
 from gateway.journal.embedded import EmbeddedPostgres
-from gateway.journal.feed_login import excess_privileges, read_feed_login, restore_feed_login
+from gateway.journal.feed_login import excess_privileges, read_feed_login, restore_login
 from gateway.journal.migrate import migrate
+from gateway.journal.session import SIGNER_ROLE
 from gateway.machine.supervisor import Ports, supervise
 from gateway.web.map_file import NO_MAP, Map, read_map
 from gateway.web.tls import check_certificates
@@ -63,7 +64,8 @@ async def serve(
             ["require_standby: the embedded Postgres has no standby; name a Postgres in database_url"]
         )
     with EmbeddedPostgres(config.data_dir, durable=durable) as postgres:
-        await restore_feed_login(postgres.url, postgres.feed_url)
+        await restore_login(postgres.url, postgres.feed_url)
+        await restore_login(postgres.url, postgres.signer_url, SIGNER_ROLE)
         await migrate(postgres.url, dedicated=True, on_wait=log.warning)
         await _warn_of_unknown_areas(drawn, postgres.url)
         config = msgspec.structs.replace(

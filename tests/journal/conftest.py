@@ -13,6 +13,7 @@ from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import Connection
+from gateway.journal.signing import SigningJournal
 from tests.conftest import Database, privileges_of
 
 AUTHOR = "olga"
@@ -28,7 +29,8 @@ def shared_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
         _execute(postgres.url, f"CREATE DATABASE {name} TEMPLATE template_valgnatt STRATEGY file_copy")
     )
     asyncio.run(_execute(postgres.url, privileges_of(name)))
-    yield Database(*(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url)))
+    urls = (postgres.url, postgres.feed_url, postgres.signer_url)
+    yield Database(*(url.replace("/valgnatt?", f"/{name}?") for url in urls))
     asyncio.run(_execute(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
@@ -56,6 +58,13 @@ async def record(database: Database) -> AsyncIterator[PublicRecord]:
     """The public record, read as a feed process reads it."""
     async with open_pool(database.feed_url, feed=True) as pool:
         yield PublicRecord(pool)
+
+
+@pytest.fixture
+async def signing(database: Database) -> AsyncIterator[SigningJournal]:
+    """The journal of a signer."""
+    async with open_pool(database.signer_url, signer=True) as pool:
+        yield SigningJournal(pool)
 
 
 @pytest.fixture

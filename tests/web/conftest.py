@@ -38,7 +38,8 @@ def make_database(postgres: EmbeddedPostgres) -> Database:
         await connection.close()
 
     asyncio.run(make())
-    return Database(*(url.replace("/valgnatt?", f"/{name}?") for url in (postgres.url, postgres.feed_url)))
+    urls = (postgres.url, postgres.feed_url, postgres.signer_url)
+    return Database(*(url.replace("/valgnatt?", f"/{name}?") for url in urls))
 
 
 class Shared:
