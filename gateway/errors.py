@@ -58,6 +58,7 @@
     ├── BadTable                bad_table                a table of areas and parties with mistakes
     ├── VerificationFailed      verification_failed      a check of a signed record failed; its code says which
     │   └── NotThere            not_there                a signed record, or a part of it, does not exist there
+    ├── BadState                bad_state                the saved state of a verification cannot be used
     ├── ReplayFailed            replay_failed            a replay could not be completed
     ├── ExtraMissing            extra_missing            a package that this needs is not installed
     ├── ProofInvalid            proof_invalid            a proof that does not show what it is to show

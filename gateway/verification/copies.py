@@ -16,12 +16,16 @@ verifies nothing: `record_checks.py` does. Knows nothing of HTTP (`feed_record.p
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway.errors import text_of
+from gateway.transparency.merkle import HASH_SIZE
+from gateway.transparency.note import NOTE_MAX
+from gateway.transparency.tiles import BUNDLE_MAX, FULL, MalformedTile, Tile, bundles_of, decode_bundle
 from gateway.verification.failures import NotThere, VerificationFailed
 from gateway.wire.transfers import Moment
 
@@ -29,16 +33,11 @@ CHECKPOINT = "log/checkpoint"
 CHECKPOINTS = "log/checkpoints.ndjson"
 REGISTRY = "log/registry"
 PUBLICATIONS = "publications.ndjson"
-FULL = 256
-"""Entries of a full bundle, and hashes of a full tile. Source: c2sp.org/tlog-tiles."""
 
-NOTE_MAX = 64 << 10
-"""Bytes of a signed note that are read."""
 REGISTRY_MAX = 128 << 20
 """Bytes of a registry that are read; that of an election ten times Norway's takes 10 MB."""
-BUNDLE_MAX = FULL * (2 + 65_535)
-"""Bytes of an entry bundle: each entry has at most 65 535, after two with its length."""
-TILE_MAX = FULL * 32
+TILE_MAX = FULL * HASH_SIZE
+"""Bytes of a tile."""
 LINE_MAX = 256 << 10
 """Bytes of a line of checkpoints or publications."""
 
@@ -64,6 +63,15 @@ class PublicationLine(msgspec.Struct, frozen=True):
     report: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class ShownAreas(NamedTuple):
+    """What the feed door shows at one sequence: every area, by identifier."""
+
+    cursor: str
+    sequence: int
+    chain: str
+    areas: Mapping[str, Mapping[str, Any]]
+
+
 _checkpoint_line = msgspec.json.Decoder(CheckpointLine)
 _publication_line = msgspec.json.Decoder(PublicationLine)
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -85,33 +93,21 @@ def read_publication_line(line: bytes, where: str) -> PublicationLine:
         raise VerificationFailed("chain_mismatch", f"{where}: not a list of publications: {error}") from None
 
 
-def tile_path(level: int | None, index: int, width: int = FULL) -> str:
-    """Return the path of a tile below the election, or of an entry bundle if `level` is None."""
-    groups = [index % 1000]
-    while index := index // 1000:
-        groups.append(index % 1000)
-    name = "/".join(f"x{group:03d}" for group in reversed(groups[1:]))
-    name = f"{name}/{groups[0]:03d}" if name else f"{groups[0]:03d}"
-    partial = f".p/{width}" if width < FULL else ""
-    return f"log/tile/{'entries' if level is None else level}/{name}{partial}"
-
-
-def split_bundle(content: bytes, width: int, where: str) -> list[bytes]:
+def entries_of(content: bytes, width: int, where: str) -> list[bytes]:
     """Return the first `width` entries of a bundle, which has as many, or is full.
 
     Raises VerificationFailed (root_mismatch).
     """
-    entries, at = [], 0
-    while at < len(content):
-        end = at + 2 + int.from_bytes(content[at : at + 2])
-        if at + 2 > len(content) or end > len(content):
-            raise VerificationFailed("root_mismatch", f"{where}: the entry bundle ends within an entry")
-        entries.append(content[at + 2 : end])
-        at = end
-    if len(entries) not in (width, FULL):
-        text = f"{where}: the entry bundle has {len(entries)} entries, not {width}"
-        raise VerificationFailed("root_mismatch", text)
-    return entries[:width]
+    try:
+        return decode_bundle(content, width)
+    except MalformedTile as error:
+        if width == FULL:
+            raise VerificationFailed("root_mismatch", f"{where}: {error}") from None
+        partial = error
+    try:
+        return decode_bundle(content, FULL)[:width]
+    except MalformedTile:
+        raise VerificationFailed("root_mismatch", f"{where}: {partial}") from None
 
 
 class SignedRecord(ABC):
@@ -122,8 +118,10 @@ class SignedRecord(ABC):
 
     where: str
     """The URL or the directory, as it is named in messages."""
-    has_documents: bool
-    """Whether the documents of a feed door can be read: its areas, and the list of holds."""
+    is_door: bool
+    """Whether it is read from a feed door, which also shows areas and holds, and whose checkpoints are to be fresh."""
+    has_publications: bool
+    """Whether there are publications; a mirror by others may have entries alone."""
 
     @abstractmethod
     async def checkpoint(self) -> bytes:
@@ -153,23 +151,27 @@ class SignedRecord(ABC):
         """Return a document of the feed door, `/areas/0301` for example, of at most `most` bytes."""
         raise NotThere(f"{self.where}: a copy has no {path}")
 
+    async def areas(self, levels: Sequence[str], since: ShownAreas | None = None) -> ShownAreas:  # noqa: ARG002
+        """Return every area that a feed door shows, at one sequence; `since` is what was read before."""
+        raise NotThere(f"{self.where}: a copy shows no areas")
+
     async def entries(self, size: int, after: int = 0) -> AsyncIterator[list[bytes]]:
         """Yield the entries from index `after` up to `size`, a bundle or the rest of one at a time."""
-        for number in range(after // FULL, -(-size // FULL)):
-            width = min(FULL, size - number * FULL)
-            where = f"{self.where}/{tile_path(None, number, width)}"
-            found = split_bundle(await self.bundle(number, width), width, where)
-            yield found[max(0, after - number * FULL) :]
+        for bundle in bundles_of(size, after):
+            content = await self.bundle(bundle.index, bundle.width)
+            found = entries_of(content, bundle.width, f"{self.where}/log/{bundle.path}")
+            yield found[max(0, after - bundle.start) :]
 
 
 class Copy(SignedRecord):
     """A copy in a directory, which it reads and writes; it is made when something is first written."""
 
-    has_documents = False
+    is_door = False
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.where = str(directory)
+        self.has_publications = (directory / PUBLICATIONS).exists()
 
     async def checkpoint(self) -> bytes:
         """Return the newest checkpoint of the copy."""
@@ -184,7 +186,7 @@ class Copy(SignedRecord):
 
     async def tile(self, level: int, index: int, width: int = FULL) -> bytes:
         """Return the first `width` hashes of a tile, from the full one if there is no such partial one."""
-        return self._tile(level, index, width, TILE_MAX)[: 32 * width]
+        return self._tile(level, index, width, TILE_MAX)[: HASH_SIZE * width]
 
     async def bundle(self, index: int, width: int = FULL) -> bytes:
         """Return an entry bundle with `width` entries, or the full one."""
@@ -239,13 +241,13 @@ class Copy(SignedRecord):
 
     def _tile(self, level: int | None, index: int, width: int, most: int) -> bytes:
         try:
-            return self.read(tile_path(level, index, width), most)
+            return self.read(f"log/{Tile(level, index, width).path}", most)
         except NotThere:
             if width == FULL:
                 raise
-            partial = tile_path(level, index, width)
+            partial = f"log/{Tile(level, index, width).path}"
         try:
-            return self.read(tile_path(level, index), most)
+            return self.read(f"log/{Tile(level, index).path}", most)
         except NotThere:
             raise NotThere(f"{self.where}/{partial}: no such file") from None
 

@@ -1,7 +1,6 @@
 """Why a verification failed: a code that programs can rely on, and a sentence for people."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal, get_args
 
 from gateway.errors import GatewayError
@@ -39,7 +38,7 @@ class VerificationFailed(GatewayError):
     def __init__(self, code: Code, sentence: str, evidence: Mapping[str, bytes] | None = None) -> None:
         super().__init__(sentence)
         self.code = code
-        self.evidence: Mapping[str, bytes] = MappingProxyType(dict(evidence or {}))
+        self.evidence = dict(evidence or {})
 
 
 class NotThere(VerificationFailed):

@@ -6,33 +6,37 @@ also one for a part beyond the checkpoint that this process of the door shows, a
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
+import msgspec
+import orjson
 
 from gateway.client.documents import the_election
 from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
 from gateway.client.http_json import NoDocument
 from gateway.client.http_session import NotFollowed, environment_proxy, open_session, with_scheme_checked
 from gateway.client.proxies import Proxy, without_user
+from gateway.client.sse import EventParser
 from gateway.errors import GatewayError
+from gateway.transparency.merkle import HASH_SIZE
+from gateway.transparency.note import NOTE_MAX
+from gateway.transparency.tiles import BUNDLE_MAX, FULL, Tile
 from gateway.verification.copies import (
-    BUNDLE_MAX,
-    FULL,
     LINE_MAX,
-    NOTE_MAX,
     REGISTRY_MAX,
     TILE_MAX,
     CheckpointLine,
     Copy,
     PublicationLine,
+    ShownAreas,
     SignedRecord,
     read_checkpoint_line,
     read_publication_line,
-    tile_path,
 )
 from gateway.verification.failures import NotThere, VerificationFailed
 
@@ -46,6 +50,12 @@ CONNECTIONS = 2
 ATTEMPTS = 4
 PAUSE_S = 1.0
 """Seconds before the second attempt, unless the answer says when; each later pause is twice as long."""
+FEED_S, FEED_SILENCE_S = 180.0, 25.0
+"""How long a snapshot of all areas may take, and how long there may be no byte of it; the door sends one every 10 s."""
+FEED_MAX = 512 << 20
+"""Bytes of a snapshot of all areas, decompressed."""
+PART = 1 << 20
+"""Bytes that are decompressed at a time."""
 PAGE = 1000
 """Lines of a page of publications or checkpoints."""
 PAGE_MAX = 128 << 20
@@ -58,7 +68,8 @@ ELECTIONS = "/v1/elections/"
 class FeedRecord(SignedRecord):
     """The record of the election at `url`, https://host/v1/elections/ELECTION."""
 
-    has_documents = True
+    is_door = True
+    has_publications = True
 
     def __init__(self, url: str, http: aiohttp.ClientSession, proxy: Proxy | None = None) -> None:
         self._url = url.rstrip("/")
@@ -87,7 +98,7 @@ class FeedRecord(SignedRecord):
 
     async def tile(self, level: int, index: int, width: int = FULL) -> bytes:
         """Return the first `width` hashes of a tile."""
-        return (await self._tile(level, index, width, TILE_MAX))[: 32 * width]
+        return (await self._tile(level, index, width, TILE_MAX))[: HASH_SIZE * width]
 
     async def bundle(self, index: int, width: int = FULL) -> bytes:
         """Return an entry bundle with `width` entries, or the full one."""
@@ -124,13 +135,59 @@ class FeedRecord(SignedRecord):
             attempt, pause_s = attempt + 1, 2 * pause_s
         return answer
 
+    async def areas(self, levels: Sequence[str], since: ShownAreas | None = None) -> ShownAreas:
+        """Return every area that the feed shows, at one sequence; `since` is what was read before, and is not changed.
+
+        Raises VerificationFailed (unreachable, figures_differ).
+        """
+        url = f"{self._url}/feed?{urlencode({'levels': ','.join(levels)})}"
+        try:
+            return await self._block(url, since)
+        except NotFollowed as redirected:
+            failure = failure_of_answer(redirected.answer, DOOR, self._proxy)
+        except _TooMuch as error:
+            raise VerificationFailed("unreachable", f"{without_user(url)}: {error}") from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            failure = failure_of_error(url, error, self._proxy)
+        except (ValueError, KeyError, TypeError) as error:
+            text = f"{without_user(url)}: the feed is not one of version 1: {error}"
+            raise VerificationFailed("figures_differ", text) from None
+        raise VerificationFailed("unreachable", failure.text)
+
+    async def _block(self, url: str, since: ShownAreas | None) -> ShownAreas:
+        headers = {"Accept": "text/event-stream", "Accept-Encoding": "gzip"}
+        if since is not None:
+            headers["Last-Event-ID"] = since.cursor
+        parser, found, size = EventParser(), dict[str, Mapping[str, Any]](), 0
+        timeout = aiohttp.ClientTimeout(total=FEED_S, sock_read=FEED_SILENCE_S)
+        async with self._http.get(url, headers=headers, timeout=timeout) as response:
+            if response.status != 200 or response.content_type != "text/event-stream":
+                body = await response.content.read(LINE_MAX)
+                answer = HttpAnswer(str(response.url), response.status, response.headers, body)
+                raise VerificationFailed("unreachable", failure_of_answer(answer, DOOR, self._proxy).text)
+            inflate = _inflater(response.headers.get("Content-Encoding", ""))
+            async for piece in response.content.iter_any():
+                for part in _parts(inflate, piece):
+                    size += len(part)
+                    if size > FEED_MAX:
+                        raise _TooMuch(f"the snapshot is larger than {FEED_MAX >> 20} MiB")
+                    for event in parser.feed(part):
+                        if event.type == "area":
+                            area = orjson.loads(event.data)
+                            found[area["area"]] = area
+                        elif event.type == "block":
+                            header = msgspec.json.decode(event.data, type=_BlockHeader)
+                            before = {} if since is None or header.snapshot else since.areas
+                            return ShownAreas(event.id, header.sequence, header.chain, {**before, **found})
+        raise _TooMuch("the feed ended without a block")
+
     async def _tile(self, level: int | None, index: int, width: int, most: int) -> bytes:
         try:
-            return await self.document(f"/{tile_path(level, index, width)}", most)
+            return await self.document(f"/log/{Tile(level, index, width).path}", most)
         except NotThere:
             if width == FULL:
                 raise
-        return await self.document(f"/{tile_path(level, index)}", most)
+        return await self.document(f"/log/{Tile(level, index).path}", most)
 
     async def _answer(self, path: str, most: int) -> bytes | Failure:
         url = self._url + path
@@ -169,6 +226,12 @@ def _may_pass(failure: Failure) -> bool:
     return failure.problem in LATER or (failure.status != 404 and not failure.permanent)
 
 
+class _BlockHeader(msgspec.Struct):
+    sequence: int
+    chain: str
+    snapshot: bool
+
+
 class _TooMuch(Exception):
     """An answer of which no more is read."""
 
@@ -190,6 +253,16 @@ def _inflated(inflate: "zlib._Decompress", piece: bytes, most: int) -> bytes:
         return inflate.decompress(piece, max(1, most))
     except zlib.error:
         raise _TooMuch("the answer is not valid gzip") from None
+
+
+def _parts(inflate: "zlib._Decompress | None", piece: bytes) -> Iterator[bytes]:
+    """Yield what a piece of a stream becomes, in parts of at most PART bytes."""
+    if inflate is None:
+        yield piece
+        return
+    while piece:
+        yield _inflated(inflate, piece, PART)
+        piece = inflate.unconsumed_tail
 
 
 def is_url(where: str) -> bool:

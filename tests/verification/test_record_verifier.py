@@ -1,0 +1,192 @@
+"""Each fault of a record alone is found under its own code, and the same record without it passes."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.verification.copies import Copy
+from gateway.verification.failures import VerificationFailed
+from gateway.verification.feed_record import open_record
+from gateway.verification.record_verifier import RecordVerifier, Verified
+from gateway.verification.saved_state import Saved, load_state, save_state
+from tests.transparency.records import (
+    EXPECTED,
+    ONLY_AT_A_DOOR,
+    REPORTS,
+    STARTED,
+    Fault,
+    Night,
+    a_night,
+    policy,
+)
+from tests.verification.feed import Feed, serving
+
+NOW = STARTED + timedelta(hours=3, seconds=30)
+"""Half a minute after the witnesses have cosigned."""
+
+
+async def verified(where: str, saved: Saved | None = None, quorum: int = 2) -> Verified:
+    """Verify a record once, half a minute after it was cosigned."""
+    async with open_record(where) as record:
+        verifier = RecordVerifier(record, policy(quorum), saved=saved, clock=lambda: NOW)
+        return await verifier.verify(await verifier.checkpoint())
+
+
+async def code_of(where: str, saved: Saved | None = None) -> str:
+    """Return the code of the failure."""
+    with pytest.raises(VerificationFailed) as raised:
+        await verified(where, saved)
+    return raised.value.code
+
+
+async def test_a_record_is_verified_at_a_door() -> None:
+    """With everything that the command shows."""
+    async with serving(a_night()) as feed:
+        found = await verified(feed.url)
+    assert (found.size, found.reports, found.publications, found.figures_at) == (REPORTS + 1, *(REPORTS,) * 3)
+    assert (found.quorum, found.unsigned, found.closed_at) == ("witnesses 2 of 3", 0, None)
+    assert [name for name, at in found.witnesses.items() if at is None] == ["w3"]
+
+
+async def test_a_copy_is_verified(tmp_path: Path) -> None:
+    """In a directory; it has no areas."""
+    found = await verified(str(a_night().write(tmp_path)))
+    assert (found.reports, found.publications, found.figures_at, found.max_age_s) == (
+        REPORTS,
+        REPORTS,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_records_of_any_size_are_verified(tmp_path: Path, closed: bool) -> None:
+    """Also one with nothing but its opening entry, and full bundles without an incomplete one."""
+    for reports in (0, 1, 254, 255, 256):
+        found = await verified(str(a_night(reports=reports, closed=closed).write(tmp_path / str(reports))))
+        assert (found.reports, found.closed_at is not None) == (reports, closed)
+
+
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
+async def test_a_door_with_a_fault_fails_with_its_code(fault: Fault) -> None:
+    """Whatever is wrong, the first failure is the cause."""
+    async with serving(a_night(fault)) as feed:
+        assert await code_of(feed.url) == EXPECTED[fault]
+
+
+@pytest.mark.parametrize("fault", set(Fault) - ONLY_AT_A_DOOR, ids=lambda fault: fault.name.lower())
+async def test_a_copy_with_a_fault_fails_with_its_code(fault: Fault, tmp_path: Path) -> None:
+    """As at a door."""
+    assert await code_of(str(a_night(fault).write(tmp_path))) == EXPECTED[fault]
+
+
+def test_every_condition_has_a_fault() -> None:
+    """Those of a single run; the others are below."""
+    later = {"unreachable", "rolled_back", "forked", "not_included", "not_that_report", "missing", "not_mine"}
+    assert {*EXPECTED} == {*Fault}
+    assert not later & {*EXPECTED.values()}
+
+
+async def saved_from(night: Night, path: Path) -> Saved:
+    """Return what an earlier run has saved of a record."""
+    save_state(path, night.note(), night.tree(), night.size)
+    saved = load_state(path)
+    assert saved is not None
+    return saved
+
+
+async def test_a_record_continues_the_saved_checkpoint(tmp_path: Path) -> None:
+    """A smaller one, and the same."""
+    for reports in (0, 100, REPORTS):
+        saved = await saved_from(a_night(reports=reports), tmp_path / "state")
+        async with serving(a_night()) as feed:
+            assert (await verified(feed.url, saved)).continues == reports + 1
+
+
+async def test_an_old_checkpoint_is_a_rollback(tmp_path: Path) -> None:
+    """Also with fresh cosignatures; it is consistent, so no fork."""
+    saved = await saved_from(a_night(), tmp_path / "state")
+    async with serving(a_night(reports=REPORTS - 1)) as feed:
+        assert await code_of(feed.url, saved) == "rolled_back"
+
+
+def forked(reports: int) -> Night:
+    """A record with another report in the middle, signed with the true key and by all witnesses."""
+    night = a_night(reports=reports)
+    entries = (*night.entries[:50], *night.entries[51:])
+    return replace(night, entries=entries)
+
+
+@pytest.mark.parametrize("reports", [REPORTS, REPORTS + 1, REPORTS + 20], ids=["behind", "beside", "ahead"])
+async def test_a_fork_signed_with_the_true_key_is_found(reports: int, tmp_path: Path) -> None:
+    """By whoever has seen the other one, whichever of them is longer; both notes are the evidence."""
+    saved = await saved_from(a_night(), tmp_path / "state")
+    fork = forked(reports)
+    with pytest.raises(VerificationFailed) as raised:
+        await verified(str(fork.write(tmp_path / "copy")), saved)
+    assert raised.value.code == "forked"
+    evidence = raised.value.evidence
+    assert (evidence["checkpoint"], evidence["checkpoint-before"]) == (fork.note(), a_night().note())
+
+
+async def test_reports_that_no_checkpoint_covers_are_counted_in() -> None:
+    """The figures are ahead of the checkpoint by up to some seconds."""
+    later = a_night(reports=REPORTS + 20)
+    async with serving(replace(a_night(), publications=later.publications)) as feed:
+        found = await verified(feed.url)
+    assert (found.reports, found.figures_at, found.unsigned) == (REPORTS, REPORTS + 20, 20)
+
+
+async def test_a_process_that_is_behind_shows_older_figures() -> None:
+    """They are the sums at their own sequence."""
+    async with serving(a_night()) as feed:
+        found = await verified_with_figures_of(feed, 200)
+    assert (found.reports, found.figures_at, found.unsigned) == (REPORTS, 200, 0)
+
+
+async def verified_with_figures_of(feed: Feed, sequence: int) -> Verified:
+    """Verify while one process of the door shows less than the others."""
+    async with open_record(feed.url) as record:
+        verifier = RecordVerifier(record, policy(), clock=lambda: NOW)
+        feed.published = sequence
+        verifier_areas = record.areas
+
+        async def areas_of_one_behind(*arguments: object) -> object:
+            shown = await verifier_areas(*arguments)  # type: ignore[arg-type]
+            feed.published = None
+            return shown
+
+        record.areas = areas_of_one_behind  # type: ignore[method-assign, assignment]
+        return await verifier.verify(await verifier.checkpoint())
+
+
+async def test_a_later_run_reads_only_what_is_new() -> None:
+    """As checkpoints appear, entries before them are not read again."""
+    async with serving(a_night(reports=280)) as feed, open_record(feed.url) as record:
+        verifier = RecordVerifier(record, policy(), clock=lambda: NOW)
+        await verifier.verify(await verifier.checkpoint())
+        for reports in (290, 300, 520):
+            feed.night = a_night(reports=reports)
+            found = await verifier.verify(await verifier.checkpoint())
+            assert (found.reports, found.figures_at) == (reports, reports)
+        feed.night = forked(530)
+        with pytest.raises(VerificationFailed) as raised:
+            await verifier.verify(await verifier.checkpoint())
+    assert raised.value.code == "root_mismatch"  # the entries that were read do not lead to its root
+
+
+async def test_a_closed_record_need_not_be_fresh() -> None:
+    """Nor does a log without witnesses."""
+    night = a_night(closed=True)
+    async with serving(replace(night, cosigned_at=STARTED)) as feed:
+        assert (await verified(feed.url)).max_age_s is None
+
+
+async def test_a_directory_without_publications_is_verified(tmp_path: Path) -> None:
+    """A mirror that another program has made has entries alone."""
+    directory = a_night().write(tmp_path)
+    (directory / "publications.ndjson").unlink()
+    assert not Copy(directory).has_publications
+    assert (await verified(str(directory))).publications is None
