@@ -208,8 +208,19 @@ export type Election = {
   rehearsal: boolean;
   publish_from: string;
   released_at: string | null;
+  closed_at?: string | null;
+  /** How many reports are public. */
+  sequence?: number;
   previous?: PreviousElection;
+  /** Absent from older gateways; null if the record is not signed. */
+  log?: Log | null;
 };
+
+/** The log of an election: its keys and those of the configured witnesses, as lines. */
+export type Log = { origin: string; vkeys: string[]; history: number; witnesses: string[] };
+
+/** A line of `…/log/checkpoints`. */
+export type StoredCheckpoint = { size: number; root: string; signed_at: string; note: string };
 
 export type ElectionAndRegistry = Election & { registry: RegistryDocument };
 

@@ -86,6 +86,8 @@ FILE_TEXTS = DIRECTORY / "file_texts"
 """What may be wrong with a file with counts; only the page for it needs these."""
 SEAT_TEXTS = DIRECTORY / "seat_texts"
 """The texts about seats; only elections with seats need these."""
+PROOF_TEXTS = DIRECTORY / "proof_texts"
+"""The texts about the signed record; only the page about it needs these."""
 HOLD_TEXTS = DIRECTORY / "hold_texts"
 """The texts about held reports and their rules; only the pages of the push door need these."""
 
@@ -102,12 +104,19 @@ FEED_PAGES = DoorPages(
             "Overføringer",
         ),
         "/docs": Page("docs", "Valgnatt · API", "API", "api", "API"),
+        "/verify": Page(
+            "verify",
+            RESULTS_TITLE,
+            "Etterprøv resultatene. Verify the results.",
+            "verify",
+            "Etterprøv",
+        ),
         "/embed": Page(
             "embed", RESULTS_TITLE, RESULTS_DESCRIPTION, layout="embed_layout.html", policy=EMBED_POLICY
         ),
     },
     noscript="feed_noscript.html",
-    texts=(SEAT_TEXTS,),
+    texts=(SEAT_TEXTS, PROOF_TEXTS),
     documents=(OPENAPI, ASYNCAPI),
     read=(OPENAPI_JSON,),
 )

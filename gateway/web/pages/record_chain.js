@@ -1,6 +1,8 @@
 // PURE: the chain of the public record. Each publication has the SHA-256 of its report and the chain value after it:
 // chain(n) = SHA-256(chain(n-1) || digest(n)), so none can be changed, left out or added without all that follow.
 
+import { fromHex, toHex } from "./encodings.js";
+
 /** @import { Publication } from "../documents" */
 
 const REPORT = ',"report":';
@@ -25,25 +27,11 @@ export async function brokenLink(before, lines, publications) {
       const previous = publications[index - 1]?.chain ?? before;
       const [ofReport, ofLink] = await Promise.all([
         subtle.digest("SHA-256", report),
-        subtle.digest("SHA-256", bytes(previous + digest)),
+        subtle.digest("SHA-256", fromHex(previous + digest)),
       ]);
-      return hex(ofReport) === digest && hex(ofLink) === chain;
+      return toHex(ofReport) === digest && toHex(ofLink) === chain;
     }),
   );
   const index = fits.indexOf(false);
   return index < 0 ? null : (publications[index]?.sequence ?? 0);
 }
-
-/** @param {string} text in hex */
-function bytes(text) {
-  const found = new Uint8Array(text.length >> 1);
-  for (let index = 0; index < found.length; index++) {
-    found[index] = Number.parseInt(text.slice(2 * index, 2 * index + 2), 16);
-  }
-  return found;
-}
-
-const HEX = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, "0"));
-
-/** @param {ArrayBuffer} buffer */
-const hex = (buffer) => Array.from(new Uint8Array(buffer), (value) => HEX[value]).join("");

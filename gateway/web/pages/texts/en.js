@@ -13,6 +13,7 @@ export const texts = ({ number, noun, count, times }) => ({
   results: "Results",
   transfers: "Transfers",
   api: "API",
+  verify: "Verify",
   countPage: "Report counts",
   election: "Election",
   crumbs: "Areas above this one",

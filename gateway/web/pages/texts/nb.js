@@ -13,6 +13,7 @@ export const texts = ({ number, noun, count, times }) => ({
   results: "Resultater",
   transfers: "Overføringer",
   api: "API",
+  verify: "Etterprøv",
   countPage: "Send inn tellinger",
   election: "Valg",
   crumbs: "Overordnede områder",

@@ -13,6 +13,7 @@ export const texts = ({ number, noun, count, times }) => ({
   results: "Resultat",
   transfers: "Overføringar",
   api: "API",
+  verify: "Etterprøv",
   countPage: "Send inn teljingar",
   election: "Val",
   crumbs: "Overordna område",

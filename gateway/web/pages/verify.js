@@ -1,0 +1,236 @@
+// "Verify the results": whether the record is signed, how old its newest checkpoint is and who agrees, the keys, how to
+// verify the record with a program, and the proof of a report (proof_part.js), which the browser verifies.
+
+import { commandElement, shellWord } from "./commands.js";
+import { byId, h, setText, show } from "./dom.js";
+import { toBase64 } from "./encodings.js";
+import { Clock } from "./feed.js";
+import { BadAnswer, fetchWithin, Pauses, pause, visible } from "./fetching.js";
+import { age, number } from "./format.js";
+import { drawKeys } from "./key_list.js";
+import { nameOf } from "./names.js";
+import { checkSignatures } from "./proof_check.js";
+import { ProofPart } from "./proof_part.js";
+import { onProofTexts, proofTexts } from "./proof_texts.js";
+import { Registry } from "./registry.js";
+import {
+  announce,
+  electionPath,
+  fetchElections,
+  showRehearsal,
+  translate,
+  waitForElection,
+} from "./shell.js";
+import { readCheckpoint, whatIsLacking } from "./signed_note.js";
+import { latestCosignature, signedSentence } from "./signed_sentence.js";
+import { readTrust } from "./trust.js";
+import { withoutThisSoftware } from "./verify_commands.js";
+
+/** @import { ElectionAndRegistry, Log, StoredCheckpoint } from "../documents" */
+/** @import { Checkpoint } from "./signed_note.js" */
+/** @import { Signatures } from "./proof_check.js" */
+/** @import { Sentence } from "./signed_sentence.js" */
+
+const INTERVAL_MS = 5000;
+const REDRAW_MS = 1000;
+
+class VerifyPage {
+  /** @type {Checkpoint | null} */
+  #checkpoint = null;
+  /** @type {Signatures | null} */
+  #signatures = null;
+  /** When the checkpoint was signed, in milliseconds since 1970.
+   *
+   * @type {number | null}
+   */
+  #signedAt = null;
+  #note = "";
+  #wasRead = false;
+  #kind = "";
+  /** @type {"insecure" | "noEd25519" | null} */
+  #lacking = null;
+
+  /** @param {ElectionAndRegistry} election */
+  constructor(election) {
+    this.election = election;
+    this.clock = new Clock();
+    this.proof = new ProofPart(new Registry(election.registry), () => this.log);
+    setInterval(() => document.hidden || this.draw(), REDRAW_MS);
+    this.#start();
+  }
+
+  /** @returns {Log | null} */
+  get log() {
+    return this.election.log ?? null;
+  }
+
+  async #start() {
+    this.#lacking = await whatIsLacking();
+    this.proof.start(this.#lacking);
+    this.redraw();
+    const pauses = new Pauses();
+    for (;;) {
+      try {
+        await this.#read();
+        pauses.reset();
+        this.draw();
+        await pause(INTERVAL_MS, INTERVAL_MS);
+      } catch (error) {
+        await pauses.wait(error);
+      }
+      await visible();
+    }
+  }
+
+  /** Read the head of the record and the newest checkpoint. Throws without an answer. */
+  async #read() {
+    const found = (await fetchElections()).find(({ id }) => id === this.election.id);
+    const before = JSON.stringify(this.log);
+    Object.assign(this.election, found);
+    if (JSON.stringify(this.log) !== before) this.redraw();
+    if (this.log) await this.#readCheckpoint();
+    this.#wasRead = true;
+  }
+
+  async #readCheckpoint() {
+    const response = await fetchWithin(electionPath(this.election.id, "/log/checkpoint"), {
+      cache: "no-store",
+    });
+    const date = response.headers.get("Date");
+    if (date) this.clock.observe(date);
+    if (response.status === 404) {
+      [this.#checkpoint, this.#note] = [null, ""];
+      return;
+    }
+    if (response.status !== 200) throw new BadAnswer(response);
+    const note = await response.text();
+    if (note === this.#note) return;
+    const checkpoint = readCheckpoint(note);
+    if (checkpoint.size !== this.#checkpoint?.size) this.#signedAt = await this.#signingTime(checkpoint);
+    this.#signatures = this.#lacking || !this.log ? null : await verified(checkpoint, this.log);
+    [this.#checkpoint, this.#note] = [checkpoint, note];
+  }
+
+  /**
+   * Return when a checkpoint was signed, in milliseconds since 1970: a note does not say so.
+   *
+   * @param {Checkpoint} checkpoint
+   */
+  async #signingTime({ size }) {
+    const path = electionPath(this.election.id, `/log/checkpoints?after=${size - 1n}&limit=1`);
+    const response = await fetchWithin(path, { cache: "no-store" });
+    if (response.status !== 200) throw new BadAnswer(response);
+    const [line] = (await response.text()).split("\n");
+    /** @type {StoredCheckpoint} */
+    const stored = JSON.parse(line ?? "");
+    return Date.parse(stored.signed_at);
+  }
+
+  draw() {
+    const [kind, words] = this.#sentence();
+    const element = byId("sentence");
+    element.className = `sentence ${kind}`;
+    setText(element, words);
+    if (this.#kind !== kind) announce(words); // announce the state, not each second
+    this.#kind = kind;
+    this.#drawFigures();
+  }
+
+  /** @returns {Sentence} */
+  #sentence() {
+    if (!this.#wasRead) return ["waits", proofTexts().reading];
+    if (!this.log) return ["waits", proofTexts().notSigned];
+    return signedSentence({
+      checkpoint: this.#checkpoint,
+      signatures: this.#signatures,
+      age_s: this.#age_s(),
+      now_s: this.clock.now() / 1000,
+      published: this.election.sequence ?? 0,
+      closed: Boolean(this.election.closed_at),
+      witnesses: this.log.witnesses.length,
+    });
+  }
+
+  #age_s = () => Math.max(0, (this.clock.now() - (this.#signedAt ?? this.clock.now())) / 1000);
+
+  #drawFigures() {
+    const checkpoint = this.#checkpoint;
+    show(byId("checkpoint"), checkpoint !== null);
+    show(byId("root"), checkpoint !== null);
+    if (!checkpoint || !this.log) return;
+    const texts = proofTexts();
+    const published = this.election.sequence ?? 0;
+    const covered = Math.min(Number(checkpoint.size) - 1, published);
+    const asked = this.log.witnesses.length;
+    const figures = [[texts.figureAge, age(this.#age_s()), ""]];
+    figures.push([texts.figureCovered, number(covered), texts.figureOf(published)]);
+    if (asked && this.#signatures) {
+      const agree = this.#signatures.witnesses.filter(({ at }) => at !== null).length;
+      const latest = latestCosignature(this.#signatures);
+      const when = latest === null ? "" : texts.figureConfirmed(age(this.clock.now() / 1000 - latest));
+      figures.push([texts.figureWitnesses, texts.figureWitnessesOf(agree, asked), when]);
+    }
+    byId("checkpoint").replaceChildren(
+      ...figures.map(([name = "", value = "", note = ""]) =>
+        h(
+          "div",
+          null,
+          h("dt", null, name),
+          h("dd", { class: "large" }, value),
+          h("dd", { class: "quiet" }, note),
+        ),
+      ),
+    );
+    setText(byId("root-size"), texts.root(String(checkpoint.size)));
+    setText(byId("root-hash"), toBase64(checkpoint.root));
+  }
+
+  /** Draw everything again, after a change of the language or of the log. */
+  redraw() {
+    const texts = proofTexts();
+    for (const element of document.querySelectorAll("[data-proof]")) {
+      const key = /** @type {keyof typeof texts} */ (element.getAttribute("data-proof"));
+      setText(element, String(texts[key]));
+    }
+    showRehearsal(this.election.rehearsal);
+    document.title = `${texts.title} · ${nameOf(this.election)}`;
+    setText(byId("title"), nameOf(this.election));
+    show(byId("keys-section"), this.log !== null);
+    show(byId("how"), this.log !== null);
+    if (this.log) drawKeys(this.log);
+    this.#drawCommands();
+    this.proof.redraw();
+    this.#kind = "";
+    this.draw();
+  }
+
+  #drawCommands() {
+    const url = location.origin + electionPath(this.election.id);
+    byId("how-install").replaceChildren(commandElement("pip install 'valgnatt[sign]'"));
+    byId("how-record").replaceChildren(
+      commandElement(`valgnatt verify record ${shellWord(url)} --key log.vkey`),
+    );
+    byId("how-receipt").replaceChildren(
+      commandElement("valgnatt verify receipt UNIT-REVISION.tlog-proof --key log.vkey"),
+    );
+    setText(byId("how-without"), withoutThisSoftware(url));
+  }
+}
+
+/**
+ * @param {Checkpoint} checkpoint
+ * @param {Log} log
+ */
+const verified = async (checkpoint, { vkeys, witnesses }) =>
+  checkSignatures(checkpoint, await readTrust([...vkeys, ...witnesses].join("\n")));
+
+/** @type {VerifyPage | null} */
+let page = null;
+const redraw = () => {
+  if (page) page.redraw();
+  else setText(byId("sentence"), proofTexts().reading);
+};
+translate(redraw);
+onProofTexts(redraw);
+page = new VerifyPage(await waitForElection());
+page.redraw();
