@@ -37,7 +37,12 @@ REGISTRY: dict[str, Any] = {
 
 def a_report(revision: int = 1, **members: Any) -> dict[str, Any]:
     """Return a report of the unit."""
-    counts = {"ballots": 1234 + revision, "blank": 4, "rejected": 2, "votes": {"A": 1000 + revision, "H": 230}}
+    counts = {
+        "ballots": 1234 + revision,
+        "blank": 4,
+        "rejected": 2,
+        "votes": {"A": 1000 + revision, "H": 230},
+    }
     return {
         "counted_at": "2025-09-08T22:15:00+02:00",
         "counts": {"advance": counts, "election_day": {**counts, "voters": 1240}},

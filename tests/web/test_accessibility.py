@@ -83,6 +83,7 @@ READY = {
     "/transfers?election={embargoed}": "#list tbody tr",
     "/areas/{night}?kiosk": "#kiosk-tiles .tile",
     "/docs": "#document h1",
+    "/verify?election={night}": "#sentence.waits",
     f"/embed?election={{night}}&area={HERE}&show=summary,table": "#children tbody tr",
     "/embed?election={embargoed}": "#embargo-until",
 }

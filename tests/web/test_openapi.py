@@ -474,7 +474,15 @@ async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.C
         await asker.feed_door(path, 400, method, names={"range": "1-10"})
         await asker.feed_door("/health/live", 200, method)
         await asker.feed_door("/health/ready", 200, method)
-        for path in ("/", "/transfers", "/docs", "/openapi.yaml", "/asyncapi.yaml", "/map.geojson"):
+        for path in (
+            "/",
+            "/transfers",
+            "/verify",
+            "/docs",
+            "/openapi.yaml",
+            "/asyncapi.yaml",
+            "/map.geojson",
+        ):
             tagged = await asker.feed_door(path, 200, method)
             await asker.feed_door(path, 304, method, headers={"If-None-Match": tagged.headers["ETag"]})
         for path in ("/count", "/operator"):

@@ -15,8 +15,8 @@ from playwright.async_api import Browser, FilePayload, Page, expect
 
 from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.note import Note, Signature
+from gateway.transparency.proof_file import ProofFile
 from gateway.web.pages import PROOF_TEXTS, TEXTS
-from tests.conftest import SHARED
 from tests.web.browsing import needs_chromium, session_loop, visiting
 from tests.web.signed_door import (
     ELECTION,
@@ -36,7 +36,7 @@ from tests.web.signed_door import (
 
 pytestmark = pytest.mark.long
 
-VECTORS = SHARED / "proof-vectors" / "inclusion"
+VECTORS = Path(__file__).resolve().parents[3] / "shared" / "proof-vectors" / "inclusion"
 OWN_KEYS = "\n".join(map(str, [LOG.vkey, *(each.vkey for each in WITNESSES)]))
 SIZE_MAX = 384 * 1024
 
@@ -111,6 +111,7 @@ def a_vector(path: Path) -> tuple[dict[str, Any], bool]:
 # The modules.
 
 
+@pytest.mark.skipif(not VECTORS.exists(), reason="the test vectors are not beside the project (../shared)")
 @needs_chromium
 async def test_inclusion_proofs_get_the_verdicts_of_the_test_vectors(modules: Page) -> None:
     vectors = [a_vector(path) for path in sorted(VECTORS.rglob("*.json"))]
@@ -151,6 +152,11 @@ def faults() -> dict[str, tuple[bytes, list[str]]]:
         return with_(note=Note(note.text, signatures))
 
     size_off = Checkpoint(ORIGIN, record.tree.size, SignedRecord().tree.root()).signed_by(LOG)
+
+    def last_in(note: Note) -> ProofFile:
+        """Other entries may have the same proof in trees of two sizes."""
+        return SignedRecord().proof(REPORTS, note)
+
     return {
         "another report": (with_(extra=changed), ["notIncluded"]),
         "another index": (with_(index=6), ["notIncluded"]),
@@ -158,7 +164,7 @@ def faults() -> dict[str, tuple[bytes, list[str]]]:
         "one hash too many": (with_(hashes=(*proof.hashes, bytes(32))), ["notIncluded"]),
         "one hash too few": (with_(hashes=proof.hashes[:-1]), ["notIncluded"]),
         "64 hashes": (with_(hashes=proof.hashes * 16), ["tooManyHashes"]),
-        "a size off by one": (with_(note=Note(size_off.text, size_off.signatures)), ["notIncluded"]),
+        "a size off by one": (last_in(size_off).encode(), ["notIncluded"]),
         "another key of the same name": (with_(note=record.note(OTHER)), ["notIncluded", "notSigned"]),
         "a changed signature": (signed(first._replace(signature=flipped), *others), ["badSignature"]),
         "a changed signature beside the right one": (
@@ -170,11 +176,17 @@ def faults() -> dict[str, tuple[bytes, list[str]]]:
             signed(first, others[0]._replace(signature=bytes(cosigned)), others[1]),
             ["badCosignature"],
         ),
-        "a cosignature without a time": (signed(first, others[0]._replace(signature=b"1")), ["badCosignature"]),
+        "a cosignature without a time": (
+            signed(first, others[0]._replace(signature=b"1")),
+            ["badCosignature"],
+        ),
         "another log": (foreign.proof(5).encode(), ["otherLog"]),
         "no report": (with_(extra=None), ["noReport"]),
         "an entry that is no report": (record.proof(not_a_report, end).encode(), ["badReport"]),
-        "figures that are no numbers": (with_(extra=b'{"unit":"1","counts":{"a":{"votes":null}}}'), ["badReport"]),
+        "figures that are no numbers": (
+            with_(extra=b'{"unit":"1","counts":{"a":{"votes":null}}}'),
+            ["badReport"],
+        ),
         "101 signatures": (signed(*[first] * 101), ["notACheckpoint"]),
         "another first line": (b"x" + proof.encode(), ["notAProof"]),
         "a byte order mark": (b"\xef\xbb\xbf" + proof.encode(), ["notAProof"]),
@@ -235,7 +247,7 @@ async def test_keys_and_policies_are_read_or_refused(modules: Page) -> None:
         f"log {log}\nwitness none {first}\nquorum none": "badPolicy",
         f"log {log}\nrule\nquorum none": "badPolicy",
         "hello": "notAKey",
-        log[:-4]: "notAKey",
+        log[:-4]: "damagedKey",
         log.replace("results", "result"): "damagedKey",
         "x\n" * 1000: "tooManyKeys",
         "x" * 100_000: "tooManyKeys",
@@ -265,14 +277,16 @@ async def test_the_page_says_how_old_the_newest_checkpoint_is_and_who_agrees(
         page = await visitor.open(f"{door.url}/verify?election={ELECTION}")
         sentence = page.locator("#sentence")
         await expect(sentence).to_have_class("sentence good")
-        await expect(sentence).to_contain_text(f"The signature covers all {REPORTS} reports. 2 of 2 witnesses agree.")
+        await expect(sentence).to_contain_text(
+            f"The signature covers all {REPORTS} reports. 2 of 2 witnesses agree."
+        )
         await expect(page.locator("#root-hash")).to_have_text(door.note.text.split("\n")[2])
         await expect(page.locator("#keys-section")).to_contain_text("proves nothing")
         for key in (LOG, *WITNESSES):
             await expect(page.locator("#key-list")).to_contain_text(str(key.vkey))
             await expect(page.locator("#key-list")).to_contain_text(key.vkey.fingerprint)
         await expect(page.locator("#how-record code")).to_have_text(
-            f"valgnatt verify record {door.url}/v1/elections/{ELECTION} --key log.vkey"
+            f"valgnatt verify record '{door.url}/v1/elections/{ELECTION}' --key log.vkey"
         )
         assert not visitor.errors
         assert not visitor.requests_elsewhere(door.url)
@@ -347,17 +361,23 @@ async def test_a_proof_is_verified_in_the_browser(browser: Browser, door: Signed
         before = len([each for each in visitor.requests if "/v1/" not in each])
         await page.locator("#keys").fill(OWN_KEYS)
         await expect(result.locator(".sentence")).to_have_class("sentence good")
-        await expect(result.locator(".sentence")).to_have_text(f"Verified: revision 5 of {NAME} is in the record.")
+        await expect(result.locator(".sentence")).to_have_text(
+            f"Verified: revision 5 of {NAME} is in the record."
+        )
         await expect(result).to_contain_text(f"entry 5 of a tree with {REPORTS + 1} entries")
         await expect(result.locator(".steps .good")).to_have_count(4)
         await expect(result).to_contain_text("Election day")
         await expect(result.locator("tbody tr", has_text="Approved ballots")).to_contain_text("1,239")
         await page.locator("#file").set_input_files(a_file(proof.replace(b"index 5", b"index 6")))
         await expect(result.locator(".sentence")).to_have_class("sentence bad")
-        await expect(result.locator(".sentence")).to_contain_text("Not verified. The report is not in the tree")
+        await expect(result.locator(".sentence")).to_contain_text(
+            "Not verified. The report is not in the tree"
+        )
         await page.locator("#language").select_option("nn")
         await expect(result.locator(".sentence")).to_contain_text("Ikkje stadfesta.")
-        assert len([each for each in visitor.requests if "/v1/" not in each]) <= before + 3  # texts in nynorsk
+        assert (
+            len([each for each in visitor.requests if "/v1/" not in each]) <= before + 3
+        )  # texts in nynorsk
         assert not visitor.errors
 
 
@@ -414,7 +434,9 @@ async def test_where_the_browser_cannot_verify_the_page_says_so_and_names_the_co
         await expect(page.locator("#lacking")).to_contain_text(words)
         await expect(page.locator("#lacking code")).to_contain_text("valgnatt verify receipt")
         await expect(page.locator("#proof-form")).to_be_hidden()
-        await expect(page.locator("#sentence")).to_contain_text("This browser has not verified the signatures.")
+        await expect(page.locator("#sentence")).to_contain_text(
+            "This browser has not verified the signatures."
+        )
         await expect(page.locator("#key-list li")).to_have_count(3)
         assert not visitor.errors
 
@@ -432,7 +454,9 @@ async def test_the_page_is_accessible_and_used_with_a_keyboard(browser: Browser,
             await page.locator("#file").set_input_files(a_file(content))
             await expect(page.locator("#proof-result .sentence")).to_be_visible()
             await page.evaluate(AXE_SCRIPT)
-            found = await page.evaluate("axe.run(document).then(({ violations }) => violations.map(({ id }) => id))")
+            found = await page.evaluate(
+                "axe.run(document).then(({ violations }) => violations.map(({ id }) => id))"
+            )
             assert found == []
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert not visitor.errors
@@ -440,4 +464,6 @@ async def test_the_page_is_accessible_and_used_with_a_keyboard(browser: Browser,
 
 @session_loop
 async def test_the_texts_exist_in_every_language() -> None:
-    assert sorted(path.name for path in PROOF_TEXTS.iterdir()) == sorted(path.name for path in TEXTS.iterdir())
+    assert sorted(path.name for path in PROOF_TEXTS.iterdir()) == sorted(
+        path.name for path in TEXTS.iterdir()
+    )

@@ -5,14 +5,14 @@ import { byId, setText, show } from "./dom.js";
 import { checkProof } from "./proof_check.js";
 import { FILE_SIZE_MAX } from "./proof_file.js";
 import { proofTexts } from "./proof_texts.js";
-import { drawChecked, drawProblem } from "./proof_view.js";
+import { drawChecked, drawProblem, ReportNames } from "./proof_view.js";
+import { announce } from "./shell.js";
 import { readTrust } from "./trust.js";
 import { Unproven } from "./unproven.js";
 
-/** @import { Log } from "../documents" */
+/** @import { Log, RegistryDocument } from "../documents" */
 /** @import { Bytes } from "./encodings.js" */
 /** @import { Checked } from "./proof_check.js" */
-/** @import { Registry } from "./registry.js" */
 
 const AFTER_TYPING_MS = 300;
 
@@ -29,11 +29,11 @@ export class ProofPart {
   #timer = 0;
 
   /**
-   * @param {Registry} registry
+   * @param {RegistryDocument} registry
    * @param {() => Log | null} log with the keys that are used if the reader has none
    */
   constructor(registry, log) {
-    this.registry = registry;
+    this.names = new ReportNames(registry);
     this.log = log;
   }
 
@@ -131,6 +131,7 @@ export class ProofPart {
     if (!outcome) return;
     const result = byId("proof-result");
     if ("problem" in outcome) drawProblem(result, outcome.problem);
-    else drawChecked(result, outcome.checked, outcome.ownKeys, this.registry);
+    else drawChecked(result, outcome.checked, outcome.ownKeys, this.names);
+    announce(result.querySelector(".sentence")?.textContent ?? "");
   }
 }

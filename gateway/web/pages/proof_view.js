@@ -2,11 +2,34 @@
 
 import { h } from "./dom.js";
 import { dayAndTime, number, t } from "./format.js";
+import { nameOf } from "./names.js";
 import { proofTexts } from "./proof_texts.js";
+import { Registry } from "./registry.js";
 
 /** @import { Checked, ProvenReport, State } from "./proof_check.js" */
-/** @import { Registry } from "./registry.js" */
+/** @import { RegistryDocument } from "../documents" */
 /** @import { Unproven } from "./unproven.js" */
+
+/** The names of what a report is about, where it is of the election that the page shows. */
+export class ReportNames {
+  #registry;
+  #parties;
+
+  /** @param {RegistryDocument} document */
+  constructor(document) {
+    this.#registry = new Registry(document);
+    this.#parties = new Map(document.parties.map((party) => [party.code, party]));
+  }
+
+  /** @param {string} id */
+  unit = (id) => (this.#registry.has(id) ? this.#registry.name(id) : id);
+
+  /** @param {string} code */
+  party(code) {
+    const party = this.#parties.get(code);
+    return party ? `${nameOf(party)} (${code})` : code;
+  }
+}
 
 const ROWS_MAX = 300; // a report may have thousands of parties
 
@@ -22,12 +45,12 @@ export function drawProblem(result, problem) {
  * @param {HTMLElement} result
  * @param {Checked} checked
  * @param {boolean} ownKeys whether the keys are the reader's
- * @param {Registry} registry
+ * @param {ReportNames} names
  */
-export function drawChecked(result, checked, ownKeys, registry) {
+export function drawChecked(result, checked, ownKeys, names) {
   const texts = proofTexts();
   const { report, problems } = checked;
-  const name = registry.has(report.unit) ? registry.name(report.unit) : report.unit;
+  const name = names.unit(report.unit);
   const sentence = problems.length
     ? h("p", { class: "sentence bad" }, [texts.failed, ...problems.map(sentenceOf)].join(" "))
     : ownKeys
@@ -41,7 +64,7 @@ export function drawChecked(result, checked, ownKeys, registry) {
     h("ul", { class: "steps" }, ...steps(checked).map(([state, words]) => h("li", { class: state }, words))),
     h("h3", null, texts.whatIsInIt),
     facts(report, name),
-    figures(report),
+    figures(report, names),
   );
 }
 
@@ -104,8 +127,11 @@ function facts(report, name) {
  */
 const named = (names, code) => (Object.hasOwn(names, code) ? (names[code] ?? code) : code);
 
-/** @param {ProvenReport} report */
-function figures({ counts }) {
+/**
+ * @param {ProvenReport} report
+ * @param {ReportNames} reportNames
+ */
+function figures({ counts }, reportNames) {
   const texts = proofTexts();
   const categories = Object.keys(counts);
   const names = t("categories");
@@ -119,7 +145,7 @@ function figures({ counts }) {
     ...parties.map(
       (party) =>
         /** @type {[string, (category: string) => number | undefined]} */ ([
-          party,
+          reportNames.party(party),
           (category) => counts[category]?.votes[party],
         ]),
     ),

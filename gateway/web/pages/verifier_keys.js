@@ -35,12 +35,12 @@ export async function readVerifierKey(vkey) {
   const material = encoded === undefined ? null : fromBase64(encoded);
   if (name === undefined || id === undefined || !material) throw new Unproven("notAKey", shortened(vkey));
   const [type = 0, ...key] = material;
-  if ((type !== SIGNATURE && type !== COSIGNATURE) || key.length !== KEY_SIZE)
-    throw new Unproven("otherKey", name);
+  if (type !== SIGNATURE && type !== COSIGNATURE) throw new Unproven("otherKey", name);
   const named = new Uint8Array(
     await crypto.subtle.digest("SHA-256", joined(encoder.encode(`${name}\n`), material)),
   );
-  if (toHex(named.subarray(0, ID_SIZE)) !== id) throw new Unproven("damagedKey", name);
+  if (key.length !== KEY_SIZE || toHex(named.subarray(0, ID_SIZE)) !== id)
+    throw new Unproven("damagedKey", name);
   return { vkey, name, id, type, key: new Uint8Array(key) };
 }
 

@@ -12,7 +12,6 @@ import { nameOf } from "./names.js";
 import { checkSignatures } from "./proof_check.js";
 import { ProofPart } from "./proof_part.js";
 import { onProofTexts, proofTexts } from "./proof_texts.js";
-import { Registry } from "./registry.js";
 import {
   announce,
   electionPath,
@@ -54,7 +53,7 @@ class VerifyPage {
   constructor(election) {
     this.election = election;
     this.clock = new Clock();
-    this.proof = new ProofPart(new Registry(election.registry), () => this.log);
+    this.proof = new ProofPart(election.registry, () => this.log);
     setInterval(() => document.hidden || this.draw(), REDRAW_MS);
     this.#start();
   }
