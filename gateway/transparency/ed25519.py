@@ -21,18 +21,34 @@ from gateway.transparency.note import (
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+SMALL_ORDER = frozenset(
+    bytes.fromhex(digits)
+    for digits in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+"""Public keys, without the sign bit, under which one signature may be valid for every message; none is a real key."""
 _SKEY_PREFIX = "PRIVATE+KEY+"
 _MISSING = "signatures need the package cryptography, which is not installed: pip install 'valgnatt[sign]'"
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether the signature (64 bytes) of a message was made by the key of these 32 bytes. Raises ExtraMissing."""
+    """Whether the signature (64 bytes) of a message was made by the key of these 32 bytes. Raises ExtraMissing.
+
+    Keys of small order verify nothing: their owner could deny every signature.
+    """
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError as error:
         raise ExtraMissing(_MISSING) from error
-    if len(public) != 32 or len(signature) != 64:
+    if len(public) != 32 or len(signature) != 64 or public[:31] + bytes([public[31] & 0x7F]) in SMALL_ORDER:
         return False
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
@@ -80,7 +96,7 @@ def parse_skey(text: str) -> SigningKey:
     name, kind, seed = split_key(text.removeprefix(_SKEY_PREFIX))
     key = SigningKey(name, kind, seed)
     if key.skey() != text:
-        raise MalformedKey(f"the signing key of {name} does not agree with its own ID")
+        raise MalformedKey(f"the signing key of {name[:80]!r} does not agree with its own ID")
     return key
 
 

@@ -148,14 +148,14 @@ def parse_vkey(text: str) -> VerifierKey:
     name, kind, public = split_key(text)
     if kind not in KINDS:
         raise MalformedKey(
-            f"the key of {name} has the type {kind:#04x}; only 0x01 (log) and 0x04 (witness) are supported"
+            f"the key of {name[:80]!r} has the type {kind:#04x}; only 0x01 (log) and 0x04 (witness) are supported"
         )
     if len(public) != 32:
-        raise MalformedKey(f"the key of {name} must have 32 bytes after its type, not {len(public)}")
+        raise MalformedKey(f"the key of {name[:80]!r} must have 32 bytes after its type, not {len(public)}")
     key = VerifierKey(name, kind, public)
     if text != str(key):
         raise MalformedKey(
-            f"the key of {name} does not agree with its own ID: a character is wrong or missing"
+            f"the key of {name[:80]!r} does not agree with its own ID: a character is wrong or missing"
         )
     return key
 
