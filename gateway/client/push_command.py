@@ -18,8 +18,10 @@ from gateway.client.outbox_file import when_available
 from gateway.client.outbox_use import lock_file, use_for_sending
 from gateway.client.preparation import Door
 from gateway.client.preview import holds, red_lines, warnings
+from gateway.client.proof_fetching import ProofSource
 from gateway.client.push_directory import Delivering, push_directory
 from gateway.client.push_files import destination
+from gateway.client.push_proofs import PushProofs
 from gateway.client.receipts_table import part_of
 from gateway.client.regular_files import UnreadableFile, read_named
 from gateway.client.repeated_notices import RepeatedNotices
@@ -63,6 +65,11 @@ class PushOptions(msgspec.Struct, frozen=True):
     later: str = ""
     """The command that sends the reports waiting in the outbox, as the user would type it."""
 
+    log_url: str | None = None
+    """Feed door from which proofs are fetched, also if reports are not checked; None for `feed_url`."""
+    proofs: Path | None = None
+    """Directory to which the proofs of reports are written."""
+
     @property
     def to(self) -> Destination:
         """The key under which the outbox keeps the reports."""
@@ -91,60 +98,87 @@ async def push(options: PushOptions, files: Sequence[Path], watched: Path | None
     )
     outbox = await when_available(lambda: Outbox(options.outbox), say, keep_trying=keep_trying)
     use = await when_available(lambda: use_for_sending(options.outbox), say, keep_trying=keep_trying)
+    proofs = _proofs(options, outbox, console)
     try:
-        door = Door(options.push_url, options.token, options.to)
-        delivery = Delivery(
-            door,
-            registry,
-            outbox,
-            options.receipts,
-            console,
-            keep_trying=keep_trying,
-            accept=options.accept,
-            unchecked=options.feed_url is None,
-            later=options.later,
-        )
-        await when_available(lambda: outbox.adopt_unnamed(options.to), say, keep_trying=keep_trying)
-        if options.moved_from is not None:
-            former = destination(options.moved_from, options.election)
-            moved = await when_available(
-                lambda: outbox.move(former, options.to), say, keep_trying=keep_trying
-            )
-            console.say(f"Took over {counted(moved, 'report')} from {options.moved_from}.")
-        if contents:
-            reports = delivery.read(contents)
-            _require_token(options)
-            prepared = await delivery.prepare(reports)
-            consent = Consent(console, yes=options.yes, accept=options.accept)
-            try:
-                is_given = consent.given(prepared.counts, prepared.comparisons, prepared.unanswered)
-            except KeyboardInterrupt:
-                console.say("")
-                _say_not_sent(console, outbox.waiting_count(options.to))
-                raise
-            if not is_given:
-                _say_not_sent(console, outbox.waiting_count(options.to))
-                return 1
-        if options.again:
-            again = await when_available(
-                lambda: outbox.resend_confirmed(options.to), say, keep_trying=keep_trying
-            )
-            console.say(f"Resending {counted(again, 'confirmed report')}.")
-        left = outbox.waiting_count(options.to)
-        if left:
-            console.say(f"Sending {counted(left, 'report')} from the outbox first.")
-        elsewhere = _show_elsewhere(console, options, outbox)
-        if contents:
-            await when_available(
-                lambda: delivery.add(prepared.counts, prepared.comparisons), say, keep_trying=keep_trying
-            )
-        if watched is not None:
-            await _watch(options, watched, delivery, console)
-        status = await delivery.send()
-        return 1 if elsewhere and not contents else status
+        async with proofs.beside(keep_fetching=watched is not None):
+            status = await _push_with(options, contents, watched, registry, outbox, proofs, console)
+        await proofs.write()
+        return status
     finally:
         use.end()
         outbox.close()
+
+
+async def _push_with(
+    options: PushOptions,
+    contents: Mapping[str, bytes],
+    watched: Path | None,
+    registry: Registry | None,
+    outbox: Outbox,
+    proofs: PushProofs,
+    console: Terminal,
+) -> int:
+    """Push with an open outbox, beside the fetching of proofs; return the exit status."""
+    keep_trying = watched is not None
+
+    def say(line: str) -> None:
+        console.say(line, "yellow")
+
+    delivery = Delivery(
+        Door(options.push_url, options.token, options.to),
+        registry,
+        outbox,
+        options.receipts,
+        console,
+        keep_trying=keep_trying,
+        accept=options.accept,
+        unchecked=options.feed_url is None,
+        later=options.later,
+    )
+    await when_available(lambda: outbox.adopt_unnamed(options.to), say, keep_trying=keep_trying)
+    if options.moved_from is not None:
+        former = destination(options.moved_from, options.election)
+        moved = await when_available(lambda: outbox.move(former, options.to), say, keep_trying=keep_trying)
+        console.say(f"Took over {counted(moved, 'report')} from {options.moved_from}.")
+    if contents:
+        reports = delivery.read(contents)
+        _require_token(options)
+        prepared = await delivery.prepare(reports)
+        consent = Consent(console, yes=options.yes, accept=options.accept)
+        try:
+            is_given = consent.given(prepared.counts, prepared.comparisons, prepared.unanswered)
+        except KeyboardInterrupt:
+            console.say("")
+            _say_not_sent(console, outbox.waiting_count(options.to))
+            raise
+        if not is_given:
+            _say_not_sent(console, outbox.waiting_count(options.to))
+            return 1
+    if options.again:
+        again = await when_available(
+            lambda: outbox.resend_confirmed(options.to), say, keep_trying=keep_trying
+        )
+        console.say(f"Resending {counted(again, 'confirmed report')}.")
+    left = outbox.waiting_count(options.to)
+    if left:
+        console.say(f"Sending {counted(left, 'report')} from the outbox first.")
+    elsewhere = _show_elsewhere(console, options, outbox)
+    if contents:
+        await when_available(
+            lambda: delivery.add(prepared.counts, prepared.comparisons), say, keep_trying=keep_trying
+        )
+    if watched is not None:
+        await _watch(options, watched, delivery, console)
+    status = await delivery.send()
+    if not contents and not left:
+        await proofs.wait()
+    return 1 if elsewhere and not contents else status
+
+
+def _proofs(options: PushOptions, outbox: Outbox, console: Terminal) -> PushProofs:
+    feed_url = options.log_url or options.feed_url
+    source = None if feed_url is None else ProofSource(feed_url, options.push_url, options.to, options.token)
+    return PushProofs(source, outbox, options.to, options.proofs, console)
 
 
 def _require_token(options: PushOptions) -> None:

@@ -47,6 +47,15 @@ def push(
     receipts: Annotated[
         Path | None, typer.Option(help="CSV file to which every answer is written (default: none)")
     ] = None,
+    proofs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="directory to which the proofs of reports are written, UNIT-REVISION.tlog-proof (default: none)",
+            show_default=False,
+            file_okay=False,
+        ),
+    ] = None,
     watch: Annotated[
         Path | None,
         typer.Option(
@@ -151,6 +160,10 @@ def push(
     Reports are first written to an outbox on disk, and are sent even if the network, the gateway or this machine fails
     meanwhile: run the command again, with or without files. The outbox keeps reports per gateway.
 
+    If the election has a signed log, each published report gets a proof that it is in the record. No report and no end
+    of this command waits for one: missing proofs are fetched from the feed door while later commands run, with --watch
+    all the time, and for 10 s if there is nothing to send. The outbox keeps them; --proofs writes them as files.
+
     While nothing can be sent, the reason is shown at intervals. It is safe to stop then: --list shows the waiting
     reports, and the command without files sends them. Proxies are those of http_proxy, https_proxy and no_proxy.
 
@@ -175,14 +188,11 @@ def push(
         fail("--await-done is for files of a directory; add --watch", 2)
     from gateway.client.push_command import NoToken, PushOptions, what_is_kept
     from gateway.client.push_command import push as push_files
-    from gateway.client.receipts_table import ReceiptsUnavailable, check_receipts
     from gateway.count_files.reports import Mistakes
 
-    try:
-        if receipts is not None:
-            check_receipts(receipts)
-    except ReceiptsUnavailable as error:
-        fail(f"--receipts {error}", 2)
+    if proofs is not None and watch is not None and proofs.resolve() == watch.resolve():
+        fail("--proofs is the directory of --watch, whose files are counts; name another one", 2)
+    _check_writable(receipts, proofs)
     token, without_token = read_token(token_file)
     options = PushOptions(
         push_url,
@@ -199,6 +209,8 @@ def push(
         accept,
         without_token,
         _later(context),
+        feed_url,
+        proofs,
     )
     try:
         sys.exit(run(push_files(options, files or [], watch)))
@@ -211,6 +223,23 @@ def push(
     except KeyboardInterrupt:
         say(f"valgnatt: interrupted; {what_is_kept(options)}", err=True)
         sys.exit(130)
+
+
+def _check_writable(receipts: Path | None, proofs: Path | None) -> None:
+    """Exit with status 2 if the table of receipts or the files of proofs could not be written."""
+    from gateway.client.proof_files import ProofsUnavailable, check_directory
+    from gateway.client.receipts_table import ReceiptsUnavailable, check_receipts
+
+    try:
+        if receipts is not None:
+            check_receipts(receipts)
+    except ReceiptsUnavailable as error:
+        fail(f"--receipts {error}", 2)
+    try:
+        if proofs is not None:
+            check_directory(proofs)
+    except ProofsUnavailable as error:
+        fail(f"--proofs {error}", 2)
 
 
 def watch(
