@@ -14,7 +14,7 @@ import typer.core
 
 from gateway import __version__
 from gateway.characters import printable
-from gateway.commands import counts, elections, holds, machine, rehearsals, rules, tokens
+from gateway.commands import counts, elections, holds, machine, rehearsals, rules, tokens, witness
 from gateway.commands.extras import missing_extra
 from gateway.commands.running import fail
 from gateway.errors import GatewayError, text_of
@@ -86,6 +86,7 @@ app.command("push")(counts.push)
 app.command("generate")(rehearsals.generate)
 app.command("replay")(rehearsals.replay)
 app.command("demo")(rehearsals.demo)
+app.command("witness")(witness.witness)
 
 election_app = typer.Typer(help="Load and manage elections.", no_args_is_help=True)
 election_app.command("load")(elections.load)

@@ -71,7 +71,12 @@
     ├── SignDirUnusable         sign_dir_unusable        the signer's directory, or a file in it, cannot be used
     │   └── SignDirInUse        sign_dir_in_use          another signer uses the directory
     ├── KeyRefused              key_refused              a key was not created, added or retired
-    └── MalformedTrustPolicy    malformed_trust_policy   a policy of logs and witnesses with a mistake
+    ├── MalformedTrustPolicy    malformed_trust_policy   a policy of logs and witnesses with a mistake
+    ├── BadLog                  bad_log                  a log that a witness cannot follow
+    ├── WitnessDirectoryUnusable  witness_directory_unusable  key and state of a witness cannot be used
+    ├── WitnessStateUnavailable  witness_state_unavailable  the state of a witness cannot be read or written  retryable
+    ├── StateLost               state_lost               the state of a witness is lost; its key is of no use
+    └── ClockBehind             clock_behind             the clock is behind a witness's last cosignature   retryable
 
 An error is defined here if several packages need it, and otherwise next to the code that raises it; a test keeps the
 list complete. An invalid report is not an exception: `election.validation` returns every violation.

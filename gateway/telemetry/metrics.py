@@ -197,8 +197,8 @@ class DatabaseMetrics:
         self.connections_max.set(most)
 
 
-class DoorMetrics(ProcessMetrics):
-    """Metrics of a process of either door."""
+class ConnectionMetrics(ProcessMetrics):
+    """Metrics of a process that serves HTTP."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,11 +234,18 @@ class DoorMetrics(ProcessMetrics):
             ["door"],
             registry=self.registry,
         )
-        self.database = DatabaseMetrics(self.registry)
 
     def certificate(self, door: str, ends_at: float) -> None:
         """Set the expiry of a door's certificate; the metric is absent for a door without one."""
         self._certificate_ends.labels(door).set(ends_at)
+
+
+class DoorMetrics(ConnectionMetrics):
+    """Metrics of a process of either door."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.database = DatabaseMetrics(self.registry)
 
 
 class PushMetrics(DoorMetrics):

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from gateway.config import Config
-from gateway.telemetry.metrics import DoorMetrics
+from gateway.telemetry.metrics import ConnectionMetrics
 from gateway.web.client_address import ClientAddresses
 from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.eviction import ByAddress
@@ -101,7 +101,7 @@ class Connections:
     * A connection that has not sent the head of a request within HEAD_S is closed, within a second.
     """
 
-    def __init__(self, config: Config, metrics: DoorMetrics) -> None:
+    def __init__(self, config: Config, metrics: ConnectionMetrics) -> None:
         self.addresses = ClientAddresses(config)
         self.metrics = metrics
         self.buffers: SendBuffers[Handler] = SendBuffers(self._close_handler)
