@@ -29,6 +29,7 @@ PROMISED = {
     "election list",
     "election embargo",
     "election close",
+    "election open",
     "election raise-revisions",
     "token issue",
     "token list",
@@ -400,8 +401,8 @@ def test_a_database_is_migrated_once(cli: CommandLine) -> None:
 
 def test_an_empty_database_is_migrated(cli: CommandLine, database: Database) -> None:
     """Each applied migration is printed on a line."""
-    fetch(database, "DROP SCHEMA valgnatt CASCADE")
-    fetch(database, "DROP SCHEMA valgnatt_public CASCADE")
+    for schema in ("valgnatt", "valgnatt_public", "valgnatt_signing"):
+        fetch(database, f"DROP SCHEMA {schema} CASCADE")
     assert re.match(r"0001_\w+\.sql\n", cli.good("db", "migrate"))
     assert cli.good("election", "list") == ""
 

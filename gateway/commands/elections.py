@@ -174,6 +174,16 @@ def embargo(
 
 
 @with_database
+def open_election(election: ElectionArgument, config: Config) -> None:
+    """Open an election: write the first entry of its signed record.
+
+    Prints the entry. From then on, the registry and the previous election are fixed. Without this command, the end of
+    the embargo opens the election.
+    """
+    say(administer(config, lambda acts: acts.open_election(election)).decode())
+
+
+@with_database
 def close(election: ElectionArgument, config: Config) -> None:
     """Close an election: no more reports are accepted.
 

@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -22,6 +22,7 @@ from gateway.journal.connection import connect
 from gateway.journal.db_errors import CommittedLocally, translate_db_errors
 from gateway.journal.election_reads import ElectionReads, OpenHold
 from gateway.journal.lock_waits import LockWait, gave_up, lock_waits_reported
+from gateway.transparency.entries import Opening, Previous, parse_opening, registry_hash
 
 KEPT: Final = object()
 """For `load_election`: the previous election is as it was loaded before."""
@@ -105,6 +106,11 @@ class Administration(Acts, ElectionReads):
             found = differences(locked.registry, registry) + previous_differences(stored, before)
             if not found:
                 return registry.id
+            if await self._opening_of(locked.key) is not None:
+                raise ElectionStarted(
+                    "the registry cannot change after the election was opened, because the first entry of its signed"
+                    f" record has the hash of the registry; it differs in: {', '.join(found)}"
+                )
             if locked.accepted or locked.hold_lines:
                 raise ElectionStarted(
                     f"the registry cannot change after a report was accepted ({locked.accepted} so far);"
@@ -121,8 +127,6 @@ class Administration(Acts, ElectionReads):
             )
             # An unchanged time leaves the embargo as it is, because it may have been moved since.
             if registry.publish_from != locked.registry.publish_from:
-                if locked.released_at is not None and registry.publish_from > locked.now:
-                    raise Refused(f"the embargo of {registry.id} has ended and cannot start again")
                 await connection.execute(
                     "UPDATE embargo SET publish_from = $2 WHERE election = $1",
                     locked.key,
@@ -138,6 +142,79 @@ class Administration(Acts, ElectionReads):
             await self._connection.execute(
                 "INSERT INTO previous (election, document) VALUES ($1, $2)", election, document
             )
+
+    async def open_election(self, election: str) -> bytes:
+        """Open an election: write the opening entry of its log, and return it. Idempotent.
+
+        From then on its registry and its previous election are fixed. The end of the embargo opens an election that was
+        not opened before.
+        """
+        async with self._act(election) as locked:
+            entry = await self._opening_of(locked.key)
+            if entry is None:
+                await self._connection.execute("SELECT open($1, $2, NULL)", locked.key, locked.now)
+                entry = await self._opening_of(locked.key)
+                await self._changed(locked.key, "open", "history 1")
+            assert entry is not None
+        return entry
+
+    async def start_history(self, election: str, previous: Previous, reason: str) -> bytes:
+        """Start a new history of an election, after the newest one with the checkpoint `previous`; return its opening.
+
+        For a record that has lost entries which were signed, and of which nobody has a copy. Idempotent: repeated for
+        the same `previous`, it returns the same entry. Raises Refused if `previous` is not of the newest history, or is
+        no larger than the record that is left.
+        """
+        async with self._act(election) as locked:
+            newest = await self._connection.fetchrow(
+                "SELECT history, entry FROM opening WHERE election = $1 ORDER BY history DESC LIMIT 1",
+                locked.key,
+            )
+            if newest is None:
+                raise Refused(f"{election} is not opened: it has no history that another one could follow")
+            opening = parse_opening(newest["entry"])
+            if opening.previous == previous:
+                return bytes(newest["entry"])
+            known = await self._connection.fetchval(
+                "SELECT origin FROM log WHERE election = $1 AND history = $2", locked.key, newest["history"]
+            )
+            if known is not None and known != previous.origin:
+                raise Refused(f"the newest history of {election} is {known}, not {previous.origin}")
+            if not 0 <= previous.shared <= locked.accepted:
+                raise Refused(
+                    f"the histories cannot share {counted(previous.shared, 'report')}:"
+                    f" the record has {counted(locked.accepted, 'report')}"
+                )
+            entry = Opening(
+                election=election,
+                history=newest["history"] + 1,
+                opened_at=locked.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                previous=previous,
+                registry=registry_hash(await self._registry_bytes(locked.key)),
+                rehearsal=locked.registry.rehearsal,
+            ).encode()
+            await self._connection.execute(
+                "INSERT INTO opening (election, history, entry, opened_at) VALUES ($1, $2, $3, $4)",
+                locked.key,
+                newest["history"] + 1,
+                entry,
+                locked.now,
+            )
+            await self._changed(locked.key, "history", f"{newest['history'] + 1}: {reason}"[:4000])
+        return entry
+
+    async def _opening_of(self, election: int) -> bytes | None:
+        """Return the opening entry of the newest history; None if the election is not opened."""
+        entry: bytes | None = await self._connection.fetchval(
+            "SELECT entry FROM opening WHERE election = $1 ORDER BY history DESC LIMIT 1", election
+        )
+        return entry
+
+    async def _registry_bytes(self, election: int) -> bytes:
+        document: bytes = await self._connection.fetchval(
+            "SELECT registry FROM election WHERE key = $1", election
+        )
+        return document
 
     async def move_embargo(self, election: str, until: datetime) -> None:
         """Move the embargo's end to a later time, before it has passed. Idempotent."""

@@ -234,18 +234,16 @@ async def test_replacing_a_registry_keeps_a_moved_embargo(
 async def test_a_registry_cannot_restore_an_embargo_that_has_ended(
     acts: Administration, journal: PostgresJournal
 ) -> None:
-    """A release is final, so a later time is refused; an earlier one is accepted."""
+    """A release is final. It opens the election, so no other registry is accepted from then on, whatever its time."""
     document = a_registry()
     election = await acts.load_election(document)
     await accept(journal, election)
-    document["election"]["publish_from"] = in_the_future()
-    with pytest.raises(Refused):
-        await acts.load_election(document)
+    for publish_from in (in_the_future(), (PASSED - FAR).isoformat()):
+        document["election"]["publish_from"] = publish_from
+        with pytest.raises(ElectionStarted, match="opened"):
+            await acts.load_election(document)
     row = await journal.election(election)
     assert (row.version, row.publish_from, row.released) == (1, PASSED, True)
-    document["election"]["publish_from"] = (PASSED - FAR).isoformat()
-    await acts.load_election(document)
-    assert (await journal.election(election)).publish_from == PASSED - FAR
 
 
 async def test_concurrent_loads_of_an_election_load_it_once(database: Database, owner: Connection) -> None:

@@ -426,6 +426,7 @@ ACTS: dict[str, Callable[[Administration, str, str], Awaitable[object]]] = {
     ),
     "embargo": lambda acts, election, _: acts.move_embargo(election, MOVED_TO),
     "close": lambda acts, election, _: acts.close_election(election),
+    "open": lambda acts, election, _: acts.open_election(election),
     "token revoke": lambda acts, _, token: acts.revoke_token(int(token)),
 }
 PUBLISH_FROM = (datetime.now(UTC) + timedelta(hours=1)).isoformat()

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.election.record import CHAIN_START
 from gateway.journal.administration import Administration
-from gateway.journal.embedded import READER
+from gateway.journal.embedded import READER, SIGNER_LOGIN
 from gateway.journal.notifications import CHANNEL
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
@@ -36,10 +36,13 @@ TABLES = (
     "migration",
 )
 FUNCTIONS = (
+    "valgnatt_public.checkpoints(integer,integer,bigint,integer)",
     "valgnatt_public.contacts(integer)",
+    "valgnatt_public.cosignatures(integer,integer,bigint,bigint)",
     "valgnatt_public.elections()",
     "valgnatt_public.elections_v2()",
     "valgnatt_public.hold_lines(integer,bigint,integer)",
+    "valgnatt_public.logs()",
     "valgnatt_public.previous(integer)",
     "valgnatt_public.record(integer,bigint,integer)",
     "valgnatt_public.record_v2(integer,bigint,integer)",
@@ -47,6 +50,25 @@ FUNCTIONS = (
     "valgnatt_public.unapplied(integer,bigint)",
 )
 """All that the feed's role may call."""
+SIGNER_FUNCTIONS = (
+    "valgnatt_public.checkpoints(integer,integer,bigint,integer)",
+    "valgnatt_public.cosignatures(integer,integer,bigint,bigint)",
+    "valgnatt_public.elections_v2()",
+    "valgnatt_public.logs()",
+    "valgnatt_public.record_v2(integer,bigint,integer)",
+    "valgnatt_public.registry(integer)",
+    "valgnatt_signing.add_cosignature(integer,integer,bigint,text,timestamp with time zone,text)",
+    "valgnatt_signing.begin_round(integer,text,boolean)",
+    "valgnatt_signing.declare_log(integer,integer,bigint,text,text[],text[])",
+    "valgnatt_signing.insert_checkpoint(integer,integer,bigint,bigint,bytea,timestamp with time zone,text)",
+    "valgnatt_signing.message(text)",
+)
+"""All that the signer's role may call."""
+LOGINS = {
+    READER: (FUNCTIONS, {"valgnatt_public"}),
+    SIGNER_LOGIN: (SIGNER_FUNCTIONS, {"valgnatt_public", "valgnatt_signing"}),
+}
+"""The logins of an embedded Postgres, with the functions that they may call and the schemas that these are in."""
 
 
 @pytest.fixture
@@ -240,7 +262,8 @@ async def test_the_feed_cannot_append_change_or_create_anything(
                 await reader.execute(statement)
 
 
-async def test_the_feed_has_its_functions_and_no_relation(owner: Connection) -> None:
+@pytest.mark.parametrize("login", LOGINS)
+async def test_each_login_has_its_functions_and_no_relation(owner: Connection, login: str) -> None:
     """Asked of the server, so that a table or function added later is included."""
     rows = await owner.fetch(
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -248,45 +271,49 @@ async def test_the_feed_has_its_functions_and_no_relation(owner: Connection) -> 
         " AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege($1, c.oid, 'SELECT, USAGE')"
         " ELSE has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES')"
         " OR has_table_privilege($1, c.oid, 'DELETE, TRUNCATE, TRIGGER') END",
-        READER,
+        login,
     )
     assert rows == []
     functions = await owner.fetch(
         "SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
-        " WHERE n.nspname IN ('valgnatt', 'valgnatt_public') AND has_function_privilege($1, p.oid, 'EXECUTE')",
-        READER,
+        " WHERE n.nspname LIKE 'valgnatt%' AND has_function_privilege($1, p.oid, 'EXECUTE')",
+        login,
     )
-    assert {row[0] for row in functions} == set(FUNCTIONS)
+    expected, its_schemas = LOGINS[login]
+    assert {row[0] for row in functions} == set(expected)
     schemas = await owner.fetch(
-        "SELECT nspname FROM pg_namespace WHERE has_schema_privilege($1, oid, 'USAGE, CREATE')", READER
+        "SELECT nspname FROM pg_namespace WHERE has_schema_privilege($1, oid, 'USAGE, CREATE')", login
     )
-    assert {row[0] for row in schemas} == {"valgnatt_public", "pg_catalog", "information_schema"}
+    assert {row[0] for row in schemas} == {*its_schemas, "pg_catalog", "information_schema"}
 
 
-async def test_functions_of_the_feed_have_a_fixed_search_path(owner: Connection) -> None:
+async def test_functions_of_the_logins_have_a_fixed_search_path(owner: Connection) -> None:
     """They run with the owner's privileges, so operators of others must not be found first."""
+    functions = {*FUNCTIONS, *SIGNER_FUNCTIONS}
     rows = await owner.fetch(
-        "SELECT prosecdef, proconfig FROM pg_proc WHERE oid::regprocedure::text = ANY ($1)",
-        list(FUNCTIONS),
+        "SELECT prosecdef, proconfig FROM pg_proc WHERE oid::regprocedure::text = ANY ($1)", list(functions)
     )
-    assert len(rows) == len(FUNCTIONS)
+    assert len(rows) == len(functions)
     assert {(row[0], tuple(row[1])) for row in rows} == {(True, ("search_path=pg_catalog, pg_temp",))}
 
 
-async def test_on_a_dedicated_server_the_feed_can_read_almost_no_catalogs(owner: Connection) -> None:
+@pytest.mark.parametrize("login", LOGINS)
+async def test_on_a_dedicated_server_a_login_can_read_almost_no_catalogs(
+    owner: Connection, login: str
+) -> None:
     """No statistics and no sizes, only the few functions that a connection needs."""
     relations = await owner.fetchval(
         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v')"
         " AND has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE')",
-        READER,
+        login,
     )
     assert relations == 1  # pg_settings
     functions = await owner.fetch(
         "SELECT DISTINCT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
         " WHERE n.nspname IN ('pg_catalog', 'information_schema', 'public')"
         " AND has_function_privilege($1, p.oid, 'EXECUTE')",
-        READER,
+        login,
     )
     assert {row[0] for row in functions} == {
         "pg_is_in_recovery",

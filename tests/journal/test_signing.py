@@ -2,19 +2,35 @@
 
 import base64
 import hashlib
+import random
+import string
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
+import msgspec
 import orjson
 import pytest
 
 from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
+from gateway.election.report import canonical
+from gateway.errors import ElectionStarted, Refused
 from gateway.journal.administration import Administration
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
 from gateway.journal.signing import AnotherSigner, CheckpointRefused, SigningJournal
+from gateway.transparency.entries import (
+    Closing,
+    Opening,
+    Previous,
+    parse_closing,
+    parse_opening,
+    registry_hash,
+)
 from tests.conftest import Database
-from tests.journal.makers import UNITS, a_registry, a_report, append
+from tests.counts import examples
+from tests.journal.makers import UNITS, a_registry, a_report, append, sequences
 
+FUTURE = datetime(2050, 1, 1, tzinfo=UTC)
 NOW = datetime(2025, 9, 8, 20, 0, tzinfo=UTC)
 KEY = "results.example.no/live/e+12345678+AQID"
 WITNESS = "witness.example+87654321+BAID"
@@ -138,3 +154,184 @@ async def test_what_a_signer_writes_after_another_has_begun_a_round_is_refused(
         await signing.declare_log(key, 1, first.fence, origin, [KEY], [WITNESS])
     third = await signing.begin_round(key, "a")
     assert await signing.insert_checkpoint(key, 1, third.fence, a_checkpoint(origin, 1))
+
+
+def some_openings(number: int) -> list[tuple[str, bytes, datetime]]:
+    """Return identifiers, registries and times as they may be, the same in every run."""
+    chosen = random.Random(16)
+    start, characters = string.ascii_lowercase + string.digits, "åé\"\\/\u2028\U0001f5f3\u200d '{}"
+    found = []
+    for _ in range(number):
+        identifier = chosen.choice(start) + "".join(chosen.choices(f"{start}._-", k=chosen.randrange(64)))
+        header: dict[str, object] = {"id": identifier, "name": "".join(chosen.choices(characters, k=9))}
+        if chosen.randrange(3):
+            header["rehearsal"] = bool(chosen.randrange(2))
+        areas = [
+            {"id": "no", "election": {"rehearsal": True}, "name": "".join(chosen.choices(characters, k=9))}
+        ]
+        microseconds = chosen.choice((0, 1, 10, 999_999, chosen.randrange(1_000_000)))
+        at = datetime(2025, 9, 8, tzinfo=UTC) + timedelta(
+            seconds=chosen.randrange(10**9), microseconds=microseconds
+        )
+        found.append((identifier, canonical({"areas": areas, "election": header}), at))
+    return found
+
+
+async def test_openings_in_sql_are_those_of_the_format(owner: Connection) -> None:
+    """Byte for byte, whatever the identifier, the registry and the time."""
+    chosen = some_openings(examples(500))
+    rows = await owner.fetch(
+        "SELECT opening_bytes(s.id, s.registry, 1, s.at, NULL) AS entry"
+        " FROM unnest($1::text[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY AS s (id, registry, at, place)"
+        " ORDER BY s.place",
+        *zip(*chosen, strict=True),
+    )
+    for row, (identifier, registry, at) in zip(rows, chosen, strict=True):
+        opening = Opening(
+            election=identifier,
+            opened_at=at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            registry=registry_hash(registry),
+            rehearsal=orjson.loads(registry)["election"].get("rehearsal", False),
+        )
+        assert row["entry"] == opening.encode()
+        assert parse_opening(row["entry"]) == opening
+
+
+async def test_an_act_opens_an_election_and_the_end_of_the_embargo_changes_nothing(
+    acts: Administration, journal: PostgresJournal, signing: SigningJournal
+) -> None:
+    """The entry is public at once, and a checkpoint of size 1 can be inserted under the embargo, but no larger one."""
+    identifier = await acts.load_election(a_registry(publish_from=FUTURE.isoformat(), rehearsal=True))
+    key = (await journal.election(identifier)).key
+    entry = await acts.open_election(identifier)
+    assert await acts.open_election(identifier) == entry
+    assert parse_opening(entry).rehearsal
+    await append(
+        journal, key, (await journal.election(identifier)).version, *(a_report(unit) for unit in UNITS)
+    )
+    head = await head_of(signing, identifier)
+    assert (head.opening, head.closing) == (entry, None)
+    origin = f"results.example.no/rehearsal/{identifier}"
+    fence = (await signing.begin_round(key, "a")).fence
+    await signing.declare_log(key, 1, fence, origin, [KEY], [])
+    with pytest.raises(CheckpointRefused, match="more than may be shown"):
+        await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, 2))
+    assert await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, 1))
+
+
+async def test_what_a_misbehaving_signer_inserted_is_not_shown_under_the_embargo(
+    acts: Administration, journal: PostgresJournal, signing: SigningJournal, owner: Connection
+) -> None:
+    """Only the opening and checkpoints of size 1 are."""
+    identifier = await acts.load_election(a_registry(publish_from=FUTURE.isoformat()))
+    key = (await journal.election(identifier)).key
+    await acts.open_election(identifier)
+    for size in (1, 5):
+        await owner.execute("INSERT INTO checkpoint VALUES ($1, 1, $2, sha256(''), now(), 'x')", key, size)
+        await owner.execute("INSERT INTO cosignature VALUES ($1, 1, $2, 'w', now(), 'x')", key, size)
+    assert [each.size for each in await signing.logs.checkpoints(key, 1, 0)] == [1]
+    assert [each.size for each in await signing.logs.cosignatures(key, 1, 0, 9)] == [1]
+    assert (await head_of(signing, identifier)).size == 1
+
+
+async def test_an_opened_election_keeps_its_registry_and_its_previous_election(
+    acts: Administration, owner: Connection
+) -> None:
+    """Also if nothing is accepted; the same registry may be loaded again. The database refuses other programs."""
+    registry = a_registry(publish_from=FUTURE.isoformat())
+    identifier = await acts.load_election(registry)
+    await acts.open_election(identifier)
+    assert await acts.load_election(registry) == identifier
+    registry["parties"].append({"code": "D", "name": "Party D"})
+    with pytest.raises(ElectionStarted, match="opened"):
+        await acts.load_election(registry)
+    for statement in (
+        "UPDATE election SET registry = registry || '\\x20' WHERE id = $1",
+        "INSERT INTO previous SELECT key, '{}' FROM election WHERE id = $1",
+    ):
+        with pytest.raises(asyncpg.PostgresError, match="fixed"):
+            await owner.execute(statement, identifier)
+    for statement in ("UPDATE opening SET opened_at = now()", "DELETE FROM opening", "TRUNCATE opening"):
+        with pytest.raises(asyncpg.PostgresError, match="never changed"):
+            await owner.execute(statement)
+
+
+async def test_a_new_history_names_the_one_before(
+    acts: Administration, journal: PostgresJournal, signing: SigningJournal
+) -> None:
+    """Its log begins anew, and the checkpoints of the earlier history remain."""
+    identifier, key = await opened(acts, journal)
+    await append(journal, key, 1, *(a_report(unit) for unit in UNITS))
+    origin = f"results.example.no/live/{identifier}"
+    fence = (await signing.begin_round(key, "a")).fence
+    await signing.declare_log(key, 1, fence, origin, [KEY], [])
+    checkpoint = a_checkpoint(origin, 5)
+    await signing.insert_checkpoint(key, 1, fence, checkpoint)
+    previous = Previous(origin=origin, root=base64.b64encode(checkpoint.root).decode(), shared=2, size=9)
+    with pytest.raises(Refused, match="the newest history"):
+        await acts.start_history(identifier, msgspec.structs.replace(previous, origin="another"), "lost")
+    with pytest.raises(Refused, match="cannot share 99 reports"):
+        await acts.start_history(identifier, msgspec.structs.replace(previous, shared=99), "lost")
+    entry = await acts.start_history(identifier, previous, "the disk was lost")
+    assert await acts.start_history(identifier, previous, "again") == entry
+    opening = parse_opening(entry)
+    assert (opening.history, opening.previous) == (2, previous)
+    first, second = [head for head in await signing.logs.heads() if head.id == identifier]
+    assert (first.history, first.size, second.history, second.size, second.origin) == (1, 5, 2, 0, None)
+    with pytest.raises(CheckpointRefused, match="not the newest"):
+        await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, 6))
+    await signing.declare_log(key, 2, fence, f"{origin}/2", [KEY], [])
+    await signing.insert_checkpoint(key, 2, fence, a_checkpoint(f"{origin}/2", 1))
+    assert await signing.logs.checkpoints(key, 1, 0) == [checkpoint]
+
+
+async def test_the_closing_entry_is_there_once_nothing_can_follow(
+    acts: Administration, journal: PostgresJournal, signing: SigningJournal
+) -> None:
+    """It covers the last report, and neither appends nor acts change its bytes or add to the record."""
+    identifier, key = await opened(acts, journal)
+    await append(journal, key, 1, *(a_report(unit) for unit in UNITS))
+    assert (await head_of(signing, identifier)).closing is None
+    await acts.close_election(identifier)
+    entry = (await head_of(signing, identifier)).closing
+    (published,) = [each for each in await signing.record.heads() if each.id == identifier]
+    assert entry is not None
+    assert published.closed_at is not None
+    assert (
+        entry
+        == Closing(
+            chain=published.chain.hex(),
+            closed_at=published.closed_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            sequence=len(UNITS),
+        ).encode()
+    )
+    assert parse_closing(entry).sequence == len(UNITS)
+    await acts.close_election(identifier)
+    await acts.issue_token(identifier, ["no"])
+    await acts.raise_revisions(identifier, "a-1")
+    version = (await journal.election(identifier)).version
+    refused = await append(journal, key, version, a_report("a-1", revision=2))
+    assert sequences(refused) == [None]
+    assert (await head_of(signing, identifier)).closing == entry
+    origin = f"results.example.no/live/{identifier}"
+    fence = (await signing.begin_round(key, "a")).fence
+    await signing.declare_log(key, 1, fence, origin, [KEY], [])
+    with pytest.raises(CheckpointRefused, match="more than may be shown"):
+        await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, len(UNITS) + 3))
+    await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, len(UNITS) + 2))
+
+
+async def test_an_election_that_is_closed_under_embargo_has_its_closing_after_the_release(
+    acts: Administration, journal: PostgresJournal, signing: SigningJournal, owner: Connection
+) -> None:
+    """Also without any report."""
+    identifier = await acts.load_election(a_registry(publish_from=FUTURE.isoformat()))
+    key = (await journal.election(identifier)).key
+    await acts.open_election(identifier)
+    await acts.close_election(identifier)
+    assert (await head_of(signing, identifier)).closing is None
+    await owner.execute("UPDATE embargo SET publish_from = now() WHERE election = $1", key)
+    await append(journal, key, (await journal.election(identifier)).version)
+    entry = (await head_of(signing, identifier)).closing
+    assert entry is not None
+    assert (parse_closing(entry).sequence, parse_closing(entry).chain) == (0, "00" * 32)
