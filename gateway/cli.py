@@ -14,7 +14,7 @@ import typer.core
 
 from gateway import __version__
 from gateway.characters import printable
-from gateway.commands import counts, elections, holds, machine, rehearsals, rules, tokens, witness
+from gateway.commands import counts, elections, holds, machine, rehearsals, rules, tokens, verify, witness
 from gateway.commands.extras import missing_extra
 from gateway.commands.running import fail
 from gateway.errors import GatewayError, text_of
@@ -116,6 +116,12 @@ rules_app.command("show")(rules.show)
 rules_app.command("set")(rules.set_)
 rules_app.command("try")(rules.try_)
 app.add_typer(rules_app, name="rules")
+
+verify_app = typer.Typer(
+    help="Verify the signed record of an election without trusting its operator.", no_args_is_help=True
+)
+verify_app.command("record")(verify.record)
+app.add_typer(verify_app, name="verify")
 
 db_app = typer.Typer(help="Manage the database schema.", no_args_is_help=True)
 db_app.command("migrate")(machine.migrate)

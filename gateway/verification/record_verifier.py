@@ -41,7 +41,7 @@ QUIET = timedelta(hours=24)
 QUIET_MAX_AGE_S = 7500.0
 """The default from QUIET after the last publication on, when the signer has them renewed every hour."""
 BEHIND_ATTEMPTS, BEHIND_PAUSE_S = 12, 0.5
-"""How often a process of the door that is behind another one is asked again, and the seconds between."""
+"""How often a door is asked whose processes may be at different sequences, and the seconds between."""
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -106,14 +106,33 @@ class RecordVerifier:
         self._published = (0, CHAIN_START)
         self._published_at: datetime | None = None
 
-    @property
-    def tree_size(self) -> int:
-        """How many entries were read."""
-        return self._fold.tree.size if self._fold is not None else 0
-
     async def checkpoint(self) -> SignedCheckpoint:
-        """Return the newest checkpoint, with valid signatures. Raises VerificationFailed."""
-        return check_signatures(await self._record.checkpoint(), self._policy)
+        """Return the newest checkpoint, with valid signatures. Raises VerificationFailed.
+
+        One that is behind may come from a process of the door that is; a moment later it must not be.
+        """
+        for _ in range(BEHIND_ATTEMPTS):
+            signed = check_signatures(await self._record.checkpoint(), self._policy)
+            if not self._record.is_door or not self._is_behind(signed):
+                return signed
+            await asyncio.sleep(BEHIND_PAUSE_S)
+        return signed
+
+    def _is_behind(self, signed: SignedCheckpoint) -> bool:
+        """Whether a checkpoint is smaller than the saved one and consistent with it."""
+        if self.saved is None or signed.checkpoint.origin != self.saved.checkpoint.origin:
+            return False
+        size = signed.checkpoint.size
+        return size < self.saved.checkpoint.size and self.saved.tree.root(size) == signed.checkpoint.root
+
+    def is_new(self, signed: SignedCheckpoint) -> bool:
+        """Whether this verifier has not verified what a checkpoint covers."""
+        return self._fold is None or self.saved is None or signed.checkpoint != self.saved.checkpoint
+
+    def renew(self, signed: SignedCheckpoint) -> None:
+        """Require enough fresh cosignatures of a checkpoint that is not new. Raises VerificationFailed."""
+        check_quorum(signed)
+        self.check_age(signed)
 
     async def verify(self, signed: SignedCheckpoint) -> Verified:
         """Verify everything that a checkpoint covers. Raises VerificationFailed, with the notes as evidence."""

@@ -58,10 +58,11 @@ def load_state(path: Path) -> Saved | None:
         raise BadState(text) from None
 
 
-def save_state(path: Path, note: bytes, tree: Tree, size: int) -> None:
+def save_state(path: Path, saved: Saved) -> None:
     """Replace a file of `--state`, atomically. Raises BadState."""
+    tree, size = saved.tree, saved.checkpoint.size
     tiles = (tree.tile(0, at // FULL, min(FULL, size - at)) for at in range(0, size, FULL))
-    content = msgspec.json.encode(_File(FORMAT, note.decode(), b"".join(tiles)))
+    content = msgspec.json.encode(_File(FORMAT, saved.note.decode(), b"".join(tiles)))
     try:
         write_atomically(path, content)
     except OSError as error:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.transparency.checkpoint import parse_checkpoint
+from gateway.transparency.note import parse_note
 from gateway.verification.copies import Copy
 from gateway.verification.failures import VerificationFailed
 from gateway.verification.feed_record import open_record
@@ -91,7 +93,7 @@ def test_every_condition_has_a_fault() -> None:
 
 async def saved_from(night: Night, path: Path) -> Saved:
     """Return what an earlier run has saved of a record."""
-    save_state(path, night.note(), night.tree(), night.size)
+    save_state(path, Saved(night.note(), parse_checkpoint(parse_note(night.note()).text), night.tree()))
     saved = load_state(path)
     assert saved is not None
     return saved
