@@ -14,7 +14,18 @@ import typer.core
 
 from gateway import __version__
 from gateway.characters import printable
-from gateway.commands import counts, elections, holds, machine, rehearsals, rules, tokens, verify, witness
+from gateway.commands import (
+    counts,
+    elections,
+    holds,
+    machine,
+    rehearsals,
+    rules,
+    signing,
+    tokens,
+    verify,
+    witness,
+)
 from gateway.commands.extras import missing_extra
 from gateway.commands.running import fail
 from gateway.errors import GatewayError, text_of
@@ -79,6 +90,7 @@ def _options(
 
 
 app.command("serve")(machine.serve)
+app.command("sign")(signing.sign)
 app.command("doctor")(machine.doctor)
 app.command("status")(counts.status)
 app.command("watch")(counts.watch)
@@ -122,6 +134,13 @@ verify_app = typer.Typer(
 )
 verify_app.command("record")(verify.record)
 app.add_typer(verify_app, name="verify")
+
+key_app = typer.Typer(help="Create and list the keys that sign the record.", no_args_is_help=True)
+key_app.command("create")(signing.create)
+key_app.command("list")(signing.list_all)
+key_app.command("add")(signing.add)
+key_app.command("retire")(signing.retire)
+app.add_typer(key_app, name="key")
 
 db_app = typer.Typer(help="Manage the database schema.", no_args_is_help=True)
 db_app.command("migrate")(machine.migrate)

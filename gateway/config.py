@@ -303,6 +303,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int,
         _option("interval between two checkpoints of a log that grows", "s", ge=1, le=60),
     ] = 5
+    full_read_every_s: Annotated[
+        int,
+        _option(
+            "interval at which the signer reads all entries of a log again, and so notices if one was changed",
+            "s",
+            ge=1,
+            le=86_400,
+        ),
+    ] = 600
     witnesses: Annotated[
         tuple[str, ...],
         _option(
@@ -341,6 +350,7 @@ _USED_BY: Mapping[str, Process] = {
         ("log_name", "sign_dir", "signer_database_url", "checkpoint_every_s", "witnesses"), "signer"
     ),
     "signer_database_password_file": "supervisor",
+    "full_read_every_s": "signer",
     **dict.fromkeys(("role", "push_workers", "feed_workers", "admin_host", "admin_port"), "supervisor"),
 }
 """Options that not every process uses. An option that may contain a secret must be listed."""

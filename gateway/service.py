@@ -285,9 +285,20 @@ async def work(fd: int) -> int:
         logs.configure(control.name, format=config.log_format, level=config.log_level)
         tracing.begin(control.name)
         _tune_garbage_collection()
-        await {"push": push_service, "feed": feed_service}[control.role](control)
+        await _service(control)
     tracing.end()
     return 0
+
+
+async def _service(control: Control) -> None:
+    if control.role == "push":
+        await push_service(control)
+    elif control.role == "feed":
+        await feed_service(control)
+    else:
+        from gateway.signer.service import signer_service  # with packages that doors do not need
+
+        await signer_service(control)
 
 
 def raise_open_file_limit() -> None:

@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 import msgspec
 import structlog
 
-from gateway.config import Config, Door, decode_path
+from gateway.config import Config, Role, decode_path
 from gateway.errors import GatewayError, MalformedDocument
 from gateway.inspection import forbid_inspection
 
@@ -39,7 +39,7 @@ Message = TypeVar("Message", bound=msgspec.Struct)
 class WorkerSpec(msgspec.Struct, frozen=True):
     """The first line to a worker: its role, index and configuration."""
 
-    role: Door
+    role: Role
     index: int
     config: Config
 
@@ -134,7 +134,7 @@ class Control:
 
     def __init__(self, line: ControlLine, spec: WorkerSpec) -> None:
         self.config = spec.config
-        self.role: Door = spec.role
+        self.role: Role = spec.role
         self.index = spec.index
         self.name = spec.name
         self.stop = asyncio.Event()

@@ -43,6 +43,12 @@ async def serve(
     Raises GatewayError if a certificate, the map, the database or a port cannot be used.
     """
     check_certificates(config)
+    if config.sign_dir is not None and config.signer_database_url is None and config.database_url is not None:
+        raise ConfigError(
+            [
+                "sign_dir: needs signer_database_url too, because the signer has a login of its own in database_url"
+            ]
+        )
     drawn = read_map(config.map) if config.map is not None else NO_MAP
     run = partial(
         supervise,
@@ -69,7 +75,10 @@ async def serve(
         await migrate(postgres.url, dedicated=True, on_wait=log.warning)
         await _warn_of_unknown_areas(drawn, postgres.url)
         config = msgspec.structs.replace(
-            config, database_url=postgres.url, feed_database_url=config.feed_database_url or postgres.feed_url
+            config,
+            database_url=postgres.url,
+            feed_database_url=config.feed_database_url or postgres.feed_url,
+            signer_database_url=config.signer_database_url or postgres.signer_url,
         )
         return await run(config, database=postgres)
 

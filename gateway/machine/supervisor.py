@@ -24,7 +24,8 @@ import structlog
 
 from gateway import __version__
 from gateway.backoff import Backoff
-from gateway.config import DOORS, PREFIX, Config, Door, config_for
+from gateway.config import DOORS, PREFIX, Config, Door, Role, config_for
+from gateway.deadline import wait_at_most
 from gateway.inspection import forbid_inspection
 from gateway.machine.admin_port import admin_port
 from gateway.machine.control import OVERDUE_S, WorkerCommand, WorkerSpec
@@ -46,6 +47,8 @@ WORKER_COMMAND = (sys.executable, "-m", "gateway.worker")
 """Command of a worker; its name, for lists of processes, and the descriptor of its control line are appended."""
 METRICS_S = 2.0
 """Seconds within which a worker has to return its metrics."""
+SIGNER_AGAIN_S = 30.0
+"""Seconds after which a signer that could not be started is started again."""
 GIVE_UP_S = 120.0
 """Seconds of failed restarts of Postgres before giving up; recovery after a crash may take long."""
 
@@ -191,14 +194,17 @@ class Supervisor:
     """
 
     def __init__(self, config: Config, worker_command: Sequence[str]) -> None:
-        counts: dict[Door, int] = {"push": config.push_workers, "feed": config.feed_workers}
+        counts: dict[Role, int] = {
+            "push": config.push_workers if config.role != "feed" else 0,
+            "feed": config.feed_workers if config.role != "push" else 0,
+            "signer": 1 if config.sign_dir is not None else 0,
+        }
         environ = worker_environment(os.environ)
         self.workers = [
             Worker(
                 WorkerSpec(role, index, config_for(config, role)), worker_command, environ, self._update_doors
             )
             for role, count in counts.items()
-            if config.role in ("all", role)
             for index in range(count)
         ]
         self.status = 0
@@ -207,16 +213,20 @@ class Supervisor:
         """The data directory of the embedded database, if there is one."""
         self._drain_max_s = config.drain_s + OVERDUE_S
         self._draining = False
-        self._doors_ready: dict[Door, bool] = {worker.role: False for worker in self.workers}
+        self._doors_ready: dict[Door, bool] = {role: False for role in DOORS if counts[role]}
         self._all_ready = asyncio.Event()
         self._database_restarts = 0
         self._up: Collection[str] = ()  # names of the workers that returned their metrics last
         self._machine_metrics = MachineMetrics(__version__, self._state)
 
     async def keep_running(self, worker: Worker, stop: asyncio.Event) -> None:
-        """Keep a worker running until the drain; if that fails, drain everything."""
-        if reason := await worker.run():
-            self._fail(reason, stop)
+        """Keep a worker running until the drain; if that fails, drain everything. The signer is tried again instead."""
+        while reason := await worker.run():
+            if worker.role != "signer":
+                self._fail(reason, stop)
+                return
+            log.error("nothing is signed; the doors go on without", reason=reason, again_in_s=SIGNER_AGAIN_S)
+            await wait_at_most(stop, SIGNER_AGAIN_S)
 
     async def keep_database_running(self, database: Restartable, stop: asyncio.Event) -> None:
         """Restart Postgres whenever it ends; after GIVE_UP_S of failures, drain everything."""
@@ -306,10 +316,10 @@ class Supervisor:
         return ready, {"status": status, "workers": workers}
 
     async def workers_respond(self, within_s: float) -> bool:
-        """Whether every worker answers within some seconds; always true in a drain, which has its own limit."""
+        """Whether every door's worker answers within some seconds; true in a drain, which has its own limit."""
         if self._draining:
             return True
-        requests = [worker.request_metrics() for worker in self.workers]
+        requests = [worker.request_metrics() for worker in self.workers if worker.role != "signer"]
         await asyncio.wait(requests, timeout=within_s)
         return all(answer.done() and answer.result() is not None for answer in requests)
 

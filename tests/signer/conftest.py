@@ -1,0 +1,5 @@
+"""Fixtures for a signer beside a journal in Postgres."""
+
+from tests.journal.conftest import acts, journal, owner, pool, shared_database
+
+__all__ = ["acts", "journal", "owner", "pool", "shared_database"]
