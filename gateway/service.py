@@ -24,6 +24,7 @@ from gateway.journal.connection import Pool, open_pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.intake import Intake
+from gateway.journal.log import LogRecord
 from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
@@ -172,7 +173,13 @@ async def feed_service(control: Control) -> None:
         asyncio.TaskGroup() as parts,
     ):
         monitor = DatabaseMonitor(monitoring, metrics.database, embargoed=False)
-        hub = Hub(PublicRecord(pool), metrics, heartbeat_s=config.heartbeat_s, on_problem=control.set_problem)
+        hub = Hub(
+            PublicRecord(pool),
+            metrics,
+            heartbeat_s=config.heartbeat_s,
+            on_problem=control.set_problem,
+            logs=LogRecord(pool),
+        )
         door = FeedDoor(config, hub, metrics, connections)
 
         def refresh() -> None:

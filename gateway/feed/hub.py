@@ -11,8 +11,11 @@ from datetime import UTC, datetime
 import structlog
 
 from gateway.deadline import wait_at_most
+from gateway.election.log_record import LogHead
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Reader
+from gateway.feed.log import POLL_S as LOG_POLL_S
+from gateway.feed.log import LogReader
 from gateway.feed.stream import ElectionFeed, Record, read_documents
 from gateway.telemetry.logs import Outage
 from gateway.telemetry.metrics import FeedMetrics
@@ -40,9 +43,14 @@ class Hub:
         *,
         heartbeat_s: float,
         on_problem: Callable[[str], None] = lambda _: None,
+        logs: LogReader | None = None,
     ) -> None:
-        """`on_problem` is called with the reason when the record cannot be read, and with an empty text when it can."""
+        """`on_problem` is called with the reason when the record cannot be read, and with an empty text when it can.
+
+        `logs` None: no election has a log.
+        """
         self._record = record
+        self._logs = logs
         self._on_problem = on_problem
         self.unusable = False
         self._metrics = metrics
@@ -52,6 +60,11 @@ class Hub:
         self._missing: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._heads_read = asyncio.Event()
+        self._log_heads: dict[str, list[LogHead]] | None = None
+        self._logs_tried = asyncio.Event()
+        """The logs were read, or could not be."""
+        if logs is None:
+            self._logs_tried.set()
 
     def wake(self) -> None:
         """Poll the record now, after a notification."""
@@ -73,11 +86,13 @@ class Hub:
     @property
     def ready(self) -> bool:
         """Whether the heads were read and the state of every election may be shown."""
-        return self._heads_read.is_set() and all(feed.settled for feed in self._feeds.values())
+        known = self._heads_read.is_set() and self._logs_tried.is_set()
+        return known and all(feed.settled for feed in self._feeds.values())
 
     async def wait_ready(self) -> None:
         """Wait until every election is applied up to its head."""
         await self._heads_read.wait()
+        await self._logs_tried.wait()
         for feed in self.feeds():
             while not await feed.wait_settled(60.0):
                 pass
@@ -93,6 +108,9 @@ class Hub:
         late = {name: feed.transfers.unpublished(feed.backlog, now) for name, feed in self._feeds.items()}
         self._metrics.unpublished.set({name: count for name, (count, _) in late.items()})
         self._metrics.unpublished_oldest.set({name: age_s for name, (_, age_s) in late.items()})
+        signed = [feed for feed in self._feeds.values() if feed.log.signed]
+        self._metrics.log_disagrees.set({feed.id: int(feed.log.disagrees) for feed in signed})
+        self._metrics.log_size.set({feed.id: feed.log.size for feed in signed})
         self._metrics.unknown.set(
             {name: len(feed.state.layout.unknown) for name, feed in self._feeds.items()}
         )
@@ -103,6 +121,8 @@ class Hub:
             parts.create_task(self._follow_heads(parts), name="heads")
             parts.create_task(self._run_timer(), name="timer")
             parts.create_task(self._refresh_transfers(), name="transfers")
+            if self._logs is not None:
+                parts.create_task(self._follow_logs(self._logs), name="logs")
 
     async def _follow_heads(self, parts: asyncio.TaskGroup) -> None:
         unchanged, heads = 0, Outage("heads")
@@ -131,11 +151,14 @@ class Hub:
             feed = self._feeds.get(head.id)
             if feed is None:
                 documents = await read_documents(self._record, head.key)
-                feed = self._feeds[head.id] = ElectionFeed(self._record, head, documents, self._metrics)
+                feed = ElectionFeed(self._record, head, documents, self._metrics, self._logs)
+                self._feeds[head.id] = feed
                 self._following[head.id] = [
                     parts.create_task(feed.run(), name=f"feed {head.id}"),
                     parts.create_task(feed.holds_follower.run(), name=f"holds {head.id}"),
+                    parts.create_task(feed.log.run(), name=f"log {head.id}"),
                 ]
+                self._update_log(feed)
                 moved = True
             elif head.loaded_at != feed.head.loaded_at and not feed.state.sequence:
                 documents = await read_documents(self._record, head.key)
@@ -146,6 +169,28 @@ class Hub:
             feed.update_head(head)
         self._heads_read.set()
         return moved
+
+    async def _follow_logs(self, logs: LogReader) -> None:
+        """Read the heads of all logs at intervals; everything else about a log is read by its election."""
+        outage = Outage("logs")
+        while True:
+            try:
+                heads = await logs.heads()
+            except JournalUnavailable as error:
+                outage.failed(error)
+            else:
+                outage.succeeded()
+                self._log_heads = {}
+                for head in heads:
+                    self._log_heads.setdefault(head.id, []).append(head)
+                for feed in self.feeds():
+                    self._update_log(feed)
+            self._logs_tried.set()
+            await asyncio.sleep(LOG_POLL_S)
+
+    def _update_log(self, feed: ElectionFeed) -> None:
+        if self._log_heads is not None:
+            feed.log.update_heads(self._log_heads.get(feed.id, ()))
 
     def _drop_missing(self, present: set[str]) -> None:
         """Close the feeds of elections that have been missing from the record for longer than a replica may lag."""

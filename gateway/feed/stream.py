@@ -24,6 +24,7 @@ from gateway.feed.areas import AreaPages
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.holds import HoldList, HoldsFollower
+from gateway.feed.log import ElectionLog, LogReader
 from gateway.feed.results import ResultTables
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Backlog, Transfers
@@ -105,7 +106,15 @@ class ElectionFeed:
     * Reading the state and joining a channel happen without an await in between, so no change is missed or sent twice.
     """
 
-    def __init__(self, record: Record, head: Head, documents: Documents, metrics: FeedMetrics) -> None:
+    def __init__(
+        self,
+        record: Record,
+        head: Head,
+        documents: Documents,
+        metrics: FeedMetrics,
+        logs: LogReader | None = None,
+    ) -> None:
+        """`logs` None: no election has a log."""
         self.id = head.id
         self.head = head
         self._record = record
@@ -119,6 +128,7 @@ class ElectionFeed:
         self._behind_since: float | None = None
         self._unreleased_since: float | None = None
         self.holds_follower = HoldsFollower(self.id, self._count_holds)
+        self.log = ElectionLog(self.id, logs, lambda: self._settled)
         self._reset(documents)
 
     def _reset(self, documents: Documents) -> None:
@@ -136,6 +146,7 @@ class ElectionFeed:
         self.transfers = Transfers(self.registry)
         self.archive = Archive(partial(self._publication_lines, self.head.key))
         self.holds_follower.start(self.registry.units, partial(self._record.hold_lines, self.head.key))
+        self.log.start()
         self.backlog: dict[str, Backlog] = {}
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[_Key, Channel] = {}
@@ -159,7 +170,9 @@ class ElectionFeed:
         return read_previous(document, self.registry, stored=True)
 
     async def _publication_lines(self, key: int, after: int, most: int) -> list[bytes]:
-        return [publication_line(each) for each in await self._record.publications(key, after, most)]
+        read = await self._record.publications(key, after, most)
+        self.log.check(read)
+        return [publication_line(each) for each in read]
 
     @property
     def settled(self) -> bool:
@@ -417,7 +430,8 @@ class ElectionFeed:
             raise HistoryChanged(f"the record ends at {head.sequence}, but {self.state.sequence} is applied")
 
     def _account(self, publications: Sequence[Publication], *, archive: bool = True) -> None:
-        """Add applied publications to the archive, the transfers and the metrics."""
+        """Add applied publications to the log, the archive, the transfers and the metrics."""
+        self.log.add(publications)
         now = datetime.now(UTC)
         for publication in publications:
             late = publication.published_at >= self._live_since
@@ -437,6 +451,7 @@ class ElectionFeed:
         self._settled = True
         self._settled_waiters.wake_up_to(0)
         self._was_shown = True
+        self.log.advanced()
         if len(self.state.layout.unknown) != len(self._reported_unknown):
             self._report_unknown()
         if not applied and self.maker.settled:

@@ -406,6 +406,14 @@ class FeedMetrics(DoorMetrics):
             "Times that the record was replaced by another",
             registry=self.registry,
         )
+        self.log_disagrees = ByElection(
+            "valgnatt_log_disagrees",
+            "Whether the record differs from its signed log, so that no newer checkpoint may be shown",
+            self.registry,
+        )
+        self.log_size = ByElection(
+            "valgnatt_log_size", "Entries that the newest checkpoint shown here covers", self.registry
+        )
 
 
 def exposition(registry: CollectorRegistry, refresh: Callable[[], None] | None = None) -> bytes:

@@ -8,11 +8,11 @@ import gzip
 import hashlib
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 
 from aiohttp import hdrs, web
 
-from gateway.feed.compression import GZIP_START, LEVEL_FAST, deflate, gzip_end
+from gateway.feed.compression import GZIP_START, LEVEL_FAST, deflate, gzip_end, gzip_steps
 from gateway.web.negotiation import combined, is_current
 
 BODIES_MAX = 32 << 20
@@ -21,6 +21,9 @@ BODY_OVERHEAD = 1 << 10
 """Bytes that a cached body takes in addition to its content, with its name; this bounds the number of them too."""
 GZIP_MIN = 1000
 """Bytes above which a body is compressed for clients that accept it."""
+
+_TAG_STEP = 1 << 20
+"""Bytes of a document of which the tag is computed in one step."""
 
 
 class Body:
@@ -104,16 +107,16 @@ class BodyCache:
 class PrecompressedText:
     """A long text that does not change and is sent between others that do: compressed once for all of them."""
 
-    __slots__ = ("_deflated", "_digest", "text")
+    __slots__ = ("_deflated", "digest", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        self._digest = hashlib.sha256(text).digest()
+        self.digest = hashlib.sha256(text).digest()
         self._deflated: bytes | None = None
 
     def between(self, before: bytes, after: bytes, content_type: str) -> Body:
         """Return a body with this text between two others."""
-        tag = hashlib.sha256(b"\0".join((before, self._digest, after))).hexdigest()[:32]
+        tag = hashlib.sha256(b"\0".join((before, self.digest, after))).hexdigest()[:32]
         plain = before + self.text + after
         return Body(plain, content_type, tag=tag, compress=lambda whole: self._compress(before, after, whole))
 
@@ -123,6 +126,16 @@ class PrecompressedText:
             self._deflated = deflate(self.text)
         end = gzip_end(after, zlib.crc32(whole), len(whole))
         return b"".join((GZIP_START, deflate(before), self._deflated, end))
+
+
+def body_steps(plain: bytes, content_type: str) -> Generator[None, None, Body]:
+    """Return a long document with its tag and its compressed form, in steps of a millisecond."""
+    digest = hashlib.sha256()
+    for start in range(0, len(plain), _TAG_STEP):
+        digest.update(memoryview(plain)[start : start + _TAG_STEP])
+        yield
+    packed = yield from gzip_steps(plain)
+    return Body(plain, content_type, tag=digest.hexdigest()[:32], compress=lambda _: packed)
 
 
 def _gzip(plain: bytes) -> bytes:

@@ -1,8 +1,7 @@
 """The documents of the feed door: elections, areas, pages of publications, transfers and the map."""
 
 import asyncio
-import hashlib
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -10,13 +9,13 @@ from typing import NamedTuple
 import orjson
 from aiohttp import web
 
+from gateway.election.log_record import LogHead
 from gateway.election.registry import Area
 from gateway.errors import JournalUnavailable
 from gateway.feed.archive import Archive
-from gateway.feed.compression import gzip_steps
 from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import JSON, Problem
-from gateway.web.bodies import Body, BodyCache, PrecompressedText
+from gateway.web.bodies import Body, BodyCache, body_steps
 from gateway.web.client_address import ClientAddresses
 from gateway.web.feed_lookup import FeedLookup
 from gateway.web.feed_request import (
@@ -28,6 +27,7 @@ from gateway.web.feed_request import (
     read_range,
     refuse_unused,
 )
+from gateway.web.fixed_texts import FixedTexts
 from gateway.web.map_file import Map
 from gateway.web.negotiation import gzip_accepted
 from gateway.web.pages import REVALIDATE, StaticFile
@@ -42,8 +42,6 @@ CHILDREN_MAX = 2_000
 """Children of an area in a document of EML or NIST."""
 VERBOSE_MAX = 16 << 20
 """Bytes of such a document: with CHILDREN_MAX, there is room for 20 parties in two categories."""
-_TAG_STEP = 1 << 20
-"""Bytes of a document of which the tag is computed in one step."""
 LIMIT_DEFAULT, LIMIT_MAX = 100, 1000
 """Publications per page."""
 
@@ -59,21 +57,23 @@ class FeedDocuments:
         limits: StreamLimits,
         addresses: ClientAddresses,
         bodies: BodyCache,
+        texts: FixedTexts,
         drawn: Map,
     ) -> None:
         self._lookup = lookup
         self._limits = limits
         self._addresses = addresses
         self._bodies = bodies
-        self._texts: dict[tuple[str, str], tuple[int, PrecompressedText]] = {}
-        """The documents that are fixed before reports arrive, by name and election, with their generation."""
+        self._texts = texts
         self._making = asyncio.Lock()
         self._map = StaticFile("map.geojson", drawn.body)
 
     async def get_elections(self, _: web.Request) -> web.Response:
         """`GET /v1/elections`: every election and the position of its record."""
         feeds = self._lookup.all()
-        version = tuple((feed.generation, feed.head, feed.maker.position.sequence) for feed in feeds)
+        version = tuple(
+            (feed.generation, feed.head, feed.log.head, feed.maker.position.sequence) for feed in feeds
+        )
         body = self._bodies.get("elections", version, partial(_elections_body, feeds))
         return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)
 
@@ -82,7 +82,7 @@ class FeedDocuments:
         feed = await self._lookup.find(request)
         before = to_json(_election_document(feed))[:-1] + b',"registry":'
         name, version = ("registry", feed.id), (feed.generation, before)
-        text = self._text("registry", feed, feed.documents.registry)
+        text = self._texts.get("registry", feed, feed.documents.registry)
         return tagged(request, self._bodies.get(name, version, lambda: text.between(before, b"}", JSON)))
 
     async def get_previous(self, request: web.Request) -> web.Response:
@@ -91,17 +91,9 @@ class FeedDocuments:
         document = feed.documents.previous
         if document is None:
             raise Problem(404, "no_previous", "this election has no previous election to compare with")
-        text = self._text("previous", feed, document)
+        text = self._texts.get("previous", feed, document)
         name = ("previous", feed.id)
         return tagged(request, self._bodies.get(name, feed.generation, lambda: text.between(b"", b"", JSON)))
-
-    def _text(self, name: str, feed: ElectionFeed, document: bytes) -> PrecompressedText:
-        cached = self._texts.get((name, feed.id))
-        if cached is None or cached[0] != feed.generation:
-            known = {each.id for each in self._lookup.all()}
-            self._texts = {key: each for key, each in self._texts.items() if key[1] in known}
-            cached = self._texts[name, feed.id] = feed.generation, PrecompressedText(document)
-        return cached[1]
 
     async def get_area(self, request: web.Request) -> web.Response:
         """`GET …/areas/{area}`: an area and its children, in one of FORMATS."""
@@ -137,7 +129,7 @@ class FeedDocuments:
                 raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
             version = (generation, feed.state.sequence)
             page = asked.mark + feed.areas.page(area, asked.form)
-            made = await in_slices(_body_steps(page, asked.form.media_type))
+            made = await in_slices(body_steps(page, asked.form.media_type))
             return self._bodies.get(name, version, lambda: made)
 
     async def get_publications(self, request: web.Request) -> web.Response:
@@ -277,7 +269,19 @@ def _election_document(feed: ElectionFeed) -> dict[str, object]:
         "chain": feed.maker.position.chain.hex(),
         "levels": list(registry.levels),
         "units": len(registry.units),
+        "log": _log_document(feed.log.head),
         **({"previous": feed.previous.header()} if feed.previous is not None else {}),
+    }
+
+
+def _log_document(head: LogHead | None) -> dict[str, object] | None:
+    if head is None:
+        return None
+    return {
+        "origin": head.origin,
+        "vkeys": head.vkeys,
+        "history": head.history,
+        "witnesses": head.witnesses,
     }
 
 
@@ -288,16 +292,6 @@ def _area_body(feed: ElectionFeed, area: Area, asked: AreaRequest) -> Body:
 def _too_long(why: str) -> Problem:
     detail = f"the area has {why}, which is too much for this format; json and csv have no such bound"
     return Problem(400, "bad_selection", detail)
-
-
-def _body_steps(plain: bytes, content_type: str) -> Generator[None, None, Body]:
-    """Return a long document with its tag and its compressed form, in steps of a millisecond."""
-    digest = hashlib.sha256()
-    for start in range(0, len(plain), _TAG_STEP):
-        digest.update(memoryview(plain)[start : start + _TAG_STEP])
-        yield
-    packed = yield from gzip_steps(plain)
-    return Body(plain, content_type, tag=digest.hexdigest()[:32], compress=lambda _: packed)
 
 
 def _transfers_body(feed: ElectionFeed, only: str | None, now: datetime) -> Body:

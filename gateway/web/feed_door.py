@@ -11,10 +11,12 @@ from gateway.web.area_pages import AreaPages
 from gateway.web.bodies import BodyCache
 from gateway.web.connections import Connections
 from gateway.web.feed_documents import FeedDocuments
+from gateway.web.feed_log import FeedLog
 from gateway.web.feed_lookup import FeedLookup
 from gateway.web.feed_request import LINES, stream_preferred
 from gateway.web.feed_streams import FeedStreams
 from gateway.web.feed_tables import FeedTables
+from gateway.web.fixed_texts import FixedTexts
 from gateway.web.health import add_health
 from gateway.web.map_file import NO_MAP, read_map
 from gateway.web.middleware import (
@@ -44,7 +46,9 @@ class FeedDoor:
         addresses = connections.addresses
         self._streams = FeedStreams(config, metrics, lookup, self.limits, addresses, self.bodies)
         drawn = read_map(config.map) if config.map is not None else NO_MAP
-        self._documents = FeedDocuments(lookup, self.limits, addresses, self.bodies, drawn)
+        texts = FixedTexts(lookup)
+        self._documents = FeedDocuments(lookup, self.limits, addresses, self.bodies, texts, drawn)
+        self._log = FeedLog(lookup, self.limits, addresses, texts)
         self._tables = FeedTables(lookup, self.limits, addresses)
         self._valgresultat = Valgresultat(config.valgresultat, lookup, self.limits, addresses, self.bodies)
         self._push_port = config.push_port
@@ -69,6 +73,7 @@ class FeedDoor:
         router.add_get(election + "/holds", documents.get_holds)
         router.add_get(election + "/transfers", documents.get_transfers)
         router.add_get(election + "/transfers/{municipality}", documents.get_transfers)
+        self._log.add_routes(router, election)
         for path in VALGRESULTAT_PATHS:
             router.add_get(path, self._valgresultat.get)
         router.add_get("/map.geojson", documents.get_map)

@@ -40,13 +40,23 @@ class FeedLookup:
 
     async def find_election(self, election: str) -> ElectionFeed:
         """Return an election, once its state may be shown. Raises Problem."""
+        feed = self.known(election)
+        await self.wait_settled(feed)
+        return feed
+
+    def known(self, election: str) -> ElectionFeed:
+        """Return an election, whether or not its state may be shown. Raises Problem."""
         feed = self._hub.feed(election)
         if feed is None:
             if not self._hub.heads_read:
                 raise self._loading()
             raise Problem.of(ElectionUnknown())
-        await self.wait_settled(feed)
         return feed
+
+    async def wait_log_known(self, feed: ElectionFeed) -> None:
+        """Wait until it is known what is to be shown of the log of an election. Raises Problem."""
+        if not feed.log.known and not await feed.log.wait_known(SETTLE_S):
+            raise self._loading()
 
     async def wait_for_cursor(self, feed: ElectionFeed, cursor: Cursor | None, client: str) -> None:
         """Wait for the position of a reader that another process served further; one never reached is ignored.

@@ -22,6 +22,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
     f"{_ELECTION}/publications": ("after", "limit", "last_event_id", "lastEventId"),
     f"{_ELECTION}/publications/{{range}}": ("chain",),
     f"{_ELECTION}/holds": ("state", "after", "limit"),
+    f"{_ELECTION}/log/checkpoints": ("after", "limit"),
+    f"{_ELECTION}/log/history/{{history}}/checkpoints": ("after", "limit"),
 }
 """By path, for both doors; all other routes below VERSION and API have none."""
 VERSION = "/v1/"

@@ -98,5 +98,9 @@ class StreamLimits:
     def charge_range(self, client: str, archive: Archive, first: int) -> None:
         """Charge a read of the record, unless the line is in memory. Raises Problem."""
         if not archive.in_memory(first):
-            self.require_allowance(client)
-            self.allowance.use(client, RANGE_COST)
+            self.charge_read(client)
+
+    def charge_read(self, client: str) -> None:
+        """Charge a read of many lines of the record. Raises Problem."""
+        self.require_allowance(client)
+        self.allowance.use(client, RANGE_COST)

@@ -13,6 +13,8 @@ from gateway.wire.cursors import format_cursor
 from gateway.wire.json import to_json
 
 _AREA_HEAD, _AREA_END = b"event: area\ndata: ", b"\n\n"
+_REPORT = b',"report":'
+"""Before the report in a line; the members before it cannot contain it, as quotation marks in texts are escaped."""
 
 
 def area_event(state: ElectionState, index: int) -> bytes:
@@ -74,7 +76,12 @@ def publication_line(publication: Publication) -> bytes:
     }
     if publication.held_since is not None:
         document["held"] = {"since": publication.held_since, "rules": publication.held_rules}
-    return to_json(document)[:-1] + b',"report":' + publication.body + b"}\n"
+    return to_json(document)[:-1] + _REPORT + publication.body + b"}\n"
+
+
+def report_in(line: bytes) -> bytes:
+    """Return the bytes of the report in a line from `publication_line`."""
+    return line[line.index(_REPORT) + len(_REPORT) : -2]
 
 
 def hold_line(line: bytes, chain: bytes) -> bytes:

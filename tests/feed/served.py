@@ -21,6 +21,7 @@ from gateway.election.registry import read_registry
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.hub import Hub
+from gateway.feed.log import LogReader
 from gateway.feed.stream import ElectionFeed, Record
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.web.accepting import Listener
@@ -151,11 +152,11 @@ class FakeRecord:
 class Served:
     """A door that is open."""
 
-    def __init__(self, record: FakeRecord, config: Config) -> None:
+    def __init__(self, record: FakeRecord, config: Config, logs: LogReader | None) -> None:
         self.record = record
         self.metrics = FeedMetrics()
         self.connections = Connections(config, self.metrics)
-        self.hub = Hub(record, self.metrics, heartbeat_s=config.heartbeat_s)
+        self.hub = Hub(record, self.metrics, heartbeat_s=config.heartbeat_s, logs=logs)
         self.door = FeedDoor(config, self.hub, self.metrics, self.connections)
         self.port = 0
 
@@ -220,10 +221,10 @@ async def until(fact: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def served(
-    record: FakeRecord, *, send_buffer: int | None = None, **options: Any
+    record: FakeRecord, *, send_buffer: int | None = None, logs: LogReader | None = None, **options: Any
 ) -> AsyncIterator[Served]:
     """Open a door. With a small send buffer, it soon notices that a client reads nothing."""
-    served = Served(record, Config(**options))
+    served = Served(record, Config(**options), logs)
     runner = web.AppRunner(
         served.door.application(lambda: served.hub.ready), handle_signals=False, shutdown_timeout=0.1
     )

@@ -134,7 +134,14 @@ def test_every_body_has_an_example() -> None:
         for body in (*answers, operation.get("requestBody", {})):
             for kind, media in body.get("content", {}).items():
                 if (
-                    kind in ("text/html", "text/css", "text/javascript", "application/yaml")
+                    kind
+                    in (
+                        "text/html",
+                        "text/css",
+                        "text/javascript",
+                        "application/yaml",
+                        "application/octet-stream",
+                    )
                     or "spreadsheet" in kind
                 ):
                     continue
