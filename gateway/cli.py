@@ -24,6 +24,7 @@ from gateway.commands import (
     signing,
     tokens,
     verify,
+    verify_own,
     witness,
 )
 from gateway.commands.extras import missing_extra
@@ -133,6 +134,7 @@ verify_app = typer.Typer(
     help="Verify the signed record of an election without trusting its operator.", no_args_is_help=True
 )
 verify_app.command("record")(verify.record)
+verify_app.command("receipt")(verify_own.receipt)
 app.add_typer(verify_app, name="verify")
 
 key_app = typer.Typer(help="Create and list the keys that sign the record.", no_args_is_help=True)
