@@ -48,6 +48,7 @@ IMPORTED = (
     "gateway.rehearsal.rules_trial_report",
     "gateway.rehearsal.demo",
     "gateway.service",
+    "gateway.witness.service",
     "tests.forked_workers",
     "uvloop",
 )
