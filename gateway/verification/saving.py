@@ -53,23 +53,27 @@ class SavingRecord(SignedRecord):
 
         Only signatures and entries are verified: everything else is, together with what is new.
         """
-        async for checkpoint in self._copy.checkpoints():
-            self._last_checkpoint = checkpoint.size
-        async for lines in self._copy.publications(0, 1 << 62):
-            self._last_publication = lines[-1].sequence
         try:
-            signed = check_signatures(await self._copy.checkpoint(), policy)
-        except NotThere:
-            return None
-        tree = Tree()
-        try:
-            async for entries in self._copy.entries(signed.checkpoint.size):
-                for entry in entries:
-                    tree.append(entry)
-            check_root(signed.checkpoint, tree)
+            async for checkpoint in self._copy.checkpoints():
+                self._last_checkpoint = checkpoint.size
+            async for lines in self._copy.publications(0, 1 << 62):
+                self._last_publication = lines[-1].sequence
+            return await self._read(policy)
         except VerificationFailed as error:
             text = f"the copy {self._copy.where} is damaged: {error}; save to another directory"
             raise BadState(text) from None
+
+    async def _read(self, policy: Policy) -> Saved | None:
+        try:
+            note = await self._copy.checkpoint()
+        except NotThere:
+            return None
+        signed = check_signatures(note, policy)
+        tree = Tree()
+        async for entries in self._copy.entries(signed.checkpoint.size):
+            for entry in entries:
+                tree.append(entry)
+        check_root(signed.checkpoint, tree)
         self._saved_size = tree.size
         return Saved(signed.data, signed.checkpoint, tree)
 

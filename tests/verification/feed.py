@@ -28,6 +28,7 @@ class Feed:
         self.night = night
         self.published: int | None = None
         self.requests: list[str] = []
+        """The paths of the tiles and bundles that were asked for."""
         self.url = ""
 
     async def checkpoint(self, _: web.Request) -> web.Response:
@@ -46,6 +47,7 @@ class Feed:
 
     async def tile(self, request: web.Request) -> web.Response:
         entries = self.night.entries
+        self.requests.append(f"log/tile/{request.match_info['path']}")
         try:
             tile = parse_path(f"tile/{request.match_info['path']}")
         except MalformedTile:

@@ -1,0 +1,161 @@
+"""A hostile or broken door costs bounded bytes and time, and every failure says where and why."""
+
+import asyncio
+import gzip
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from gateway.verification import feed_record
+from gateway.verification.failures import VerificationFailed
+from gateway.verification.feed_record import open_record
+from tests.client.doors import a_door
+from tests.transparency.records import a_night
+from tests.verification.feed import PREFIX, Feed
+from tests.verification.test_record_verifier import verified
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def failure_with(path: str, handler: Handler) -> VerificationFailed:
+    """Return how verifying a door fails that is as it has to be but for one path."""
+    feed = Feed(a_night())
+    routes = [web.get(f"{PREFIX}/{path}", handler)] + [
+        route for route in feed.routes() if route.path != f"{PREFIX}/{path}"
+    ]
+    async with a_door(*routes) as url:
+        with pytest.raises(VerificationFailed) as raised:
+            await verified(f"{url}{PREFIX}")
+        assert re.search(rf"{url}{PREFIX}/\S+: ", str(raised.value)), str(raised.value)
+    return raised.value
+
+
+PATHS = ("log/checkpoint", "log/registry", "log/tile/{path:.*}", "publications", "feed")
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_bomb_is_not_unpacked(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than the limit of what is read."""
+    for name in ("REGISTRY_MAX", "PAGE_MAX", "FEED_MAX", "BUNDLE_MAX", "NOTE_MAX"):
+        monkeypatch.setattr(feed_record, name, 100_000)
+    bomb = gzip.compress(bytes(3_000_000))
+    kind = "text/event-stream" if path == "feed" else "text/plain"
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip", "Content-Type": kind})
+
+    failure = await failure_with(path, answer)
+    assert (failure.code, "larger than" in str(failure)) == ("unreachable", True)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_an_endless_answer_ends(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is fast or slow."""
+    for name in ("REGISTRY_MAX", "PAGE_MAX", "FEED_MAX", "BUNDLE_MAX", "NOTE_MAX"):
+        monkeypatch.setattr(feed_record, name, 100_000)
+    monkeypatch.setattr(feed_record, "REQUEST_S", 0.3)
+    monkeypatch.setattr(feed_record, "FEED_S", 0.3)
+    for pause_s in (0.0, 0.02):
+
+        async def answer(request: web.Request, pause_s: float = pause_s) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            await response.prepare(request)
+            while True:
+                await response.write(b":" if pause_s else b":" * 10_000)
+                await asyncio.sleep(pause_s)
+
+        failure = await failure_with(path, answer)
+        assert failure.code == "unreachable"
+        assert ("larger than" if not pause_s else "no answer in time") in str(failure)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>log in</html>", b"\xff\x00" * 40], ids=["empty", "page", "bytes"]
+)
+async def test_something_else_is_a_failure_with_a_code(path: str, body: bytes) -> None:
+    """Not a traceback, whatever it is."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="text/html")
+
+    feed = Feed(a_night())
+    routes = [web.get(f"{PREFIX}/{path}", answer)]
+    routes += [route for route in feed.routes() if route.path != f"{PREFIX}/{path}"]
+    async with a_door(*routes) as url:
+        with pytest.raises(VerificationFailed) as raised:
+            await verified(f"{url}{PREFIX}")
+    assert raised.value.code in (
+        "unreachable",
+        "bad_signature",
+        "root_mismatch",
+        "registry_mismatch",
+        "chain_mismatch",
+    )
+
+
+async def test_answers_of_another_encoding_are_refused() -> None:
+    """Only gzip was asked for."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=b"x", headers={"Content-Encoding": "br"})
+
+    assert "not asked for" in str(await failure_with("log/checkpoint", answer))
+
+
+async def test_what_does_not_exist_says_so() -> None:
+    """With the reason of the door."""
+
+    async def answer(_: web.Request) -> web.Response:
+        problem = b'{"code": "not_signed", "detail": "this election has no log"}'
+        return web.Response(status=404, body=problem, content_type="application/problem+json")
+
+    failure = await failure_with("log/checkpoint", answer)
+    assert (failure.code, "this election has no log" in str(failure)) == ("unreachable", True)
+
+
+async def test_a_door_that_is_behind_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process of it has shown the checkpoint a moment earlier."""
+    monkeypatch.setattr(feed_record, "PAUSE_S", 0.01)
+    feed = Feed(a_night())
+    behind = 2
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal behind
+        behind -= 1
+        if behind >= 0:
+            problem = b'{"code": "beyond_checkpoint", "detail": "not yet"}'
+            return web.Response(status=404, body=problem, content_type="application/problem+json")
+        return await feed.tile(request)
+
+    path = f"{PREFIX}/log/tile/{{path:.*}}"
+    routes = [web.get(path, answer)] + [route for route in feed.routes() if route.path != path]
+    async with a_door(*routes) as url:
+        await verified(f"{url}{PREFIX}")
+
+
+async def test_a_door_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
+    """Neither a host nor a directory."""
+    async with a_door() as url:
+        pass
+    for where in (f"{url}{PREFIX}", url, str(tmp_path / "nothing"), str(tmp_path)):
+        with pytest.raises(VerificationFailed) as raised:
+            await verified(where)
+        assert raised.value.code == "unreachable"
+        assert where in str(raised.value)
+
+
+async def test_an_election_is_found_by_the_list_of_the_door() -> None:
+    """If only the host is named."""
+    feed = Feed(a_night())
+
+    async def elections(_: web.Request) -> web.Response:
+        return web.json_response({"elections": [{"id": "made-up-1", "rehearsal": False}]})
+
+    async with a_door(web.get("/v1/elections", elections), *feed.routes()) as url:
+        assert (await verified(url)).election == "made-up-1"
+        async with open_record(url, "made-up-1") as record:
+            assert record.where == f"{url}{PREFIX}"
