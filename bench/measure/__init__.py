@@ -13,6 +13,7 @@ MEASUREMENTS = (
     "rules",
     "holds",
     "seats",
+    "sign",
     "night",
     "latency",
     "release",

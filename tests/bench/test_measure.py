@@ -11,7 +11,7 @@ import pytest
 
 from bench.figures import Result, Row, Target
 from bench.load import local
-from bench.measure import MEASUREMENTS, about, holds, measure_all, peers, reconnect, start, table, write
+from bench.measure import MEASUREMENTS, about, holds, measure_all, peers, reconnect, sign, start, table, write
 from bench.measure.load import ElectionLoad
 from bench.measure.options import Options
 from tests.bench.commands import bench
@@ -53,6 +53,7 @@ def small(
     monkeypatch.setattr(start, "STARTS", count(1, full=3))
     monkeypatch.setattr(reconnect, "TURNS", count(1, full=2))
     monkeypatch.setattr(holds, "PAIRS", count(1, full=2))
+    monkeypatch.setattr(sign, "ROUNDS", count(1, full=2))
     return Options(
         data=data,
         out=tmp_path,
