@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,7 +72,7 @@ def demo(
 ) -> None:
     """Replay a whole election night in a minute.
 
-    Runs on a temporary Postgres and removes everything afterwards.
+    Runs on a temporary Postgres, with a signer and a witness, and removes everything afterwards.
     """
     from gateway.rehearsal.demo import demo as run_demo
     from gateway.telemetry import logs
@@ -99,14 +100,16 @@ def replay(
 ) -> None:
     """Replay a data set on a running gateway.
 
-    The replay becomes a separate election, marked as a rehearsal, with all times shifted to now.
+    The replay becomes a separate election, marked as a rehearsal, with all times shifted to now. If a signer signs it,
+    the signed record is verified at the end.
 
-    Exit status 1 if any result is wrong.
+    Exit status 1 if any result is wrong, or the record is not verified.
     """
     from gateway.rehearsal import schedule
     from gateway.rehearsal.dataset import DataSet
     from gateway.rehearsal.demo import replay as run_replay
     from gateway.rehearsal.rehearse import GatewayUrls
+    from gateway.rehearsal.signed_rehearsal import check_signed_record
     from gateway.terminal import Terminal
 
     if speed is not None and seconds is not None:
@@ -119,6 +122,7 @@ def replay(
             return schedule.at_speed(times, publish_from, speed)
         return schedule.as_fast_as_possible(times)
 
+    feed = feed_url or require_door_url(config, "feed")
     summary = run(
         run_replay(
             DataSet.open(directory),
@@ -126,10 +130,11 @@ def replay(
             GatewayUrls(
                 database_url(config),
                 push_url or require_door_url(config, "push"),
-                feed_url or require_door_url(config, "feed"),
+                feed,
             ),
             author=author(),
             console=Terminal(),
+            check=partial(check_signed_record, feed, config=config),
         )
     )
     sys.exit(0 if summary.good else 1)

@@ -6,9 +6,11 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -27,8 +29,10 @@ from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.operator import LOOK_S, Decided, decided_line, held_line
 from gateway.rehearsal.rehearse import GatewayUrls, MakeSchedule, Rehearsal, rehearse
 from gateway.rehearsal.replay import Sending
-from gateway.rehearsal.results import Summary, summary_lines
+from gateway.rehearsal.results import RecordCheck, Summary, summary_lines
 from gateway.rehearsal.schedule import within
+from gateway.rehearsal.signed_rehearsal import SigningDemo
+from gateway.reserved_ports import reserved_port
 from gateway.terminal import Terminal
 from gateway.wire.holds import AreaNames, Hold
 
@@ -41,6 +45,8 @@ LOOK_SHARE, LOOK_MAX_S = 0.04, 2.0
 """For how long the operator of a demo looks at a held report: as a share of its length, and at most."""
 LINES_MAX = 20
 """Holds and decisions that are printed; more would move the board away."""
+Check = Callable[[str, int], Awaitable[RecordCheck | None]]
+"""Verifies the signed record of an election that has this many publications; None if it is not signed."""
 
 
 class Board:
@@ -150,8 +156,13 @@ async def replay(
     console: Terminal,
     announce: Callable[[Rehearsal], None] = lambda _: None,
     look_s: float = LOOK_S,
+    check: Check,
+    prepare_log: Callable[[str], Awaitable[None]] | None = None,
 ) -> Summary:
-    """Rehearse a data set on a running gateway, with a board in the terminal, and print a summary."""
+    """Rehearse a data set on a running gateway, with a board in the terminal, and print a summary.
+
+    At the end, `check` verifies the signed record, if there is one.
+    """
     board = Board(console, sum(1 for _ in dataset.reports()), dataset.registry["election"]["name"])
     rehearsal = await rehearse(
         dataset,
@@ -163,10 +174,13 @@ async def replay(
         look_s=look_s,
         on_held=board.on_held,
         on_decided=board.on_decided,
+        prepare_log=prepare_log,
     )
     board.set_publish_at(rehearsal.publish_at)
     announce(rehearsal)
     summary = await board.show(rehearsal.run())
+    found = await check(rehearsal.election, summary.publications)
+    summary = msgspec.structs.replace(summary, record=found)
     for line in summary_lines(summary):
         console.say(line)
     return summary
@@ -175,7 +189,8 @@ async def replay(
 async def demo(data: Path | None, seconds: float, author: str) -> int:
     """Replay a whole election in about `seconds` on a temporary Postgres, and remove everything afterwards.
 
-    Returns the exit status: 0 if every area equals the official totals, 1 if not, 130 if it was interrupted.
+    Its record is signed and cosigned by a witness. Returns the exit status: 0 if every area equals the official totals
+    and the record is verified, 1 if not, 130 if it was interrupted.
     """
     console = Terminal()
     directory = Path(tempfile.mkdtemp(prefix="valgnatt-demo-"))
@@ -189,19 +204,29 @@ async def demo(data: Path | None, seconds: float, author: str) -> int:
             write_election(data, 1, 1.0, ERRORS, past=True)
             await asyncio.sleep(0)  # an interrupt takes effect here
         dataset = DataSet.open(data)
-        return await _run(dataset, directory / "postgres", seconds, author, console)
+        return await _run(dataset, directory, seconds, author, console)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _run(dataset: DataSet, data_dir: Path, seconds: float, author: str, console: Terminal) -> int:
-    config = Config(
-        data_dir=data_dir,
-        database_url=None,
-        feed_database_url=None,
-        drain_s=1.0,
-        log_level="warning",
-    )
+async def _run(dataset: DataSet, directory: Path, seconds: float, author: str, console: Terminal) -> int:
+    with reserved_port() as port:
+        signing = SigningDemo(directory, port)
+        config = Config(
+            data_dir=directory / "postgres",
+            database_url=None,
+            feed_database_url=None,
+            drain_s=1.0,
+            log_level="warning",
+        )
+        config = signing.configured(config)
+        async with signing.witnessing(config):
+            return await _serve_and_play(dataset, config, signing, seconds, author, console)
+
+
+async def _serve_and_play(
+    dataset: DataSet, config: Config, signing: SigningDemo, seconds: float, author: str, console: Terminal
+) -> int:
     stop = asyncio.Event()
     started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(
@@ -212,7 +237,9 @@ async def _run(dataset: DataSet, data_dir: Path, seconds: float, author: str, co
         await asyncio.wait((serving, asyncio.ensure_future(started)), return_when=asyncio.FIRST_COMPLETED)
         if not started.done():
             return await serving or 130  # it ended without a failure, so it was interrupted
-        playing = asyncio.create_task(_play(dataset, config, started.result(), seconds, author, console))
+        playing = asyncio.create_task(
+            _play(dataset, config, signing, started.result(), seconds, author, console)
+        )
         playing.add_done_callback(_retrieve)
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({playing, stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -249,7 +276,13 @@ async def _wait_ended(task: asyncio.Task[Any]) -> None:
 
 
 async def _play(
-    dataset: DataSet, config: Config, ports: Ports, seconds: float, author: str, console: Terminal
+    dataset: DataSet,
+    config: Config,
+    signing: SigningDemo,
+    ports: Ports,
+    seconds: float,
+    author: str,
+    console: Terminal,
 ) -> Summary:
     from gateway.journal.embedded import find
 
@@ -267,6 +300,7 @@ async def _play(
         console.print(
             f"  {feed_url}/?election={election}  the results\n"
             f"  {feed_url}/transfers?election={election}  where the counts are\n"
+            f"  {feed_url}/verify?election={election}  whether they are signed, and who agrees\n"
             f"  {feed_url}/docs?election={election}  how to read them with a program\n",
             soft_wrap=True,
         )
@@ -290,8 +324,14 @@ async def _play(
         console=console,
         announce=announce,
         look_s=min(LOOK_MAX_S, LOOK_SHARE * seconds),
+        check=partial(signing.verify, feed_url),
+        prepare_log=signing.prepare,
     )
-    verdict = "All results are correct." if summary.good else "Some results are WRONG; see above."
+    verdict = (
+        "All results are correct, and the record is verified."
+        if summary.good
+        else "Some results are WRONG; see above."
+    )
     console.print(f"{verdict} ({time.monotonic() - begun:.0f} s)", style="bold")
     return summary
 

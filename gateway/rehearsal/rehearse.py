@@ -3,7 +3,7 @@
 An operator with a token of its own decides on the reports that are held.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -79,11 +79,13 @@ async def rehearse(
     look_s: float = LOOK_S,
     on_held: Callable[[Hold, Mapping[str, AreaNames]], None] = lambda *_: None,
     on_decided: Callable[[Decided], None] = lambda _: None,
+    prepare_log: Callable[[str], Awaitable[None]] | None = None,
 ) -> Rehearsal:
     """Load a data set as a separate election that starts in SET_UP_S, with one token per municipality.
 
     An operator looks at each held report for `look_s` seconds and then decides by the data set's known errors, whose
-    corrections wait for that; a copy waits for what it repeats. Raises GatewayError.
+    corrections wait for that; a copy waits for what it repeats. `prepare_log` is called with the election before it is
+    opened, and so before anything of it is signed. Raises GatewayError.
     """
     errors = dataset.errors()
     recorded = list(dataset.reports())
@@ -94,6 +96,9 @@ async def rehearse(
     senders = prepare(recorded, started, schedule)
     async with administration(gateway.database, author) as administered:
         election = await administered.load_election(document, dataset.previous())
+        if prepare_log is not None:
+            await prepare_log(election)
+        await administered.open_election(election)
         wanted = [([municipality], "rehearsal") for municipality in senders]
         issued = await administered.issue_tokens(election, wanted)
         root = next(area["id"] for area in document["areas"] if area.get("parent") is None)

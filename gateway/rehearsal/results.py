@@ -8,6 +8,7 @@ from hdrh.histogram import HdrHistogram
 
 from gateway.humanize import counted
 from gateway.rehearsal.judge import BrokenGuarantee
+from gateway.verification.record_verifier import Verified
 
 HISTOGRAM_US = (1, 600_000_000, 3)
 """Range in microseconds and significant digits of the latency histograms."""
@@ -20,6 +21,26 @@ class Latency(msgspec.Struct, frozen=True):
     p50: float
     p99: float
     max: float
+
+
+class RecordCheck(msgspec.Struct, frozen=True):
+    """The result of verifying a signed record."""
+
+    verified: Verified | None
+    failure: str = ""
+    """The code and the sentence of what failed."""
+    key_of_door: bool = False
+    """Whether the key came from the feed door itself, so that nothing but its consistency was verified."""
+
+    @property
+    def line(self) -> str:
+        """Return the result as a line."""
+        if self.verified is None:
+            return f"record         NOT VERIFIED: {self.failure}"
+        found = self.verified
+        entries = counted(found.size, "entry", "entries")
+        source = ", with the key that the feed door shows" if self.key_of_door else ""
+        return f"record         verified{source}: {entries}, root {found.root}, {found.quorum}"
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -49,15 +70,20 @@ class Summary(msgspec.Struct, frozen=True):
     """Areas that differ from the official totals."""
     broken: Sequence[BrokenGuarantee] = ()
     """Guarantees that the judge found broken."""
+    record: RecordCheck | None = None
+    """The result of verifying the signed record; None if it is not signed."""
 
     @property
     def good(self) -> bool:
         """Whether all reports have receipts and are published, no area is wrong, and no guarantee is broken.
 
+        If the record is signed, it also has to be verified.
+
         A report that was rejected or superseded while it was held is not published.
         """
         whole = self.receipts == self.reports == self.publications + self.unpublished
-        return whole and self.areas > 0 and not self.wrong and not self.broken
+        signed = self.record is None or self.record.verified is not None
+        return whole and signed and self.areas > 0 and not self.wrong and not self.broken
 
 
 def same_figures(area: Mapping[str, Any] | None, official: Mapping[str, Any]) -> bool:
@@ -117,6 +143,8 @@ def summary_lines(summary: Summary) -> list[str]:
         )
     else:
         lines.append(f"official       {counted(summary.areas, 'area')}, all equal to the official totals")
+    if summary.record is not None:
+        lines.append(summary.record.line)
     return lines
 
 

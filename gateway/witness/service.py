@@ -65,9 +65,12 @@ class _Observed:
 
 
 async def serve(
-    config: Config, options: WitnessOptions, started: Callable[[Witness, int], None] = lambda *_: None
+    config: Config,
+    options: WitnessOptions,
+    started: Callable[[Witness, int], None] = lambda *_: None,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Run a witness until it is stopped; `started` is called with it and its port.
+    """Run a witness until `stop` is set, by default by SIGTERM or SIGINT; `started` is called with it and its port.
 
     Raises GatewayError if the directory or a port cannot be used.
     """
@@ -86,7 +89,7 @@ async def serve(
                 port = await opened.enter_async_context(_serving(door, options, config, connections))
                 await opened.enter_async_context(_admin(config, metrics, connections))
                 parts = await opened.enter_async_context(asyncio.TaskGroup())
-                stop = _stopped_by_signals()
+                stop = stop or _stopped_by_signals()
                 background = [
                     parts.create_task(connections.run(), name="connections"),
                     parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),

@@ -127,6 +127,10 @@ def test_the_demo_ends_with_the_official_totals_and_leaves_nothing(data: Path, s
     assert re.search(r"^Released .* and .*\(moved\): ", output, re.MULTILINE)
     assert re.search(r"^held +5, released 2, never public 3$", output, re.MULTILINE)
     assert "judge          no guarantee was broken" in output
+    assert re.search(
+        r"^record +verified: [\d ]+ entries, root [A-Za-z0-9+/]{43}=, witnesses 1 of 1$", output, re.MULTILINE
+    )
+    assert "/verify?election=" in output
     addresses = re.search(
         r"http://127\.0\.0\.1:(\d+)/\?election=\S+  the results\n.*/transfers\?election=", output
     )
