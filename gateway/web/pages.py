@@ -41,7 +41,7 @@ POLICY = (
 Level 3."""
 RESULTS_POLICY = POLICY.replace("worker-src 'none'", "worker-src 'self'")
 """The same, and a worker of the page itself: it reads the record for the night as it was."""
-SENDER_POLICY = f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
+STRICT_POLICY = f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
 """The same as POLICY, and no script can turn a text into elements or code. Source: W3C Trusted Types."""
 EMBED_POLICY = POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
 """The same as POLICY, but pages of any origin may show the page in a frame. Clicks in it cannot do any harm."""
@@ -110,6 +110,7 @@ FEED_PAGES = DoorPages(
             "Etterprøv resultatene. Verify the results.",
             "verify",
             "Etterprøv",
+            policy=STRICT_POLICY,
         ),
         "/embed": Page(
             "embed", RESULTS_TITLE, RESULTS_DESCRIPTION, layout="embed_layout.html", policy=EMBED_POLICY
@@ -128,7 +129,7 @@ PUSH_PAGES = DoorPages(
             "Send inn tellinger. Report counts.",
             "countPage",
             "Send inn tellinger",
-            policy=SENDER_POLICY,
+            policy=STRICT_POLICY,
         ),
         "/operator": Page(
             "operator",
@@ -136,7 +137,7 @@ PUSH_PAGES = DoorPages(
             "Driftstavle for valgnatten. The operator's board.",
             "operatorPage",
             "Driftstavle",
-            policy=SENDER_POLICY,
+            policy=STRICT_POLICY,
         ),
     },
     noscript="push_noscript.html",

@@ -22,6 +22,7 @@ from tests.conftest import Database
 from tests.running import Gateway, Sender, running
 from tests.web.browsing import browsing, visiting
 from tests.web.doors import COUNTRY, push, pushed, shown, units_of
+from tests.web.signed_door import LOG, UNIT, WITNESSES, signed_door
 
 SEED, SCALE = 1, 0.35
 TRANSFERS_S = 14.0
@@ -138,6 +139,7 @@ async def _pictures(gateway: Gateway, directory: Path) -> None:
             await _take_count(browser, gateway, units_of(generated, largest), largest, directory)
             await take_board(gateway, http, browser, directory / "operator.png")
             await take_holds(gateway, http, browser, directory / "holds.png")
+            await take_verify(browser, directory / "verify.png")
         finally:
             pushing.cancel()
             await asyncio.wait({pushing})
@@ -280,6 +282,23 @@ async def take_holds(gateway: Gateway, http: aiohttp.ClientSession, browser: Bro
         await page.click("#entry-form button")
         await page.locator(f'#holds li[data-unit="{copied["unit"]}"] .expander').click()
         await expect(page.locator("#holds table").first).to_be_visible()
+        await page.screenshot(path=path)
+        assert not visitor.errors, visitor.errors
+    _report(path)
+
+
+async def take_verify(browser: Browser, path: Path) -> None:
+    """Take a picture of the page about the signed record, with a proof that was verified."""
+    keys = "\n".join(str(each.vkey) for each in (LOG, *WITNESSES))
+    async with signed_door() as door, visiting(browser, viewport=TALL) as visitor:
+        page = await visitor.open(f"{door.url}/verify")
+        await page.locator("#keys").fill(keys)
+        content = door.record.proof(5).encode()
+        await page.locator("#file").set_input_files(
+            {"name": f"{UNIT}-5.tlog-proof", "mimeType": "", "buffer": content}
+        )
+        await expect(page.locator("#proof-result .sentence.good")).to_be_visible()
+        await page.locator("h1").click()
         await page.screenshot(path=path)
         assert not visitor.errors, visitor.errors
     _report(path)
