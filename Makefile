@@ -9,7 +9,7 @@ WORKERS ?= $(shell expr 2 \* $$(nproc))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 25
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick long lint format types bench pages openapi pictures audit lock clean
+.PHONY: help demo test quick long lint format types bench pages readers openapi pictures audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -64,6 +64,13 @@ node_modules/.installed: package-lock.json package.json
 	npm ci --silent
 	touch $@
 
+readers: .readers/.installed  ## install what else reads signed records in tests: implementations of other projects, in Python
+
+.readers/.installed: tests/transparency/readers/requirements.lock
+	$(PYTHON) -m venv .readers
+	.readers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
 openapi: $(VENV)/.dev  ## generate openapi.json from openapi.yaml
 	$(BIN)/python -m tests.web.openapi_json
 
@@ -78,6 +85,8 @@ lock: $(BIN)/python  ## update the locked dependencies (needs uv)
 	  --extra embedded --extra sign pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --extra embedded --extra sign --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  tests/transparency/readers/requirements.in -o tests/transparency/readers/requirements.lock
 
 clean:  ## remove what the other targets created
-	rm -rf $(VENV) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .readers node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -67,7 +67,7 @@ def test_root_of_every_size_while_the_tree_grows() -> None:
 
 
 def test_all_proofs_of_small_trees() -> None:
-    most = count(40, full=300)
+    most = count(40, full=130)
     reference, tree = Reference(leaves(most)), Tree()
     tree.extend(leaves(most))
     for size in range(1, most + 1):
