@@ -135,6 +135,7 @@ verify_app = typer.Typer(
 )
 verify_app.command("record")(verify.record)
 verify_app.command("receipt")(verify_own.receipt)
+verify_app.command("outbox")(verify_own.outbox)
 app.add_typer(verify_app, name="verify")
 
 key_app = typer.Typer(help="Create and list the keys that sign the record.", no_args_is_help=True)

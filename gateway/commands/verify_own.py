@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands.running import fail
-from gateway.commands.verify_options import AsJson, Evidence, Keys, PolicyFile, read_trust
+from gateway.commands.arguments import checked_url, read_areas
+from gateway.commands.running import fail, run
+from gateway.commands.verify_options import AsJson, Evidence, Keys, PolicyFile, read_duration, read_trust
 
 
 def receipt(
@@ -44,3 +45,86 @@ def receipt(
         sys.exit(verify_receipts(options))
     except (UnreadableFiles, BadState, ExtraMissing) as error:
         fail(str(error), 2)
+
+
+def outbox(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="the outbox of valgnatt push")],
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL|DIR",
+            help="the election at a feed door, https://HOST/v1/elections/ELECTION, or https://HOST; or a copy",
+        ),
+    ],
+    election: Annotated[
+        str | None,
+        typer.Option(
+            "--election", "-e", help="the election's identifier (default: the only election of the gateway)"
+        ),
+    ] = None,
+    areas: Annotated[
+        str,
+        typer.Option(
+            help="your areas, separated by commas, of which nobody else may have sent a report (default: those of your"
+            " token, which the outbox knows once it was used)",
+            show_default=False,
+        ),
+    ] = "",
+    push_url: Annotated[
+        str | None,
+        typer.Option(
+            callback=checked_url,
+            help="push door to which the reports were sent, if the outbox has reports for several (default: the only"
+            " one)",
+            show_default=False,
+        ),
+    ] = None,
+    key: Keys = None,
+    policy: PolicyFile = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="how old the witnesses' cosignatures may be, 2m for example (default: 2m; 125m from a day after the"
+            " last report on)",
+            show_default=False,
+        ),
+    ] = None,
+    evidence: Evidence = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify that the signed record has all your reports, unchanged, and none in your name.
+
+    Every report with a receipt has to be in the record byte for byte, except those that an operator rejected or a newer
+    revision replaced while they were held, which are listed; the record has no report of your areas that you did not
+    send; your newest report of each unit is the newest one. Missing proofs are stored in the outbox.
+
+    Exit status 0 only if all of that holds, and 1 if not: what is wrong is shown first, with what to do. Keys have to
+    come from elsewhere than the feed door. Proxies are those of http_proxy, https_proxy and no_proxy.
+    """
+    trust = read_trust(key, policy)
+    max_age_s = read_duration(max_age) if max_age is not None else None
+    from gateway.client.outbox_file import OutboxUnavailable
+    from gateway.client.push_files import destination
+    from gateway.errors import ExtraMissing
+    from gateway.verification.outbox_command import OutboxOptions, verify_outbox
+    from gateway.verification.outbox_verifier import UnusableOutbox
+    from gateway.verification.saved_state import BadState
+
+    options = OutboxOptions(
+        file=file,
+        where=where,
+        policy=trust,
+        election=election,
+        areas=read_areas(areas),
+        gateway=destination(push_url, "").gateway if push_url is not None else None,
+        max_age_s=max_age_s,
+        evidence=evidence,
+        as_json=as_json,
+    )
+    try:
+        sys.exit(run(verify_outbox(options)))
+    except (UnusableOutbox, OutboxUnavailable, BadState, ExtraMissing) as error:
+        fail(str(error), 2)
+    except KeyboardInterrupt:
+        sys.exit(130)

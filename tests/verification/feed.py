@@ -29,6 +29,8 @@ class Feed:
         self.published: int | None = None
         self.requests: list[str] = []
         """The paths of the tiles and bundles that were asked for."""
+        self.holds: list[bytes] = []
+        """Lines of the list of holds."""
         self.url = ""
 
     async def checkpoint(self, _: web.Request) -> web.Response:
@@ -69,6 +71,10 @@ class Feed:
             body=b"".join(self.night.publication_lines()[: self.published][after : after + limit])
         )
 
+    async def hold_list(self, request: web.Request) -> web.Response:
+        after, limit = int(request.query["after"]), int(request.query["limit"])
+        return web.Response(body=b"".join(self.holds[after : after + limit]))
+
     async def feed(self, request: web.Request) -> web.StreamResponse:
         state = ElectionState(self.night.registry)
         for publication in self.night.publications[: self.published]:
@@ -104,6 +110,7 @@ class Feed:
             web.get(f"{PREFIX}/log/registry", self.registry),
             web.get(f"{PREFIX}/log/tile/{{path:.*}}", self.tile),
             web.get(f"{PREFIX}/publications", self.publications),
+            web.get(f"{PREFIX}/holds", self.hold_list),
             web.get(f"{PREFIX}/feed", self.feed),
         ]
 
