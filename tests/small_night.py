@@ -20,6 +20,7 @@ from prometheus_client.samples import Sample
 from gateway.journal.embedded import find
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway, Sender, served
+from tests.signer.signing import signing
 from tests.web.doors import (
     COUNTRY,
     EVERYTHING,
@@ -55,6 +56,11 @@ class Embedded:
     def feed_url(self) -> str:
         running = find(self._data_dir)
         return running.feed_url if running is not None else ""
+
+    @property
+    def signer_url(self) -> str:
+        running = find(self._data_dir)
+        return running.signer_url if running is not None else ""
 
 
 @dataclass
@@ -104,7 +110,9 @@ def a_monitored_gateway(directory: Path) -> Iterator[tuple[Gateway, ssl.SSLConte
         yield gateway, trust
 
 
-async def play(gateway: Gateway, trust: ssl.SSLContext, small: GeneratedElection) -> SmallNight:
+async def play(
+    gateway: Gateway, trust: ssl.SSLContext, small: GeneratedElection, directory: Path
+) -> SmallNight:
     """Push accepted, refused and embargoed reports and read the feed; return the night with its metrics."""
     registry = a_registry(small)
     election = await gateway.load(registry)
@@ -133,6 +141,13 @@ async def play(gateway: Gateway, trust: ssl.SSLContext, small: GeneratedElection
                 return (await gateway.metrics()).get(name) == SmallNight.EMBARGOED
 
             await until(embargoed_counted)
+            async with signing(gateway.database, directory / "sign", live=[election]):
+                name = f'valgnatt_log_size{{process="feed-0",election="{election}"}}'
+
+                async def signed() -> bool:
+                    return (await gateway.metrics()).get(name) == SmallNight.ACCEPTED + 1
+
+                await until(signed)
             text = (await ask(http, "GET", f"{gateway.admin_url}/metrics")).body.decode()
 
     async def no_readers() -> bool:
@@ -173,4 +188,4 @@ def a_small_night(directory: Path, small: GeneratedElection) -> Iterator[SmallNi
     """Play a small night for the tests that share it; the gateway keeps running."""
     directory.chmod(0o755)
     with a_monitored_gateway(directory) as (gateway, trust):
-        yield asyncio.run(play(gateway, trust, small))
+        yield asyncio.run(play(gateway, trust, small, directory))

@@ -520,6 +520,29 @@ def test_doors_that_do_not_answer_are_errors_and_restarts_are_reported(facts: Fa
     assert worse(changed(facts, doors=[msgspec.structs.replace(push, url=None, ready=False)])) == []
 
 
+async def test_a_record_that_differs_from_its_signed_log_is_an_error(facts: Facts) -> None:
+    """By the metrics of the admin port, which name the elections."""
+    *doors, admin = facts.doors
+    differing = msgspec.structs.replace(admin, differing=["e1"])
+    the_one(changed(facts, doors=[*doors, differing]), "error", "signed log", "e1", "differs")
+    ready = answer(200, '{"status": "ready"}', kind="application/json")
+    name = "valgnatt_log_disagrees"
+    metrics = "".join(
+        f'{name}{{election="{election}",process="feed-{process}"}} {value}\n'
+        for election, process, value in (
+            ("e1", 0, "0.0"),
+            ("e2", 0, "1.0"),
+            ("e2", 1, "1.0"),
+            ("e3", 0, "0.0"),
+        )
+    )
+    measured = answer(200, metrics, kind="text/plain")
+    async with scripted(lambda request: measured if request.target == "/metrics" else ready) as door:
+        config = Config(role="feed", host="127.0.0.1", admin_port=door.port, feed_port=0)
+        *_, admin = (await probe_doors(config, Addressed()))[0]
+        assert (admin.ready, admin.differing) == (True, ["e2"])
+
+
 async def test_doors_at_given_addresses_are_reached_through_the_proxy_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

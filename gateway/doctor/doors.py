@@ -1,5 +1,6 @@
 """Query the doors of this machine, or those at given addresses."""
 
+import re
 import resource
 import ssl
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from gateway.doctor.facts import Door, Process
 
 PROBE_S = 5.0
 """Seconds that a door may take to answer."""
-HEALTH_MAX = 1 << 20
+HEALTH_MAX, METRICS_MAX = 1 << 20, 8 << 20
 """Bytes of an answer that are read."""
+_DIFFERS = re.compile(r'^valgnatt_log_disagrees\{[^}]*election="([^"]*)"[^}]*\} 1(?:\.0)?$', re.MULTILINE)
 
 
 class Addresses(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ async def _probe(
         return Door(name=name, url=None), {}
     url, host = url.rstrip("/"), urlsplit(url).hostname or ""
     down = partial(Door, name=name, url=url, host=host)
+    measured = ""
     try:
         proxy = environment_proxy(url) if given else None
     except BadProxy as error:
@@ -74,6 +77,7 @@ async def _probe(
             answer = HttpAnswer(
                 asked, response.status, response.headers, await response.content.read(HEALTH_MAX)
             )
+            measured = await _metrics(http, url) if name == "admin" and response.status == 200 else ""
     except NotFollowed as redirected:
         answer = redirected.answer
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -90,7 +94,19 @@ async def _probe(
     restarts = {worker: int(about.get("restarts", 0)) for worker, about in workers.items()}
     here = host in ("127.0.0.1", "::1", "localhost")  # otherwise these are processes of another machine
     pids = {worker: about["pid"] for worker, about in workers.items() if here and about.get("pid")}
-    return down(ready=ready, seen=seen.replace("_", " ") + through, restarts=restarts), pids
+    differing = sorted(set(_DIFFERS.findall(measured)))
+    return down(
+        ready=ready, seen=seen.replace("_", " ") + through, restarts=restarts, differing=differing
+    ), pids
+
+
+async def _metrics(http: aiohttp.ClientSession, url: str) -> str:
+    """Return the metrics of the admin port; empty if it does not answer."""
+    try:
+        async with http.get(f"{url}/metrics", ssl=_trusting(), allow_redirects=False) as response:
+            return (await response.content.read(METRICS_MAX)).decode("utf-8", "replace")
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return ""
 
 
 def certificate_required(error: BaseException | None) -> bool:

@@ -88,6 +88,8 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = False
     seen: str = ""
     restarts: Mapping[str, int] = {}
+    differing: Sequence[str] = ()
+    """Elections whose record differs from its signed log, by the metrics of the admin port."""
 
 
 class Process(msgspec.Struct, frozen=True):

@@ -162,6 +162,12 @@ def check_doors(facts: Facts) -> Iterator[Finding]:
                 f"workers ended unexpectedly: {some(again)}",
                 "search the log for `worker ended unexpectedly`",
             )
+        if door.differing:
+            yield error(
+                "signed log",
+                f"feeds found that the record differs from what was signed: {some(door.differing)}",
+                "search the log for `the record differs from its signed log`, and see docs/monitoring.md",
+            )
 
 
 def _door(door: Door) -> Finding:
