@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.counts import variants
-from tests.transparency.records import LOG_KEY, OTHER_KEY, Fault, Night, a_night, base64_of
+from tests.transparency.records import LOG_KEY, OTHER_KEY, Fault, a_night, base64_of
 from tests.verification.feed import serving
 
 ROOT = Path(__file__).parents[2]
@@ -61,12 +61,12 @@ def test_the_example_is_short() -> None:
     assert len([line for line in code if line.strip() and not line.startswith(("import", "from"))]) <= 30
 
 
-async def openssl(night: Night, vkey: str, at: Path) -> tuple[int, str]:
-    """Run the commands of docs/verify.md on the checkpoint of a record."""
+async def by_openssl(checkpoint: bytes, vkey: str, at: Path) -> tuple[int, str]:
+    """Run the commands of docs/verify.md on a checkpoint."""
     for program in ("bash", "openssl"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    (at / "checkpoint").write_bytes(night.note())
+    (at / "checkpoint").write_bytes(checkpoint)
     (at / "log.vkey").write_text(f"{vkey}\n")
     (commands,) = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "verify.md").read_text(), re.DOTALL)
     return await run("bash", "-c", commands, at=at)
@@ -74,7 +74,10 @@ async def openssl(night: Night, vkey: str, at: Path) -> tuple[int, str]:
 
 async def test_openssl_verifies_a_checkpoint(tmp_path: Path) -> None:
     """With the lines of witnesses below that of the log."""
-    assert await openssl(a_night(), str(LOG_KEY.vkey), tmp_path) == (0, "Signature Verified Successfully\n")
+    assert await by_openssl(a_night().note(), str(LOG_KEY.vkey), tmp_path) == (
+        0,
+        "Signature Verified Successfully\n",
+    )
     status, output = await run(
         "openssl", "ts", "-query", "-data", "checkpoint", "-sha256", "-cert", at=tmp_path
     )
@@ -83,19 +86,13 @@ async def test_openssl_verifies_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.OTHER_KEY, Fault.SIZE_CHANGED])
 async def test_openssl_refuses_a_checkpoint(tmp_path: Path, fault: Fault) -> None:
-    status, output = await openssl(a_night(fault), str(LOG_KEY.vkey), tmp_path)
+    status, output = await by_openssl(a_night(fault).note(), str(LOG_KEY.vkey), tmp_path)
     assert status != 0
     assert "Verified Successfully" not in output
 
 
 async def test_openssl_verifies_the_line_of_the_key_while_two_keys_sign(tmp_path: Path) -> None:
-    night = a_night()
-
-    class TwoKeys(Night):
-        def note(self, size: int | None = None) -> bytes:
-            first, second = night.note(size), replace(night, log_key=OTHER_KEY).note(size)
-            return first + second.split(b"\n")[4] + b"\n"
-
-    both = TwoKeys(night.document, night.entries, night.publications)
-    for each in (LOG_KEY, OTHER_KEY):
-        assert (await openssl(both, str(each.vkey), tmp_path))[0] == 0
+    first, second = a_night().note(), replace(a_night(), log_key=OTHER_KEY).note()
+    both = first + second.split(b"\n")[4] + b"\n"
+    for key in (LOG_KEY, OTHER_KEY):
+        assert (await by_openssl(both, str(key.vkey), tmp_path))[0] == 0
