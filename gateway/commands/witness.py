@@ -31,7 +31,8 @@ def witness(
     name: Annotated[
         str | None,
         typer.Option(
-            help="name of the witness, such as witness.example.org/w1, in its key and its signatures; it never changes"
+            help="name of the witness in its key and signatures, such as witness.example.org/w1; it never changes"
+            " (default: none, it is needed)"
         ),
     ] = None,
     logs: Annotated[
@@ -40,7 +41,7 @@ def witness(
             "--log",
             metavar="VKEY[=URL]",
             help="a log to follow, by its key, and with --mirror the feed door that it is read from; repeat it for more"
-            " logs, or for a second key of one",
+            " logs, or for a second key of one (default: none, one is needed)",
         ),
     ] = None,
     directory: Annotated[
@@ -53,7 +54,7 @@ def witness(
         ),
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="port of the witness; 0 is any free one")
+        int, typer.Option(min=0, max=65535, help="port of the witness, a number; 0 is any free one")
     ] = PORT,
     tls_certificate: Annotated[
         Path | None,
@@ -67,7 +68,9 @@ def witness(
     ] = None,
     admin_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="port of health and metrics on --admin-host (default: none)"),
+        typer.Option(
+            min=0, max=65535, help="port of health and metrics on --admin-host, a number (default: none)"
+        ),
     ] = None,
     mirror: Annotated[
         Path | None,
@@ -84,7 +87,7 @@ def witness(
     evidence: Annotated[
         Path | None,
         typer.Option(
-            help="with --check: directory to write the refused checkpoints to, each with what it contradicts"
+            help="with --check: directory to write refused checkpoints to, with what they contradict (default: none)"
         ),
     ] = None,
 ) -> None:

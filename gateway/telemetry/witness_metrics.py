@@ -48,6 +48,9 @@ class WitnessMetrics(ConnectionMetrics):
             "valgnatt_witness_state_lost", "Whether the state is older than a cosignature of this witness", ["log"],
             registry=self.registry,
         )  # fmt: skip
+        self.mirrored = Gauge(
+            "valgnatt_witness_mirrored", "Entries in the copy of the mirror", ["log"], registry=self.registry
+        )
         self._cosigned = {origin: cosigned.labels(origin) for origin in origins}
         self._refused = {
             (origin, status): refused.labels(origin, status)

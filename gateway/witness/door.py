@@ -69,6 +69,10 @@ class WitnessDoor:
         """Wait for the request in progress, and start no other."""
         self._thread.shutdown(cancel_futures=True)
 
+    def in_state_thread(self, work: Callable[[], T]) -> T:
+        """Run something in the thread of the state, for another thread, which waits for it."""
+        return self._thread.submit(work).result()
+
     async def _add_checkpoint(self, request: web.Request) -> web.Response:
         address = self._addresses.of_request(request)
         with ByteReservation(self._bodies, address, "submissions") as memory:

@@ -18,6 +18,7 @@ from gateway.machine.ports import listen_socket
 from gateway.machine.systemd import ServiceManager
 from gateway.telemetry.metrics import exposition, sample_loop_lag
 from gateway.telemetry.witness_metrics import WitnessMetrics
+from gateway.transparency.note import Note
 from gateway.web.accepting import accepting
 from gateway.web.aiohttp_connection import door_handlers
 from gateway.web.connections import Connections
@@ -26,7 +27,8 @@ from gateway.witness.decision import Kept
 from gateway.witness.directory import open_directory
 from gateway.witness.door import WitnessDoor
 from gateway.witness.logs import Log
-from gateway.witness.state import Evidence, State
+from gateway.witness.mirror import Mirror
+from gateway.witness.state import CosignedCheckpoint, Evidence, State
 from gateway.witness.witness import Witness, report, report_behind
 
 log = structlog.get_logger()
@@ -60,8 +62,36 @@ class _Observed:
     def kept(self, evidence: Evidence) -> None:
         self._metrics.evidence.labels(evidence.origin, evidence.kind).inc()
 
+    def settled(self, evidence: Evidence) -> None:
+        self._metrics.evidence.labels(evidence.origin, evidence.kind).dec()
+
     def behind(self, origin: str) -> None:
         self._metrics.behind.labels(origin).set(1)
+
+
+class _Cosigning:
+    """What the mirror needs, from its own thread."""
+
+    def __init__(self, witness: Witness, door: WitnessDoor, metrics: WitnessMetrics) -> None:
+        self._witness = witness
+        self._run = door.in_state_thread
+        self._metrics = metrics
+
+    def newest_size(self, origin: str) -> int:
+        newest = self._witness.newest.get(origin)
+        return newest.size if newest is not None else 0
+
+    def cosigned_up_to(self, origin: str, size: int) -> CosignedCheckpoint | None:
+        return self._run(lambda: self._witness.cosigned_up_to(origin, size))
+
+    def examine(self, note: Note, *, forked: bool = False) -> None:
+        self._run(lambda: self._witness.examine(note, forked=forked))
+
+    def settle(self, origin: str, root_of: Callable[[int], bytes], size: int) -> None:
+        self._run(lambda: self._witness.settle(origin, root_of, size))
+
+    def mirrored(self, origin: str, size: int) -> None:
+        self._metrics.mirrored.labels(origin).set(size)
 
 
 async def serve(
@@ -95,6 +125,10 @@ async def serve(
                     parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
                     parts.create_task(manager.run_watchdog(_alive), name="watchdog"),
                 ]
+                if options.mirror is not None:
+                    opened.enter_context(
+                        Mirror(options.mirror, options.logs, _Cosigning(witness, door, metrics))
+                    )
                 started(witness, port)
                 manager.ready()
                 await stop.wait()

@@ -163,6 +163,11 @@ class State:
         """Return the newest cosigned checkpoint of a log."""
         return self._cosigned("SELECT * FROM cosigned WHERE origin = ? ORDER BY size DESC LIMIT 1", origin)
 
+    def up_to(self, origin: str, size: int) -> CosignedCheckpoint | None:
+        """Return the largest cosigned checkpoint up to a size."""
+        query = "SELECT * FROM cosigned WHERE origin = ? AND size <= ? ORDER BY size DESC LIMIT 1"
+        return self._cosigned(query, origin, size)
+
     def all_newest(self) -> list[CosignedCheckpoint]:
         """Return the newest cosigned checkpoint of every log, by origin."""
         with self._errors():
@@ -248,17 +253,18 @@ class State:
             rows = self._db.execute("SELECT * FROM evidence ORDER BY origin, kind, size").fetchall()
         return [Evidence(row[0], Kept(row[1]), *row[2:]) for row in rows]
 
-    def settle(self, evidence: Evidence, root: bytes) -> Kept | None:
-        """Decide about an unproven checkpoint, of whose size `root` is the cosigned root; return what it is now."""
+    def settle(self, evidence: Evidence, root: bytes) -> Evidence | None:
+        """Replace an unproven checkpoint, of whose size `root` is the right root: by a fork, or by nothing.
+
+        Return the fork, if it is one and was not known. Raises WitnessStateUnavailable.
+        """
         with self.transaction():
             key = (evidence.origin, evidence.kind, evidence.size, evidence.root)
             self._db.execute(
                 "DELETE FROM evidence WHERE origin = ? AND kind = ? AND size = ? AND root = ?", key
             )
-        if evidence.root == root:
-            return None
-        self.add_evidence(msgspec.structs.replace(evidence, kind=Kept.FORK))
-        return Kept.FORK
+        fork = msgspec.structs.replace(evidence, kind=Kept.FORK)
+        return fork if evidence.root != root and self.add_evidence(fork) else None
 
     def mark_behind(self, origin: str, size: int, note: bytes) -> None:
         """Record that this witness has cosigned a larger checkpoint than its state knows: it cosigns none any more."""

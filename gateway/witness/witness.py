@@ -61,6 +61,9 @@ class Observer(Protocol):
     def kept(self, evidence: Evidence) -> None:
         """A refused checkpoint is kept as evidence."""
 
+    def settled(self, evidence: Evidence) -> None:
+        """An unproven checkpoint is none any more."""
+
     def behind(self, origin: str) -> None:
         """The state is older than a cosignature of this witness."""
 
@@ -149,6 +152,41 @@ class Witness:
             at = newest.at
         line = cosign(self._key, text, at).line
         return CosignedCheckpoint(submitted.origin, submitted.size, submitted.root, signed, at, line)
+
+    def examine(self, note: Note, *, forked: bool = False) -> None:
+        """Keep a checkpoint that was seen elsewhere if it is evidence; with `forked`, a copy of the log contradicts it.
+
+        One without a valid signature of its log is ignored. Raises WitnessStateUnavailable.
+        """
+        try:
+            note = Note(note.text, tuple(dict.fromkeys(note.signatures)))
+            origin = note.text.partition("\n")[0]
+            checkpoint, signers = open_checkpoint(note, self.logs[origin].keys)
+        except (KeyError, MalformedNote, BadSignature):
+            return
+        known = self._state.of_size(origin, checkpoint.size)
+        if known is not None and known.root != checkpoint.root:
+            forked = True
+        elif known is not None:
+            forked = False
+        signed = _without_strangers(note, signers)
+        if forked and len(signed) <= NOTE_MAX:
+            self._keep(Refuse(409, "", Kept.FORK), signed, checkpoint, known or self._state.newest(origin))
+        self._is_behind(note, checkpoint)
+
+    def settle(self, origin: str, root_of: Callable[[int], bytes], size: int) -> None:
+        """Decide about unproven checkpoints up to a size, by the roots of a copy. Raises WitnessStateUnavailable."""
+        for evidence in self._state.evidence():
+            if (evidence.origin, evidence.kind) == (origin, Kept.UNPROVEN) and evidence.size <= size:
+                settled = self._state.settle(evidence, root_of(evidence.size))
+                self._observer.settled(evidence)
+                if settled is not None:
+                    report(settled)
+                    self._observer.kept(settled)
+
+    def cosigned_up_to(self, origin: str, size: int) -> CosignedCheckpoint | None:
+        """Return the largest cosigned checkpoint up to a size. Raises WitnessStateUnavailable."""
+        return self._state.up_to(origin, size)
 
     def _keep(
         self, refused: Refuse, signed: bytes, submitted: Checkpoint, contradicting: CosignedCheckpoint | None

@@ -73,6 +73,9 @@ class Seen:
     def kept(self, evidence: Evidence) -> None:
         self.evidence.append(evidence)
 
+    def settled(self, evidence: Evidence) -> None:
+        self.evidence.remove(evidence)
+
     def behind(self, origin: str) -> None:
         self.lost.append(origin)
 
