@@ -93,7 +93,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     require_standby: Annotated[
         bool,
         _option(
-            "give no receipts while there is no synchronous standby; if off, receipts may depend on a single disk"
+            "give no receipts and sign nothing without a synchronous standby; if off, both may depend on a single disk"
         ),
     ] = False
     data_dir: Annotated[
@@ -339,9 +339,7 @@ Process = Literal["every", "push", "feed", "signer", "supervisor"]
 """Which processes use an option; the supervisor uses all of them."""
 _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("database_url", "pending_max", "batch_max", "credit_max"), "push"),
-    **dict.fromkeys(
-        ("sockets_per_sender", "requests_per_sender", "require_standby", "silent_after_s"), "push"
-    ),
+    **dict.fromkeys(("sockets_per_sender", "requests_per_sender", "silent_after_s"), "push"),
     **dict.fromkeys(("push_tls_certificate", "push_tls_key", "push_client_ca"), "push"),
     **dict.fromkeys(("feed_database_url", "feed_port", "readers_max", "readers_per_address"), "feed"),
     **dict.fromkeys(("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s", "valgresultat"), "feed"),

@@ -15,7 +15,7 @@ from gateway.output import say, say_json
 _SIGNER = (
     *("log_name", "sign_dir", "signer_database_url", "signer_database_password_file", "checkpoint_every_s"),
     *("full_read_every_s", "witnesses", "admin_host", "admin_port", "log_format", "log_level", "data_dir"),
-    *("database_url", "database_password_file"),
+    *("database_url", "database_password_file", "require_standby"),
 )
 with_directory = with_config_options(only=("log_name", "sign_dir"))
 """Adds the options that name the directory of the keys."""
@@ -29,6 +29,16 @@ def sign(
         bool,
         typer.Option("--check", help="only check every log, as the signer does at its start; signs nothing"),
     ] = False,
+    new_history: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ELECTION",
+            help="start a new history: a restore lost what was signed, and nobody has a copy; needs --reason",
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="why a new history is started; recorded with the author and the time")
+    ] = None,
 ) -> None:
     """Sign the public record of every election that has a key, until stopped.
 
@@ -38,7 +48,13 @@ def sign(
     Exit status of --check: 0 if everything that has a key can be signed, 1 if something is refused.
     """
     config = _with_embedded_database(config)
-    if check:
+    if new_history is not None:
+        if not reason or not reason.strip():
+            fail("--new-history needs --reason, which is recorded", 2)
+        _start_history(config, new_history, reason.strip())
+    elif reason is not None:
+        fail("--reason is only used with --new-history", 2)
+    elif check:
         _check(config)
     else:
         _sign(config)
@@ -65,6 +81,16 @@ def _check(config: Config) -> None:
     if not checked:
         say("no election is opened yet")
     sys.exit(0 if all(good for _, good, _ in checked) else 1)
+
+
+def _start_history(config: Config, election: str, reason: str) -> None:
+    from gateway.commands.running import author, database_url
+    from gateway.signer.new_history import start_history
+
+    owner = database_url(config)
+    key = run(start_history(config, owner, author(), election, reason, on_wait=warn))
+    say(f"New history of {election} started: {key.vkey.name}")
+    _show_key(str(key.vkey), key.vkey.fingerprint)
 
 
 def _with_embedded_database(config: Config) -> Config:

@@ -4,16 +4,19 @@ The order of a round is: read (`record`, `logs`), `begin_round`, sign, write wit
 `begin_round` waits for the synchronous standby, which then has everything that was read before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import asyncpg
 
-from gateway.election.log_record import Cosignature, Round, SignedCheckpoint
+from gateway.election.log_record import Cosignature, LogHead, Round, SignedCheckpoint
+from gateway.election.record import Head
 from gateway.errors import GatewayError
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import LocalCommit, translate_db_errors
 from gateway.journal.log import LogRecord
 from gateway.journal.record import PublicRecord
+from gateway.journal.session import Connection
 
 
 class AnotherSigner(GatewayError):
@@ -36,6 +39,7 @@ class SignerTooFast(GatewayError):
     retryable = True
 
 
+_BEGIN = "SELECT * FROM valgnatt_signing.begin_round($1, $2, $3)"
 _ERRORS: dict[str, type[GatewayError]] = {
     "VG006": AnotherSigner,
     "VG007": CheckpointRefused,
@@ -66,10 +70,19 @@ class SigningJournal:
         When it returns, everything that this signer has read before is on the synchronous standby, if there is one.
         Raises CommittedLocally, a JournalUnavailable, if the wait for it was cut short, and StandbyMissing.
         """
-        row = await self._write(
-            "SELECT * FROM valgnatt_signing.begin_round($1, $2, $3)", election, signer, self._require_standby
-        )
-        return Round(*row)
+        return Round(*await self._write(_BEGIN, election, signer, self._require_standby))
+
+    async def begin_and_read(self, election: int, signer: str) -> tuple[Round, list[LogHead], list[Head]]:
+        """Begin a round, and then read logs and heads from the same server, which therefore has everything they show.
+
+        Raises as `begin_round` does.
+        """
+        with self._write_errors():
+            async with acquired(self._pool) as connection:
+                began = await _write(connection, _BEGIN, election, signer, self._require_standby)
+                logs = await connection.fetch("SELECT * FROM valgnatt_public.logs()")
+                heads = await connection.fetch("SELECT * FROM valgnatt_public.elections_v2()")
+        return Round(*began), [LogHead(*row) for row in logs], [Head(*row) for row in heads]
 
     async def declare_log(
         self,
@@ -128,17 +141,27 @@ class SigningJournal:
         return bool(row[0])
 
     async def _write(self, statement: str, *arguments: object) -> asyncpg.Record:
-        """Execute a statement, whose commit waits for the flush and the synchronous standby."""
+        with self._write_errors():
+            async with acquired(self._pool) as connection:
+                return await _write(connection, statement, *arguments)
+
+    @contextmanager
+    def _write_errors(self) -> Iterator[None]:
+        """Translate the errors of a write of the signer."""
         try:
             with translate_db_errors():
-                async with acquired(self._pool) as connection:
-                    with LocalCommit(connection) as local:
-                        row = await connection.fetchrow(statement, *arguments)
-                        await local.rule_out()
+                yield
         except GatewayError as error:
             known = _ERRORS.get(getattr(error.__cause__, "sqlstate", None) or "")
             if known is None:
                 raise
             raise known(str(error.__cause__)) from error.__cause__
-        assert row is not None
-        return row
+
+
+async def _write(connection: Connection, statement: str, *arguments: object) -> asyncpg.Record:
+    """Execute a statement, whose commit waits for the flush and the synchronous standby."""
+    with LocalCommit(connection) as local:
+        row = await connection.fetchrow(statement, *arguments)
+        await local.rule_out()
+    assert row is not None
+    return row

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
+from gateway.election.record import Head
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable
 from gateway.journal.signing import SigningJournal
 from gateway.signer.cosigning import Cosigning
@@ -211,7 +212,9 @@ class LogSigner:
     async def _read_log(self, current: _Log) -> Shown:
         """Read the log, and then the head: the closing entry is final, so the head read after it is, too."""
         logs = await self._journal.logs.heads()
-        heads = await self._journal.record.heads()
+        return await self._shown(current, logs, await self._journal.record.heads())
+
+    async def _shown(self, current: _Log, logs: Sequence[LogHead], heads: Sequence[Head]) -> Shown:
         found = [each for each in logs if each.id == self.election]
         head = next((each for each in heads if each.id == self.election), None)
         if not found or head is None or found[-1].history != current.head.history:
@@ -261,7 +264,7 @@ class LogSigner:
 
     async def _begin(self, current: _Log) -> Begun:
         head = current.head
-        began = await self._journal.begin_round(head.key, self._signer)
+        began, logs, heads = await self._journal.begin_and_read(head.key, self._signer)
         vkeys, witnesses = (
             [str(each) for each in self._keys.vkeys],
             [str(each) for each in current.cosigning.vkeys],
@@ -270,7 +273,7 @@ class LogSigner:
             await self._journal.declare_log(
                 head.key, head.history, began.fence, str(current.origin), vkeys, witnesses
             )
-        return Begun(began.fence, await self._read_log(current))
+        return Begun(began.fence, await self._shown(current, logs, heads))
 
     async def _insert(self, current: _Log, number: int, signed: Signed, note: str) -> None:
         assert current.state is not None

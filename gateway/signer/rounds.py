@@ -37,6 +37,7 @@ PAGE = 256
 BEHIND, FORKED = "record_behind", "record_forked"
 
 UNCONFIRMED = Waiting("reports that were signed are waiting for their confirmation by the standby")
+ANOTHER = Waiting("another signer signs this log, too")
 REPLACED = Waiting("the database was replaced while the record was read")
 
 T = TypeVar("T")
@@ -62,15 +63,15 @@ class LogMemory:
 
 def sign_round(memory: LogMemory, *, full: bool = False) -> Steps[Outcome]:
     """Perform one round; with `full`, read all entries again."""
+    signed: Signed = yield ReadSigned()  # what was signed is read before the record, which only grows
+    if memory.witnessed is None:
+        memory.witnessed = yield AskWitnesses(signed)
     shown: Shown = yield ReadLog()
     if shown.opening is None:
         return NoLog()
-    signed: Signed = yield ReadSigned()
     unsettled = yield from _read(memory, shown, signed, full)
     if unsettled is not None:
         return unsettled
-    if memory.witnessed is None:
-        memory.witnessed = yield AskWitnesses(signed)
     if verdict := _judge(memory, shown, signed):
         return verdict
     if not _is_due(memory.record, shown, signed):
@@ -81,13 +82,13 @@ def sign_round(memory: LogMemory, *, full: bool = False) -> Steps[Outcome]:
 def check_round(memory: LogMemory) -> Steps[Outcome]:
     """Check as a round does, after reading all entries, and change nothing."""
     signed: Signed = yield ReadSigned()  # first, so that a signer that runs meanwhile cannot be ahead of what is read
+    memory.witnessed = yield AskWitnesses(signed)
     shown: Shown = yield ReadLog()
     if shown.opening is None:
         return NoLog()
     unsettled = yield from _read(memory, shown, signed, full=True)
     if unsettled is not None:
         return unsettled
-    memory.witnessed = yield AskWitnesses(signed)
     if verdict := _judge(memory, shown, signed):
         return verdict
     return Covered(_newest(shown, signed), memory.record.closed, inserted=False)
@@ -190,16 +191,17 @@ def _is_due(record: RecordTree, shown: Shown, signed: Signed) -> bool:
 def _sign(memory: LogMemory, signed: Signed) -> Steps[Outcome]:
     begun: Begun = yield Begin()
     record, shown = memory.record, begun.shown
-    if memory.number is not None and begun.number != memory.number + 1:
-        memory.witnessed = yield AskWitnesses(
-            signed
-        )  # another signer, or a failover: it may have signed meanwhile
+    others = memory.number is not None and begun.number != memory.number + 1
     memory.number = begun.number
+    if others:  # another signer, or a failover
+        memory.witnessed = yield AskWitnesses(signed)
     if not (yield from _read_on(record, shown)):  # it has to be what the server has that committed
         memory.read_in_full = False
         return REPLACED
     if verdict := _judge(memory, shown, signed):
-        return verdict
+        return (
+            ANOTHER if others and isinstance(verdict, Refusal) else verdict
+        )  # the next round judges what it reads
     if signed.size and (shown.newest is None or signed.size > shown.newest.size):
         yield from _publish(begun.number, signed)  # signed before, but not in the table: byte for byte again
     newest = _newest(shown, signed)

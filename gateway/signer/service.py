@@ -74,7 +74,8 @@ async def signing(
         opened.enter_context(directory.locked())
         witnesses = [await opened.enter_async_context(each) for each in witnesses_of(config)]
         pool = await opened.enter_async_context(open_pool(url, signer=True, max_size=CONNECTIONS_MAX))
-        signer = Signer(SigningJournal(pool), directory, witnesses, timing, _name())
+        journal = SigningJournal(pool, require_standby=config.require_standby)
+        signer = Signer(journal, directory, witnesses, timing, _name())
         metrics = SignerMetrics(signer.states)
         async with asyncio.TaskGroup() as parts:
             tasks = [

@@ -30,6 +30,8 @@ POLL_S = 0.5
 """Seconds between two polls of what is public."""
 FULL_READ_S = 600.0
 """Seconds between two reads of all entries of a log."""
+REFUSED_READ_S = 10.0
+"""Seconds after which everything is read again when a log was refused; then twice as many, and so on."""
 COSIGN_S, COSIGN_LATER_S = 60.0, 3600.0
 """Seconds after which the witnesses are asked again: until LATER after the last publication, and from then on."""
 LATER = timedelta(hours=24)
@@ -123,6 +125,7 @@ class _LogTask:
         self._covered_at = time.monotonic()
         self._outcome: Outcome | GatewayError | None = None
         self._refused: str | None = None
+        self._refused_read_s = REFUSED_READ_S
         self._urgent = True
         self._changed = True
         self._last_published = datetime.now(UTC)
@@ -170,7 +173,7 @@ class _LogTask:
                     self._changed = self._urgent = False
                     outcome = await self._round(full)
                     if full and not isinstance(outcome, GatewayError):
-                        full_due = now + self._timing.full_read_s
+                        full_due = now + self._next_full_read_s(outcome)
                     self._note(outcome)
                     if isinstance(outcome, Covered | NoLog | NoKey | Refusal):
                         backoff.reset()
@@ -183,6 +186,15 @@ class _LogTask:
                 await self._wait(pause_s)
         finally:
             await self._signer.close()
+
+    def _next_full_read_s(self, outcome: Outcome) -> float:
+        """Return in how many seconds everything is read again; sooner while the log is refused."""
+        if not isinstance(outcome, Refusal):
+            self._refused_read_s = REFUSED_READ_S
+            return self._timing.full_read_s
+        seconds = min(self._refused_read_s, self._timing.full_read_s)
+        self._refused_read_s = 2 * seconds
+        return seconds
 
     async def _wait(self, pause_s: float) -> None:
         await asyncio.sleep(min(pause_s, POLL_S))  # also what is urgent is signed at most twice a second
