@@ -28,13 +28,9 @@ LATER = "beyond_checkpoint"
 
 
 class NoLog(GatewayError):
-    """The log cannot be read; `lasts` says whether that will be so for some time."""
+    """The log of an election cannot be read, or there is none; the message says why."""
 
     code = "no_log"
-
-    def __init__(self, text: str, *, lasts: bool) -> None:
-        super().__init__(text)
-        self.lasts = lasts
 
 
 class _Problem(msgspec.Struct):
@@ -52,11 +48,11 @@ class LogDoor:
         """Return the newest checkpoint. Raises NoLog."""
         body = await self._read("/checkpoint", NOTE_MAX)
         if body is None:
-            raise NoLog("the log has no checkpoint yet", lasts=True)
+            raise NoLog("the log has no checkpoint yet")
         try:
             return parse_checkpoint(parse_note(body).text)
         except MalformedNote as error:
-            raise NoLog(f"the checkpoint of the feed door: {error}", lasts=True) from None
+            raise NoLog(f"the checkpoint of the feed door: {error}") from None
 
     async def proof(self, sequence: int, most: int) -> bytes | None:
         """Return the proof file of a report, unverified; None if no checkpoint covers it yet. Raises NoLog.
@@ -72,7 +68,7 @@ class LogDoor:
         code = _code_of(body)
         if status == 404 and code == LATER:
             return None
-        raise NoLog(f"the feed door answered {status} {code}".rstrip(), lasts=status == 404)
+        raise NoLog(f"the feed door answered {status} {code}".rstrip())
 
 
 async def get_bounded(
@@ -93,12 +89,12 @@ async def get_bounded(
             async for piece in response.content.iter_any():
                 body += piece
                 if len(body) > most:
-                    raise NoLog(f"an answer of more than {most} bytes", lasts=True)
+                    raise NoLog(f"an answer of more than {most} bytes")
             return response.status, bytes(body)
     except NotFollowed as redirected:
         return redirected.answer.status, redirected.answer.body
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise NoLog(str(error) or type(error).__name__, lasts=False) from None
+        raise NoLog(str(error) or type(error).__name__) from None
 
 
 def _code_of(body: bytes) -> str:

@@ -40,7 +40,7 @@ PROOF_OVERHEAD_MAX = 64 << 10
 AREAS_BYTES_MAX = 16 << 20
 """Bytes of the document with the areas of a token: some 300 per municipality."""
 FIRST_S, MOST_S = 5.0, 300.0
-"""Seconds between rounds in a watched directory: while proofs arrive, and while none do."""
+"""Seconds between rounds in a watched directory: at first, or after reports were sent, and while nothing is new."""
 WRONG_MAX = 3
 """Wrong proofs that are reported in one round."""
 
@@ -79,6 +79,7 @@ class ProofFetching:
         self._without_position: dict[int, int] = {}
         """By key, how often a report was sent again and had no position: it is held, for example."""
         self._rounds = 0
+        self._sent = asyncio.Event()
 
     async def round(self) -> Round:
         """Fetch what is missing and can be had now. Raises only OutboxUnavailable and BadProxy."""
@@ -97,11 +98,18 @@ class ProofFetching:
         except NoLog as error:
             done.failure = error
         except TimeoutError:
-            done.failure = NoLog(f"the proofs took longer than {ROUND_S:.0f} s", lasts=False)
+            done.failure = NoLog(f"the proofs took longer than {ROUND_S:.0f} s")
         return done
 
+    def reports_sent(self) -> None:
+        """Let `keep_fetching` look soon: there are new receipts, whose reports a checkpoint covers in some seconds."""
+        self._sent.set()
+
     async def keep_fetching(self, said: Callable[[Round], Awaitable[None]]) -> None:
-        """Fetch in rounds until cancelled, at growing intervals while nothing is new. Raises what `said` raises."""
+        """Fetch in rounds until cancelled: FIRST_S after reports were sent, and ever more rarely while nothing is new.
+
+        Raises what `said` raises.
+        """
         backoff = Backoff(FIRST_S, MOST_S)
         while True:
             done = Round()
@@ -110,8 +118,13 @@ class ProofFetching:
                 await said(done)
             if done.stored:
                 backoff.reset()
-            wait_s = MOST_S if done.failure is not None and done.failure.lasts else backoff.next()
-            await asyncio.sleep(with_jitter(wait_s))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(with_jitter(backoff.next())):
+                    await self._sent.wait()
+            if self._sent.is_set():
+                self._sent.clear()
+                backoff.reset()
+                await asyncio.sleep(backoff.next())
 
     async def _note_areas(self) -> None:
         """Store the areas of the token at its first use; an older gateway does not give them."""

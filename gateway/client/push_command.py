@@ -168,10 +168,11 @@ async def _push_with(
             lambda: delivery.add(prepared.counts, prepared.comparisons), say, keep_trying=keep_trying
         )
     if watched is not None:
-        await _watch(options, watched, delivery, console)
+        await _watch(options, watched, delivery, proofs, console)
     status = await delivery.send()
     if not contents and not left:
         await proofs.wait()
+        delivery.write_receipts()
     return 1 if elsewhere and not contents else status
 
 
@@ -227,7 +228,9 @@ def _show_elsewhere(console: Terminal, options: PushOptions, outbox: Outbox) -> 
     return bool(elsewhere)
 
 
-async def _watch(options: PushOptions, watched: Path, delivery: Delivery, console: Terminal) -> None:
+async def _watch(
+    options: PushOptions, watched: Path, delivery: Delivery, proofs: PushProofs, console: Terminal
+) -> None:
     async def add(files: Mapping[str, bytes]) -> int:
         prepared = await delivery.prepare(delivery.read(files))
         check_red_lines(prepared.counts, prepared.comparisons, accept=options.accept)
@@ -239,6 +242,7 @@ async def _watch(options: PushOptions, watched: Path, delivery: Delivery, consol
 
     async def send() -> None:
         await delivery.send()
+        proofs.reports_sent()
 
     own = [options.outbox.with_name(options.outbox.name + end) for end in ("", "-wal", "-shm", "-journal")]
     own.append(lock_file(options.outbox))

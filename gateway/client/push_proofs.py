@@ -58,6 +58,11 @@ class PushProofs:
             self._task.cancel()
             await asyncio.wait({self._task})
 
+    def reports_sent(self) -> None:
+        """Note that there are new receipts, for `keep_fetching`."""
+        if self._fetching is not None:
+            self._fetching.reports_sent()
+
     async def wait(self) -> None:
         """Wait until the round is done, for IDLE_S at most: for a run that has nothing to send."""
         if self._task is not None:

@@ -84,7 +84,8 @@ def lines_of(name: str, verified: VerifiedReceipt) -> list[str]:
         f"verified: {name}: unit {verified.unit}, revision {verified.revision}{same}",
         f"  is entry {spaced(verified.sequence)} of the log {verified.origin}, by its checkpoint of size {size}",
         f"  digest {verified.digest}",
-        f"  signed by the log's key {keys}; {_witnesses(verified)}",
+        f"  signed by the log's key {keys}",
+        f"  {_witnesses(verified)}",
     ]
 
 
@@ -97,7 +98,7 @@ def _witnesses(verified: VerifiedReceipt) -> str:
 def _report(path: Path) -> bytes:
     report = read_report(_content(path, REPORT_MAX))
     if report is None:
-        raise UnreadableFiles(f"{path}: not a report in JSON")
+        raise UnreadableFiles(f"{path}: not one report in JSON")
     return report
 
 

@@ -109,12 +109,14 @@ def _named(entry: bytes) -> str:
 
 
 def read_report(content: bytes) -> bytes | None:
-    """Return the canonical bytes of a report in a file: as it was sent, or as `report` of a document of a door.
+    """Return the canonical bytes of the report in a file: as it was sent, or as `report` of a document of a door.
 
-    None if the file has no JSON object.
+    None if the file is not JSON with exactly one report.
     """
     try:
         document = orjson.loads(content)
+        if isinstance(document, list) and len(document) == 1:
+            (document,) = document
         if not isinstance(document, dict):
             return None
         inner = document.get("report")

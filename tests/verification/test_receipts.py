@@ -105,6 +105,7 @@ def test_signatures_come_before_the_proof(fault: Fault, code: str) -> None:
         json.dumps(json.loads(REPORT), indent=4).encode(),
         json.dumps(dict(reversed(json.loads(REPORT).items()))).encode(),
         json.dumps({"report": json.loads(REPORT), "receipt": {}}).encode(),
+        json.dumps([json.loads(REPORT)]).encode(),
     ],
 )
 def test_a_report_is_read_in_any_form(content: bytes) -> None:
@@ -112,7 +113,7 @@ def test_a_report_is_read_in_any_form(content: bytes) -> None:
     assert read_report(content) == REPORT
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"7", b"not JSON", b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"[{}, {}]", b"7", b"not JSON", b"\xff"])
 def test_what_is_no_report_is_not_read_as_one(content: bytes) -> None:
     assert read_report(content) is None
 
@@ -137,7 +138,7 @@ def test_the_command_verifies_files_without_a_network(tmp_path: Path) -> None:
     lines = output.splitlines()
     assert lines[0].startswith(f"verified: {good}: unit ")
     assert "is entry 7 of the log results.example.org/live/made-up-1" in lines[1]
-    assert lines[3].endswith("; witnesses 2 of 3, as the policy requires")
+    assert lines[4] == "  witnesses 2 of 3, as the policy requires"
     status, output, errors = run(bad, good, *trust, "--evidence", tmp_path / "evidence")
     assert status == 1
     assert errors.startswith(f"valgnatt: not_included: {bad}: ")
@@ -158,7 +159,7 @@ def test_the_command_verifies_files_without_a_network(tmp_path: Path) -> None:
         (["none", "--key", LOG_KEY.vkey], "no such file"),
         ([".", "--key", LOG_KEY.vkey], "not a regular file"),
         (["proof", "proof", "--key", LOG_KEY.vkey, "--report", "proof"], "--report is for a single FILE"),
-        (["proof", "--key", LOG_KEY.vkey, "--report", "proof"], "not a report in JSON"),
+        (["proof", "--key", LOG_KEY.vkey, "--report", "proof"], "not one report in JSON"),
     ],
 )
 def test_a_command_that_verifies_nothing_ends_with_status_2(
