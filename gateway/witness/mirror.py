@@ -28,7 +28,7 @@ from gateway.witness.state import CosignedCheckpoint
 
 log = structlog.get_logger()
 
-POLL_S = 2.0
+POLL_S = 1.0
 """Seconds between two looks for a newer cosigned checkpoint."""
 REFRESH_S = 60.0
 """Seconds between two looks for cosignatures that came later, while nothing is cosigned."""

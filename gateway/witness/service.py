@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from gateway.config import Config, local_url
+from gateway.errors import GatewayError
 from gateway.machine.admin_port import admin_port
 from gateway.machine.ports import listen_socket
 from gateway.machine.systemd import ServiceManager
@@ -151,8 +153,7 @@ async def _serving(
     assert runner.server is not None
     certificate = options.certificate
     tls = certificate.context() if certificate is not None else None
-    if certificate is not None and tls is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, certificate, tls)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, certificate, tls)
     try:
         sock = listen_socket(config.host, options.port, shared=False)
         port = sock.getsockname()[1]
@@ -201,11 +202,14 @@ def _report_kept(state: State, metrics: WitnessMetrics, witness: Witness) -> Non
             report_behind(origin, size)
 
 
-def _renew(certificate: Certificate, context: Any) -> None:
+def _renew(certificate: Certificate | None, context: ssl.SSLContext | None) -> None:
+    """Reload the certificate, if there is one."""
+    if certificate is None or context is None:
+        return
     try:
         certificate.renew(context)
-    except Exception as error:
-        log.error("certificate not reloaded", error=str(error))
+    except GatewayError as error:
+        log.error("certificate not reloaded; the previous one stays", error=str(error))
 
 
 def _stopped_by_signals() -> asyncio.Event:

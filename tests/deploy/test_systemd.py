@@ -19,10 +19,13 @@ from gateway.machine.control import OVERDUE_S
 from gateway.machine.systemd import ServiceManager
 from tests.conftest import Database
 from tests.deploy.proxies import DEPLOY
+from tests.fork_server import run_command
 from tests.running import running
 from tests.web.doors import TIMEOUT_S, until
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+OF_DOORS = [unit for unit in UNITS if unit.with_name(f"{unit.stem.removeprefix('valgnatt-')}.toml").exists()]
+"""Those that run `serve`, each with a configuration file; others run other commands."""
 PROGRAM = "/opt/valgnatt/bin/valgnatt"
 EXPOSURE_MAX = 2.0
 """Maximum exposure, of 10, by `systemd-analyze security`, which rates up to 2 as OK."""
@@ -264,7 +267,7 @@ def test_a_unit_has_little_exposure(unit: Path, tmp_path: Path) -> None:
     assert float(exposure[1]) <= EXPOSURE_MAX, done.stdout
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", OF_DOORS, ids=lambda unit: unit.name)
 def test_a_unit_allows_enough_time_for_a_drain(unit: Path) -> None:
     """SIGKILL is sent after everything that the gateway itself waits for; a reload renews certificates."""
     set_here = settings(unit)
@@ -277,7 +280,7 @@ def test_a_unit_allows_enough_time_for_a_drain(unit: Path) -> None:
     assert int(set_here["LimitNOFILE"][0]) > config.connections_max + config.readers_max * config.feed_workers
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", OF_DOORS, ids=lambda unit: unit.name)
 def test_a_unit_and_its_configuration_file_match(unit: Path) -> None:
     """The gateway accepts the configuration file of the unit."""
     role = unit.stem.removeprefix("valgnatt-")
@@ -294,3 +297,20 @@ def test_the_configuration_files_use_different_ports() -> None:
     assert configs["push"].admin_port != configs["feed"].admin_port
     assert {option.name for option in all_options()} >= {"trusted_proxies"}
     assert configs["push"].trusted_proxies == configs["feed"].trusted_proxies != Config().trusted_proxies
+
+
+def test_unit_of_the_witness_gives_options_that_the_command_takes() -> None:
+    """Its own, and those of the file, whose example has no valid key."""
+    set_here = settings(DEPLOY / "systemd" / "valgnatt-witness.service")
+    (line,) = set_here["ExecStart"]
+    environment = (DEPLOY / "systemd" / "witness.env").read_text()
+    (options,) = re.findall(r"^WITNESS_OPTIONS=(.*)$", environment, re.MULTILINE)
+    line = line.replace("$WITNESS_OPTIONS", options)
+    assert line.split()[:2] == [PROGRAM, "witness"]
+    ended = run_command(*line.split()[1:], environ=os.environ)
+    assert ended.status == 2
+    assert "--log: not VKEY or VKEY=URL" in ended.err
+    names = {option.variable for option in all_options()}
+    assert {each.partition("=")[0] for each in set_here["Environment"][0].split()} <= names
+    assert set_here["StateDirectory"] == ["valgnatt-witness"]
+    assert (set_here["Type"], set_here["DynamicUser"]) == (["notify"], ["yes"])
