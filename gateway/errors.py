@@ -59,6 +59,11 @@
     ├── VerificationFailed      verification_failed      a check of a signed record failed; its code says which
     │   └── NotThere            not_there                a signed record, or a part of it, does not exist there
     ├── BadState                bad_state                the saved state of a verification cannot be used
+    ├── UnusableOutbox          unusable_outbox          an outbox that cannot be verified
+    ├── UnreadableFiles         unreadable_files         files that cannot be verified, as they cannot be read
+    ├── NoLog                   no_log                   an election whose record is not signed
+    ├── WrongProof              wrong_proof              a proof file that is not a proof for the report
+    ├── ProofsUnavailable       proofs_unavailable       the files of proofs cannot be written
     ├── ReplayFailed            replay_failed            a replay could not be completed
     ├── ExtraMissing            extra_missing            a package that this needs is not installed
     ├── ProofInvalid            proof_invalid            a proof that does not show what it is to show

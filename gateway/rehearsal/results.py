@@ -40,7 +40,8 @@ class RecordCheck(msgspec.Struct, frozen=True):
         found = self.verified
         entries = counted(found.size, "entry", "entries")
         source = ", with the key that the feed door shows" if self.key_of_door else ""
-        return f"record         verified{source}: {entries}, root {found.root}, {found.quorum}"
+        agree = f", {found.quorum}" if found.witnesses else ""
+        return f"record         verified{source}: {entries}, root {found.root}{agree}"
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -194,8 +194,7 @@ class VerifyPage {
     showRehearsal(this.election.rehearsal);
     document.title = `${texts.title} · ${nameOf(this.election)}`;
     setText(byId("title"), nameOf(this.election));
-    show(byId("keys-section"), this.log !== null);
-    show(byId("how"), this.log !== null);
+    for (const id of ["keys-section", "how-signed", "how-other"]) show(byId(id), this.log !== null);
     if (this.log) drawKeys(this.log);
     this.#drawCommands();
     this.proof.redraw();

@@ -18,7 +18,8 @@ export const texts = ({ number, count }) => {
     coversAll: (n) => `The signature covers all ${reports(n)}.`,
     coversSome: (n, left) => `The signature covers ${reports(n)}; ${number(left)} to come.`,
     coversOpening: "Until the results are public, the signature covers only the opening of the election.",
-    agree: (n, of) => `${number(n)} of ${count(of, "witness", "witnesses")} ${n === 1 ? "agrees" : "agree"}.`,
+    agree: (n, of) =>
+      `${number(n)}\u00a0of\u00a0${count(of, "witness", "witnesses")} ${n === 1 ? "agrees" : "agree"}.`,
     noWitnesses: "No witness is configured.",
     late: (age, left) =>
       `The newest checkpoint is ${age} old and does not cover ${count(left, "published report", "published reports")}.`,
@@ -49,7 +50,8 @@ export const texts = ({ number, count }) => {
     insecure:
       "The browser cannot verify proofs on this page because it was not opened over HTTPS. Use the command:",
     noEd25519: "This browser cannot verify Ed25519 signatures. Use a newer one, or the command:",
-    checking: "Verifying …",
+    proofTrust:
+      "Your browser verifies the file, but this page comes from the service that is verified. Use the command at the end if you do not trust it.",
     verified: (unit, revision) => `Verified: revision ${number(revision)} of ${unit} is in the record.`,
     verifiedByDoor: (unit, revision) =>
       `Revision ${number(revision)} of ${unit} is included, but only the key from this page was used. That proves nothing until you have compared the key with one that you got in another way.`,

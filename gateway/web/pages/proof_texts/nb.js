@@ -17,7 +17,7 @@ export const texts = ({ number, count }) => {
       `Signaturen dekker ${reports(n)}; ${number(left)} gjenstår.`,
     coversOpening: "Før resultatene er offentlige, dekker signaturen bare åpningen av valget.",
     agree: (/** @type {number} */ n, /** @type {number} */ of) =>
-      `${number(n)} av ${witnesses(of)} bekrefter.`,
+      `${number(n)}\u00a0av\u00a0${witnesses(of)} bekrefter.`,
     noWitnesses: "Ingen vitner er satt opp.",
     late: (/** @type {string} */ age, /** @type {number} */ left) =>
       `Det nyeste sjekkpunktet er ${age} gammelt, og ${reports(left)} er ikke dekket.`,
@@ -48,7 +48,8 @@ export const texts = ({ number, count }) => {
       "Nettleseren kan ikke kontrollere bevis på denne siden, fordi den ikke er åpnet over HTTPS. Bruk kommandoen:",
     noEd25519:
       "Denne nettleseren kan ikke kontrollere signaturer med Ed25519. Bruk en nyere, eller kommandoen:",
-    checking: "Kontrollerer …",
+    proofTrust:
+      "Kontrollen gjøres i nettleseren din, men siden kommer fra tjenesten som blir kontrollert. Bruk kommandoen nederst hvis du ikke stoler på den.",
     verified: (/** @type {string} */ unit, /** @type {number} */ revision) =>
       `Bekreftet: revisjon ${number(revision)} fra ${unit} er med i protokollen.`,
     verifiedByDoor: (/** @type {string} */ unit, /** @type {number} */ revision) =>

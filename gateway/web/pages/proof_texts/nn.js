@@ -18,7 +18,7 @@ export const texts = ({ number, count }) => {
     coversAll: (n) => `Signaturen dekkjer alle ${reports(n)}.`,
     coversSome: (n, left) => `Signaturen dekkjer ${reports(n)}; ${number(left)} står att.`,
     coversOpening: "Før resultata er offentlege, dekkjer signaturen berre opninga av valet.",
-    agree: (n, of) => `${number(n)} av ${count(of, "vitne", "vitne")} stadfestar.`,
+    agree: (n, of) => `${number(n)}\u00a0av\u00a0${count(of, "vitne", "vitne")} stadfestar.`,
     noWitnesses: "Ingen vitne er sette opp.",
     late: (age, left) => `Det nyaste sjekkpunktet er ${age} gammalt, og ${reports(left)} er ikkje dekte.`,
     witnessesSilent: (age) => `Vitna stadfesta sist for ${age} sidan.`,
@@ -48,7 +48,8 @@ export const texts = ({ number, count }) => {
       "Nettlesaren kan ikkje kontrollere bevis på denne sida, fordi ho ikkje er opna over HTTPS. Bruk kommandoen:",
     noEd25519:
       "Denne nettlesaren kan ikkje kontrollere signaturar med Ed25519. Bruk ein nyare, eller kommandoen:",
-    checking: "Kontrollerer …",
+    proofTrust:
+      "Kontrollen skjer i nettlesaren din, men sida kjem frå tenesta som blir kontrollert. Bruk kommandoen nedst om du ikkje stoler på henne.",
     verified: (unit, revision) => `Stadfesta: revisjon ${number(revision)} frå ${unit} er med i protokollen.`,
     verifiedByDoor: (unit, revision) =>
       `Revisjon ${number(revision)} frå ${unit} er med, men berre nøkkelen frå denne sida er brukt. Det beviser ingenting før du har samanlikna nøkkelen med ein du har fått på ein annan måte.`,
