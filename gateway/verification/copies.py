@@ -34,7 +34,7 @@ CHECKPOINTS = "log/checkpoints.ndjson"
 REGISTRY = "log/registry"
 PUBLICATIONS = "publications.ndjson"
 
-REGISTRY_MAX = 128 << 20
+REGISTRY_MAX = 32 << 20
 """Bytes of a registry that are read; that of an election ten times Norway's takes 10 MB."""
 TILE_MAX = FULL * HASH_SIZE
 """Bytes of a tile."""

@@ -52,8 +52,8 @@ PAUSE_S = 1.0
 """Seconds before the second attempt, unless the answer says when; each later pause is twice as long."""
 FEED_S, FEED_SILENCE_S = 180.0, 25.0
 """How long a snapshot of all areas may take, and how long there may be no byte of it; the door sends one every 10 s."""
-FEED_MAX = 512 << 20
-"""Bytes of a snapshot of all areas, decompressed."""
+FEED_MAX = 192 << 20
+"""Bytes of a snapshot of all areas, decompressed; that of Norway has 6 MB."""
 PART = 1 << 20
 """Bytes that are decompressed at a time."""
 PAGE = 1000

@@ -30,6 +30,8 @@ from gateway.verification.saved_state import Saved
 from gateway.wire.areas import area_document
 from gateway.wire.json import to_json
 
+ENTRIES_MAX = 50_000_000
+"""Entries of a log that is read; a country's night has some 10 000, and each takes 65 bytes of memory."""
 COMPARED = (
     *("parent", "level", "name", "sequence", "eligible", "units", "counts"),
     *("revision", "counted_at", "status"),
@@ -53,12 +55,20 @@ class SignedCheckpoint(NamedTuple):
 
 
 def check_signatures(data: bytes, policy: Policy) -> SignedCheckpoint:
-    """Read a checkpoint that a trusted key of its log has signed. Raises VerificationFailed (bad_signature)."""
+    """Read a checkpoint that a trusted key of its log has signed.
+
+    Raises VerificationFailed: bad_signature, or unreachable if it covers more entries than are read.
+    """
     try:
         note = parse_note(data)
-        return SignedCheckpoint(data, note, policy.check(note))
+        signed = SignedCheckpoint(data, note, policy.check(note))
     except (MalformedNote, BadSignature) as error:
         raise VerificationFailed("bad_signature", str(error)) from None
+    if (size := signed.checkpoint.size) > ENTRIES_MAX:
+        raise VerificationFailed(
+            "unreachable", f"the log has {size} entries, and no more than {ENTRIES_MAX} are read"
+        )
+    return signed
 
 
 def check_quorum(signed: SignedCheckpoint) -> None:
@@ -80,6 +90,17 @@ def check_fresh(signed: SignedCheckpoint, policy: Policy, now: datetime, max_age
         text = (
             f"the checkpoint of size {signed.checkpoint.size} may be an old one: fewer witnesses than the policy"
             f" requires have cosigned it in the last {max_age_s:.0f} s, by the clock of this machine: {times}"
+        )
+        raise VerificationFailed("stale", text)
+
+
+def check_unsigned(published_at: datetime, now: datetime, max_age_s: float) -> None:
+    """Require that the oldest report without a checkpoint was published just now. Raises VerificationFailed (stale)."""
+    age_s = (now - published_at).total_seconds()
+    if age_s > max_age_s:
+        text = (
+            f"the feed shows a report of {published_at:%Y-%m-%d %H:%M:%S} UTC that no checkpoint covers, {age_s:.0f} s"
+            " later by the clock of this machine: the record is not being signed any more"
         )
         raise VerificationFailed("stale", text)
 

@@ -73,7 +73,7 @@ async def _verify(options: RecordOptions) -> None:
                 verified = await _verify_new(verifier, signed, saving, options)
                 _show(verified, options)
             else:
-                verifier.renew(signed)
+                await verifier.renew(signed)
             if not options.follow or verified.closed_at is not None:
                 return
             await asyncio.sleep(POLL_S)

@@ -38,7 +38,13 @@ def lines_of(verified: Verified, now: datetime) -> list[str]:
         ("figures", _figures(verified)),
     ]
     head = [f"verified: {verified.name} ({verified.election}{rehearsal})", f"log {verified.origin}"]
-    return [*head, *(f"  {name:<13}{line}" for name, text in rows for line in text.split("\n"))]
+    return [*head, *(line for name, text in rows for line in _row(name, text))]
+
+
+def _row(name: str, text: str) -> list[str]:
+    """Return a row of one or more lines, of which only the first has its name."""
+    first, *more = text.split("\n")
+    return [f"  {name:<13}{first}", *(f"{'':<15}{line}" for line in more)]
 
 
 def follow_line(verified: Verified) -> str:
@@ -70,7 +76,8 @@ def _witnesses(verified: Verified, now: datetime) -> str:
 
 
 def _checkpoint(verified: Verified) -> str:
-    whole = f"{counted(verified.size, 'entry', 'entries')}, which hash to the signed root {verified.root}"
+    hashed = "which hashes" if verified.size == 1 else "which hash"
+    whole = f"{counted(verified.size, 'entry', 'entries')}, {hashed} to the signed root {verified.root}"
     if verified.continues is None:
         return whole
     return f"{whole}\ncontinues the checkpoint of size {spaced(verified.continues)} that was verified before"
@@ -78,6 +85,8 @@ def _checkpoint(verified: Verified) -> str:
 
 def _reports(verified: Verified) -> str:
     text = f"{counted(verified.reports, 'report')}, each of which obeys the contract; revisions rise"
+    if not verified.reports:
+        text = "none yet" if verified.closed_at is None else "none"
     if verified.closed_at is not None:
         return f"{text}\nclosed {_time(verified.closed_at)}; nothing follows"
     return text

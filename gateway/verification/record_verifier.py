@@ -31,6 +31,7 @@ from gateway.verification.record_checks import (
     check_root,
     check_saved,
     check_signatures,
+    check_unsigned,
 )
 from gateway.verification.record_fold import RecordFold
 from gateway.verification.saved_state import Saved
@@ -40,6 +41,8 @@ MAX_AGE_S = 120.0
 QUIET = timedelta(hours=24)
 QUIET_MAX_AGE_S = 7500.0
 """The default from QUIET after the last publication on, when the signer has them renewed every hour."""
+RENEWED = timedelta(seconds=60)
+"""After how long what is shown is verified again, if there is no new checkpoint."""
 BEHIND_ATTEMPTS, BEHIND_PAUSE_S = 12, 0.5
 """How often a door is asked whose processes may be at different sequences, and the seconds between."""
 
@@ -105,6 +108,7 @@ class RecordVerifier:
         self._shown: ShownAreas | None = None
         self._published = (0, CHAIN_START)
         self._published_at: datetime | None = None
+        self._verified_at: datetime | None = None
 
     async def checkpoint(self) -> SignedCheckpoint:
         """Return the newest checkpoint, with valid signatures. Raises VerificationFailed.
@@ -129,8 +133,14 @@ class RecordVerifier:
         """Whether this verifier has not verified what a checkpoint covers."""
         return self._fold is None or self.saved is None or signed.checkpoint != self.saved.checkpoint
 
-    def renew(self, signed: SignedCheckpoint) -> None:
-        """Require enough fresh cosignatures of a checkpoint that is not new. Raises VerificationFailed."""
+    async def renew(self, signed: SignedCheckpoint) -> None:
+        """Verify a checkpoint that is not new: its cosignatures, and now and then what is shown beside it.
+
+        Raises VerificationFailed. Figures may change without a new checkpoint only for a short time.
+        """
+        if self._verified_at is None or self._clock() - self._verified_at >= RENEWED:
+            await self.verify(signed)
+            return
         check_quorum(signed)
         self.check_age(signed)
 
@@ -146,10 +156,10 @@ class RecordVerifier:
 
     def check_age(self, signed: SignedCheckpoint) -> float | None:
         """Require fresh cosignatures where that applies; return the limit in seconds. Raises VerificationFailed."""
-        now = self._clock()
         closed = self._fold is not None and self._fold.closing is not None
         if not self._record.is_door or self._policy.quorum == NONE or closed:
             return None
+        now = self._clock()
         quiet = self._published_at is not None and now - self._published_at > QUIET
         max_age_s = self._max_age_s or (QUIET_MAX_AGE_S if quiet else MAX_AGE_S)
         check_fresh(signed, self._policy, now, max_age_s)
@@ -179,6 +189,7 @@ class RecordVerifier:
         max_age_s = self.check_age(signed)
         unsigned = await self._check_areas(fold, catch_up)
         self.saved = Saved(signed.data, checkpoint, fold.tree)
+        self._verified_at = self._clock()
         agreement = signed.agreement
         return Verified(
             where=self._record.where,
@@ -295,7 +306,7 @@ class RecordVerifier:
         if unsigned and fold.closing is not None:
             text = f"the feed shows {unsigned} reports after the closing entry, which has to be the last one"
             raise VerificationFailed("after_closing", text)
-        if catch_up.sequence < shown.sequence:
+        if unsigned:
             await self._count_unsigned(fold, catch_up, shown.sequence)
         for _ in catch_up.finish():
             pass
@@ -307,6 +318,8 @@ class RecordVerifier:
         assert fold.check is not None
         check, chain, sequence = fold.check.continued(), fold.chain, fold.reports
         async for lines in self._record.publications(sequence, last):
+            if sequence == fold.reports:
+                check_unsigned(lines[0].published_at, self._clock(), self._max_age_s or MAX_AGE_S)
             for line in lines:
                 entry = bytes(line.report) if line.report is not msgspec.UNSET else b""
                 try:

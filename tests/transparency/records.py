@@ -114,7 +114,8 @@ def some_reports(count: int) -> Iterator[dict[str, Any]]:
     units = [*BALLOTS]
     for number in range(count):
         unit = units[number * 7 % len(units)]
-        votes = {party: (number * 13 + place * 5) % 97 for place, party in enumerate(BALLOTS[unit])}
+        fell = 5 if number % 60 == 50 else 0
+        votes = {party: number + place * 5 - fell * (number % 7) for place, party in enumerate(BALLOTS[unit])}
         yield a_report(unit, number // len(units) + 1, counts={"advance": some_counts(**votes)})
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.transparency.checkpoint import parse_checkpoint
@@ -133,12 +134,42 @@ async def test_a_fork_signed_with_the_true_key_is_found(reports: int, tmp_path: 
     assert (evidence["checkpoint"], evidence["checkpoint-before"]) == (fork.note(), a_night().note())
 
 
+def ahead(reports: int, age: timedelta) -> Night:
+    """A record whose feed shows more reports than the checkpoint covers, since some time."""
+    later = [
+        msgspec.structs.replace(each, published_at=NOW - age) if each.sequence > REPORTS else each
+        for each in a_night(reports=REPORTS + reports).publications
+    ]
+    return replace(a_night(), publications=tuple(later))
+
+
 async def test_reports_that_no_checkpoint_covers_are_counted_in() -> None:
     """The figures are ahead of the checkpoint by up to some seconds."""
-    later = a_night(reports=REPORTS + 20)
-    async with serving(replace(a_night(), publications=later.publications)) as feed:
+    async with serving(ahead(20, timedelta(seconds=6))) as feed:
         found = await verified(feed.url)
     assert (found.reports, found.figures_at, found.unsigned) == (REPORTS, REPORTS + 20, 20)
+
+
+async def test_figures_that_are_not_signed_for_long_are_stale() -> None:
+    """Otherwise a door could show anything beside one old checkpoint."""
+    async with serving(ahead(1, timedelta(minutes=3))) as feed:
+        assert await code_of(feed.url) == "stale"
+
+
+async def test_figures_are_compared_again_without_a_new_checkpoint() -> None:
+    """After a minute, while a record is followed."""
+    now = NOW
+    async with serving(a_night()) as feed, open_record(feed.url) as record:
+        verifier = RecordVerifier(record, policy(), clock=lambda: now)
+        signed = await verifier.checkpoint()
+        await verifier.verify(signed)
+        assert not verifier.is_new(signed)
+        feed.night = a_night(Fault.FIGURE_CHANGED)
+        await verifier.renew(signed)
+        now += timedelta(seconds=61)
+        with pytest.raises(VerificationFailed) as raised:
+            await verifier.renew(signed)
+    assert raised.value.code == "figures_differ"
 
 
 async def test_a_process_that_is_behind_shows_older_figures() -> None:
