@@ -14,6 +14,7 @@ MEASUREMENTS = (
     "holds",
     "seats",
     "sign",
+    "log",
     "night",
     "latency",
     "release",
