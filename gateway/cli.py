@@ -19,6 +19,7 @@ from gateway.commands import (
     elections,
     holds,
     machine,
+    records,
     rehearsals,
     rules,
     signing,
@@ -110,6 +111,10 @@ election_app.command("open")(elections.open_election)
 election_app.command("close")(elections.close)
 election_app.command("raise-revisions")(elections.raise_revisions)
 app.add_typer(election_app, name="election")
+
+record_app = typer.Typer(help="Restore the signed record of an election.", no_args_is_help=True)
+record_app.command("restore")(records.restore)
+app.add_typer(record_app, name="record")
 
 token_app = typer.Typer(help="Issue and revoke the senders' tokens.", no_args_is_help=True)
 token_app.command("issue")(tokens.issue)

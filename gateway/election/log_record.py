@@ -4,10 +4,12 @@ The journal reads these from Postgres; feeds show them and the signer continues 
 `gateway.transparency`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
+
+from gateway.transparency.entries import Closing, Opening
 
 
 class LogHead(msgspec.Struct, frozen=True, gc=False):
@@ -67,3 +69,30 @@ class Round(msgspec.Struct, frozen=True, gc=False):
     previous_signer: str
     """The name of the signer that began the round before; empty: there was none."""
     previous_at: datetime | None
+
+
+class VerifiedCopy(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy of a record of which every entry and every checkpoint is verified, as it is restored."""
+
+    origin: str
+    opening: Opening
+    closing: Closing | None
+    vkeys: Sequence[str]
+    """The trusted keys of the log that signed its newest checkpoint."""
+    witnesses: Sequence[str]
+    """The keys of the witnesses of the policy with which it was verified."""
+    size: int
+    """That of the newest checkpoint, which covers every entry."""
+    reports: int
+    bodies: Callable[[], Iterator[bytes]]
+    """Yields the canonical bytes of every report, in order."""
+    published_at: Callable[[int], datetime]
+    """Returns when the report of a sequence was published; it never falls along the record."""
+    checkpoints: Sequence[SignedCheckpoint]
+    """Those that a trusted key has signed, the smallest first."""
+    cosignatures: Sequence[Cosignature]
+    """Those by witnesses of the policy."""
+    unknown_checkpoints: int
+    """How many checkpoints of the copy no trusted key has signed; they are left out."""
+    times_from_checkpoints: int
+    """How many reports have the time of the first checkpoint that covers them, since the copy has no other."""
