@@ -688,13 +688,18 @@ async def test_the_api_page_shows_the_whole_description(gateway: Gateway, visito
         }"""
     )
     assert json.loads(read) == json.loads(json.dumps(document))
+    shown = await page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll("article[id]")].map((article) => [
+            article.id,
+            [article.querySelector("h3").textContent, [...article.querySelectorAll("*")].map((e) => e.textContent)],
+        ]))"""
+    )
     for item in document["paths"].values():
         for method in ("get", "post"):
             if method in item:
-                article = page.locator(f"#{item[method]['operationId']}")
-                await expect(article.locator("h3")).to_have_text(item[method]["summary"])
-                for status in item[method]["responses"]:
-                    await expect(article.get_by_text(status, exact=True).first).to_be_attached()
+                heading, texts = shown[item[method]["operationId"]]
+                assert heading == item[method]["summary"]
+                assert set(item[method]["responses"]) <= {text.strip() for text in texts}
     await expect(page.locator(".schema")).to_have_count(len(document["components"]["schemas"]))
 
 
