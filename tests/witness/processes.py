@@ -20,14 +20,19 @@ class WitnessProcess(AbstractContextManager["WitnessProcess"]):
     """A witness that has started; it is ended, if it still runs, when the block is left."""
 
     def __init__(
-        self, directory: Path, *logs: GrowingLog | str, name: str = NAME, options: tuple[object, ...] = ()
+        self,
+        directory: Path,
+        *logs: GrowingLog | str,
+        name: str = NAME,
+        port: int = 0,
+        options: tuple[object, ...] = (),
     ) -> None:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("VALGNATT_")}
         followed = [
             part for log in logs for part in ("--log", log if isinstance(log, str) else str(log.key.vkey))
         ]
         self.process = Command(
-            "witness", "--name", name, "--dir", directory, "--port", "0", "--log-format", "json", *followed, *options,
+            "witness", "--name", name, "--dir", directory, "--port", port, "--log-format", "json", *followed, *options,
             environ=environ,
         )  # fmt: skip
         self.log: deque[str] = deque(maxlen=LINES_MAX)
