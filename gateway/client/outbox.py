@@ -98,6 +98,8 @@ class Kept(msgspec.Struct, frozen=True):
     added_at: float
     """When it was added, in seconds since 1970."""
     answered_at: float | None
+    has_proof: bool = False
+    """Whether there is a proof of it, from before it was to be sent again."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -207,13 +209,14 @@ class Outbox:
     def kept(self, election: str | None = None) -> Iterator[Kept]:
         """Return the waiting reports for all gateways, of one election or of all, in the order of insertion."""
         query = (
-            "SELECT key, unit, revision, body, answer, chosen, gateway, election, added_at, answered_at FROM item"
+            "SELECT key, unit, revision, body, answer, chosen, gateway, election, added_at, answered_at,"
+            " proof.item IS NOT NULL FROM item LEFT JOIN proof ON proof.item = item.key"
             " WHERE waits AND key > ? AND (election = ? OR ? IS NULL) ORDER BY key LIMIT ?"
         )
         last_key = 0
         while rows := self._file.rows(query, last_key, election, election, PAGE_ROWS):
             for row in rows:
-                yield Kept(Destination(row[6], row[7]), self._item(row[:6]), row[8], row[9])
+                yield Kept(Destination(row[6], row[7]), self._item(row[:6]), row[8], row[9], bool(row[10]))
             last_key = rows[-1][0]
 
     def discard(self, items: Sequence[Item]) -> int:

@@ -12,7 +12,7 @@ from gateway.client.consent import AGREEING, answer
 from gateway.client.documents import registry_of
 from gateway.client.outbox import Destination, Kept, Outbox
 from gateway.client.outbox_file import when_available
-from gateway.client.outbox_list import kept_document, kept_lines
+from gateway.client.outbox_list import kept_document, kept_lines, proof_lines
 from gateway.client.outbox_use import while_nobody_sends
 from gateway.client.push_files import AtGateway, current_reports
 from gateway.count_files.messages import abbreviated
@@ -53,8 +53,7 @@ async def list_outbox(options: OutboxOptions, election: str | None, *, as_json: 
         return
     if not kept:
         say("Nothing waits in the outbox.")
-        return
-    for line in kept_lines(kept, names):
+    for line in (*kept_lines(kept, names), *await _proofs(options.path, election)):
         say(line)
 
 
@@ -154,6 +153,21 @@ async def _kept(path: Path, election: str | None) -> list[Kept]:
     outbox = await when_available(lambda: Outbox(path), _say_error)
     try:
         return list(outbox.kept(election))
+    finally:
+        outbox.close()
+
+
+async def _proofs(path: Path, election: str | None) -> list[str]:
+    """Return lines about the proofs in an outbox."""
+    if not await asyncio.to_thread(path.exists):
+        return []
+    outbox = await when_available(lambda: Outbox(path), _say_error)
+    try:
+        lines = []
+        for gateway, of_election, proofs in outbox.proofs.counts(election):
+            to = Destination(gateway, of_election)
+            lines += proof_lines(to, proofs, sum(1 for _ in outbox.proofs.missing(to)))
+        return lines
     finally:
         outbox.close()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gateway.client.outbox import Kept
+from gateway.client.outbox import Destination, Kept
 from gateway.count_files.messages import abbreviated
 from gateway.humanize import counted
 
@@ -28,6 +28,7 @@ def kept_document(each: Kept, names: Mapping[tuple[str, str], str]) -> dict[str,
         "waiting_since": _time(each.added_at),
         "answer": None if last is None else {"outcome": last.outcome, "code": last.code},
         "answered_at": _time(each.answered_at) if each.answered_at is not None else None,
+        "proof": each.has_proof,
     }
 
 
@@ -44,11 +45,21 @@ def kept_lines(kept: Sequence[Kept], names: Mapping[tuple[str, str], str]) -> li
         lines.append(
             f"  unit {abbreviated(each.item.unit)}{f' {abbreviated(name)}' if name else ''},"
             f" revision {each.item.revision}{provisional}, counted at {_counted_at(each) or 'an unknown time'},"
-            f" waiting since {_local(each.added_at)}; {_last_answer(each)}"
+            f" waiting since {_local(each.added_at)}; {_last_answer(each)}{'; has a proof' if each.has_proof else ''}"
         )
     if len(kept) > SHOWN_MAX:
         lines.append(f"… and {counted(len(kept) - SHOWN_MAX, 'more report')}; --json lists all")
     return lines
+
+
+def proof_lines(to: Destination, proofs: int, missing: int) -> list[str]:
+    """Return how many reports of an outbox have a proof, and how many may still get one; nothing without any proof."""
+    if not proofs:
+        return []
+    more = f", {counted(missing, 'report')} with a receipt not yet" if missing else ""
+    have = "has" if proofs == 1 else "have"
+    proved = f"{counted(proofs, 'report')} {have} a proof in the outbox"
+    return [f"election {to.election}, for {to.gateway}: {proved}{more}; --proofs DIR writes them as files"]
 
 
 def _last_answer(each: Kept) -> str:

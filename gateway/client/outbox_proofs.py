@@ -88,6 +88,14 @@ class OutboxProofs:
                 last_key = key
                 yield StoredProof(unit, revision, file)
 
+    def counts(self, election: str | None) -> list[tuple[str, str, int]]:
+        """Return by gateway and election, of one election or of all, how many reports have a proof, if any has."""
+        query = (
+            "SELECT gateway, election, count(*) FROM item JOIN proof ON proof.item = item.key"
+            " WHERE election = ? OR ? IS NULL GROUP BY 1, 2 ORDER BY 2, 1"
+        )
+        return [tuple(row) for row in self._file.rows(query, election, election)]
+
     def of(self, key: int) -> bytes | None:
         """Return the proof of a report; None if it has none."""
         rows = self._file.rows("SELECT file FROM proof WHERE item = ?", key)

@@ -72,6 +72,25 @@ def test_a_list_has_everything_that_waits_with_names_and_without_a_token(desk: D
     assert first["waiting_since"].startswith("20")
 
 
+def test_a_list_says_of_which_reports_there_are_proofs(desk: Desk) -> None:
+    """Of one that is sent again too; and how many have a receipt and no proof yet."""
+    fill(desk, *(a_report(revision=number) for number in (1, 2, 3)))
+    with opened(desk.outbox) as outbox:
+        items = list(outbox.waiting(desk.to))
+        outbox.record([(item, Answer("accepted", sequence=item.revision)) for item in items])
+    assert shown(desk, "--list")[1] == "Nothing waits in the outbox.\n"
+    with opened(desk.outbox) as outbox:
+        outbox.proofs.store([(item, b"proof") for item in items[:2]])
+    last = (
+        f"election {desk.to.election}, for {desk.to.gateway}: 2 reports have a proof in the outbox, 1 report with a"
+        " receipt not yet; --proofs DIR writes them as files"
+    )
+    assert shown(desk, "--list")[1].splitlines() == ["Nothing waits in the outbox.", last]
+    fill(desk, a_report(revision=2))
+    assert shown(desk, "--list")[1].splitlines()[1].endswith("and is sent again; has a proof")
+    assert [each["proof"] for each in listed(desk)] == [True]
+
+
 def test_an_empty_outbox_is_not_created_by_a_list(desk: Desk) -> None:
     assert shown(desk, "--list")[:2] == (0, "Nothing waits in the outbox.\n")
     assert listed(desk) == []
