@@ -19,7 +19,10 @@ from gateway.rehearsal.schedule import as_fast_as_possible
 from gateway.signer.directory import SignDirectory
 from gateway.transparency.checkpoint import Checkpoint, open_checkpoint
 from gateway.transparency.note import VerifierKey, parse_note
+from gateway.transparency.policy import Policy
 from gateway.transparency.proof_file import ProofFile
+from gateway.verification.feed_record import open_record
+from gateway.verification.record_verifier import RecordVerifier
 from tests.client.doors import a_door
 from tests.conftest import Database
 from tests.counts import EXTENT, variants
@@ -195,5 +198,9 @@ async def test_other_implementations_verify_the_whole_recorded_night(
                 continue
             answer = await read_log(reader, f"{url}/log", str(key), sequences)
             assert answer == whole.expected(reader, len(sequences)), name
+        async with open_record(url) as record:
+            verifier = RecordVerifier(record, Policy.of_keys([key]))
+            found = await verifier.verify(await verifier.checkpoint())
+        assert (found.reports, found.figures_at, found.areas) == (12_689, 12_689, 3_863)
         status, output = await example(url, tmp_path)
         assert (status, output.count(base64_of(whole.newest.root))) == (0, 1)
