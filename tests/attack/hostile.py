@@ -57,6 +57,7 @@ class Target:
             "election": self.sender.election, "unit": self.units[0], "area": self.areas[0], "range": "1-1000",
             "municipality": self.areas[-1], "version": "0", "name": "app.css",
             "year": "2024", "type": "st", "county": self.areas[1],
+            "history": "1", "size": "1", "level": "entries", "tile": "000", "sequence": "1",
         } | given  # fmt: skip
         if route.startswith("/api/"):
             known["municipality"], _, known["unit"] = self.units[0].partition("-")
@@ -209,6 +210,8 @@ AREAS = "/v1/elections/{election}/areas"
 CORRECTIONS = "/v1/elections/{election}/corrections"
 SEATS = "/v1/elections/{election}/seats"
 PUBLICATIONS = "/v1/elections/{election}/publications"
+LOG = "/v1/elections/{election}/log"
+TILE = f"{LOG}/tile/{{level}}/{{tile}}"
 
 
 # Honest clients.
@@ -607,6 +610,25 @@ async def unread_streams(target: Target) -> None:
 
 # Hostile ones: any route of any port.
 
+
+async def proofs_of_many_reports(target: Target) -> None:
+    """Request the proofs of reports all over the record."""
+    paths = (f"{LOG}/proof/{target.chance.randrange(1, 4000)}" for _ in range(count(100, full=400)))
+    await ask_on_new_connections(target, [target.request("GET", target.path(path)) for path in paths])
+
+
+async def bundles_of_many_widths(target: Target) -> None:
+    """Request partial entry bundles, of which no width is like another."""
+    widths = range(1, count(100, full=256))
+    paths = [target.path(TILE, tile=f"00{number}.p/{width}") for number in (0, 1) for width in widths]
+    await ask_on_new_connections(target, [target.request("GET", path) for path in paths])
+
+
+async def unread_bundles(target: Target) -> None:
+    """Request entry bundles and do not read them."""
+    await leave_unread(target, target.request("GET", target.path(TILE)), count(100, full=200), 2)
+
+
 VALUES = ("", "-1", "9" * 16, "9" * 4000, "%00%FF", "," * 2000, "x," * 2000)
 """Hostile values of a query parameter."""
 REQUESTS = count(15, full=40)
@@ -723,4 +745,7 @@ OF_READERS = {
     "unread seats": (SEATS, unread_seats),
     "tables of many areas": (CORRECTIONS, tables_of_many_areas),
     "unread registries": ("/v1/elections/{election}", unread_registries),
+    "proofs of many reports": (f"{LOG}/proof/{{sequence}}", proofs_of_many_reports),
+    "entry bundles of many widths": (TILE, bundles_of_many_widths),
+    "unread entry bundles": (TILE, unread_bundles),
 }

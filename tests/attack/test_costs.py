@@ -15,8 +15,9 @@ from tests.attack.hostile import Route, Target
 from tests.election.naive_seats import with_seats
 from tests.measured import note
 from tests.running import Gateway, served
+from tests.signer.signing import signing
 from tests.web.conftest import make_database
-from tests.web.doors import COUNTRY, a_registry, shown, units_of
+from tests.web.doors import COUNTRY, a_registry, shown, units_of, until
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
 MEMORY_FLOOR = 32 << 20
@@ -141,8 +142,12 @@ class Attacked(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
-    """One worker per door and an election of some hundreds of units, measured with honest clients first."""
+def attacked(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    """One worker per door and an election of some hundreds of units, measured with honest clients first.
+
+    What they have reported is in a signed log.
+    """
+    keys = tmp_path_factory.mktemp("keys") / "sign"
     made = generate(seed=7, scale=0.15)
     with served(make_database(postgres), usual_start=True, valgresultat=ATTACKED) as gateway:
 
@@ -168,9 +173,22 @@ def attacked(postgres: EmbeddedPostgres) -> Iterator[Attacked]:
                     cost = await cost_of(attacked.pids[port], targets[port], run, attacked.idle[port])
                     attacked.honest.setdefault(port, {})[name] = cost
                     note("attack", figure(f"honest, {port}: {name}", cost))
+            async with signing(gateway.database, keys, live=[ATTACKED]) as signed:
+                await signed.wait_covered(ATTACKED)
+                await shown_signed(gateway, ATTACKED)
             return attacked
 
         yield asyncio.run(prepare())
+
+
+async def shown_signed(gateway: Gateway, election: str) -> None:
+    """Wait until the feed process shows a checkpoint that covers the reports."""
+    name = f'valgnatt_log_size{{process="feed-0",election="{election}"}}'
+
+    async def covered() -> bool:
+        return (await gateway.metrics()).get(name, 0) > 512
+
+    await until(covered)
 
 
 def figure(name: str, cost: Cost) -> str:

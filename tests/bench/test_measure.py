@@ -11,7 +11,19 @@ import pytest
 
 from bench.figures import Result, Row, Target
 from bench.load import local
-from bench.measure import MEASUREMENTS, about, holds, measure_all, peers, reconnect, sign, start, table, write
+from bench.measure import (
+    MEASUREMENTS,
+    about,
+    holds,
+    log,
+    measure_all,
+    peers,
+    reconnect,
+    sign,
+    start,
+    table,
+    write,
+)
 from bench.measure.load import ElectionLoad
 from bench.measure.options import Options
 from tests.bench.commands import bench
@@ -54,6 +66,8 @@ def small(
     monkeypatch.setattr(reconnect, "TURNS", count(1, full=2))
     monkeypatch.setattr(holds, "PAIRS", count(1, full=2))
     monkeypatch.setattr(sign, "ROUNDS", count(1, full=2))
+    for name, full in (("PAIRS", 10), ("STARTS", 3), ("ASKED", 100)):
+        monkeypatch.setattr(log, name, count(1, full=full))
     return Options(
         data=data,
         out=tmp_path,
