@@ -191,7 +191,8 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
             f"at most {push_receiving.BODY_S:g} s"
         ),
         "work before other senders have their turn": (
-            f"{SLICE_S * 1000:g} ms and the step in progress: one report ({REPORT_MAX >> 10} KiB at most)"
+            f"{SLICE_S * 1000:g} ms and the step in progress: one report ({REPORT_MAX // 1000} {REPORT_MAX % 1000}"
+            " bytes at most)"
         ),
         "answer to one request": f"{REPORTS_MAX} results of some {push_answers.RECEIPT_SIZE} bytes",
         "violations reported for one request": (

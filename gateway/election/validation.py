@@ -26,9 +26,11 @@ from gateway.election.violations import (
     text_size,
 )
 from gateway.errors import MalformedDocument
+from gateway.transparency.entries import ENTRY_MAX
 
-REPORT_MAX = 64 << 10
-"""Maximum bytes of a report without surrounding white space; real reports have less than a hundredth of it."""
+REPORT_MAX = ENTRY_MAX
+"""Maximum bytes of a report without surrounding white space, and so of its canonical bytes, which are never more: those
+of an entry of the signed record. Real reports have less than a hundredth of it."""
 REPORT_SKIMMED_MAX = 1 << 20
 """Maximum bytes of an oversized report whose unit, revision and syntax are still read, in a few milliseconds."""
 _WHITE_SPACE = b" \t\r\n"

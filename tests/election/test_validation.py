@@ -433,6 +433,22 @@ def test_an_oversized_report_is_refused_and_not_read_further() -> None:
     assert isinstance(check(TEXT.ljust(8 << 20)), ValidReport)
 
 
+def test_a_report_fits_into_an_entry_of_the_signed_record() -> None:
+    """It has at most 65 535 bytes, as its length is a uint16 there; its canonical bytes are never more."""
+    largest = TEXT.replace("{", "{" + " " * (65_535 - len(TEXT.encode())), 1)
+    assert len(largest.encode()) == 65_535
+    valid = check(largest)
+    assert isinstance(valid, ValidReport)
+    assert len(valid.body) <= len(largest.encode())
+    for surrounded in (f" {largest}\n", largest):
+        assert isinstance(check(surrounded), ValidReport)
+    invalid = check(largest.replace("{", "{ ", 1))
+    assert isinstance(invalid, Invalid)
+    assert [(each.code, each.detail) for each in invalid.violations] == [
+        ("report_too_large", "65536 bytes; a report has at most 65535")
+    ]
+
+
 def test_a_report_of_too_many_objects_is_not_read_again() -> None:
     """Including repeated members, of which a decoder keeps one."""
     for members in (f'"x":[{",".join(["{}"] * 2_000)}]', ",".join(['"counts":{"advance":{}}'] * 2_000)):
