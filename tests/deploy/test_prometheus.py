@@ -248,7 +248,7 @@ async def test_a_real_prometheus_scrapes_a_gateway_and_no_alert_fires_but_that_f
 
         async def scraped() -> bool:
             try:
-                return len(await result("count_over_time(valgnatt_worker_up[1m]) > 3")) == 2
+                return len(await result("count_over_time(valgnatt_worker_up[1m]) > 3")) == 3
             except aiohttp.ClientError:
                 return False
 
