@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.humanize import counted, duration, spaced
+from gateway.transparency.entries import Previous
 from gateway.transparency.note import parse_vkey
 from gateway.verification.failures import VerificationFailed
 from gateway.verification.record_verifier import Verified
@@ -38,6 +39,8 @@ def lines_of(verified: Verified, now: datetime) -> list[str]:
         ("figures", _figures(verified)),
     ]
     head = [f"verified: {verified.name} ({verified.election}{rehearsal})", f"log {verified.origin}"]
+    if verified.previous is not None:
+        rows.insert(0, ("history", _history(verified.history, verified.previous)))
     return [*head, *(line for name, text in rows for line in _row(name, text))]
 
 
@@ -58,6 +61,15 @@ def follow_line(verified: Verified) -> str:
         else "no areas",
     ]
     return f"verified: {', '.join(parts)}{', closed' if verified.closed_at else ''}"
+
+
+def _history(number: int, previous: Previous) -> str:
+    lost = previous.size - 1 - previous.shared
+    return (
+        f"number {number}: a restore lost up to {counted(lost, 'report')} that had been signed before\n"
+        f"it shares {counted(previous.shared, 'report')} with {previous.origin}, which had the size"
+        f" {spaced(previous.size)}\nand the root {previous.root}"
+    )
 
 
 def _keys(verified: Verified) -> str:

@@ -17,6 +17,7 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.report import canonical
 from gateway.election.state import CatchUp, ElectionState
 from gateway.errors import MalformedRegistry
+from gateway.transparency.entries import Previous
 from gateway.transparency.policy import NONE, Policy
 from gateway.verification.copies import ShownAreas, SignedRecord
 from gateway.verification.failures import NotThere, VerificationFailed
@@ -63,6 +64,9 @@ class Verified(msgspec.Struct, frozen=True):
     witnesses: dict[str, datetime | None]
     """When each witness of the policy has cosigned it, by name; None if it has not."""
     quorum: str
+    history: int
+    previous: Previous | None
+    """The history before this one, of which a restore lost entries; None for the first."""
     opened_at: str
     closed_at: str | None
     registry: str
@@ -207,6 +211,8 @@ class RecordVerifier:
                 for name in self._policy.witnesses
             },
             quorum=agreement.sentence,
+            history=fold.opening.history,
+            previous=fold.opening.previous,
             opened_at=fold.opening.opened_at,
             closed_at=fold.closing.closed_at if fold.closing is not None else None,
             registry=fold.opening.registry,
