@@ -71,7 +71,7 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
     _require_size(size)
     _require_hashes(proof, leaf=leaf, root=root)
     if not 0 <= index < size:
-        raise ProofInvalid(f"index {index} is not in a tree of size {size}")
+        raise ProofInvalid(f"the index is not in a tree of size {size}")
     node, last, hashed = leaf, size - 1, 0
     while last:
         if index & 1 or index != last:
@@ -144,7 +144,7 @@ def _verify_between(size1: int, root1: bytes, size2: int, root2: bytes, proof: S
 
 def _require_size(size: int) -> None:
     if not 0 <= size <= SIZE_MAX:
-        raise ProofInvalid(f"a tree cannot have {size} entries")
+        raise ProofInvalid("a tree cannot have a negative number of entries, nor more than 2^63 - 1")
 
 
 def _require_hashes(proof: Sequence[bytes], **named: bytes) -> None:

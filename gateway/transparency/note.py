@@ -24,6 +24,7 @@ COSIGNATURE = 0x04
 """Type of a key that cosigns checkpoints with a time: the key of a witness (C2SP tlog-cosignature)."""
 KINDS = {ED25519: "Ed25519", COSIGNATURE: "cosignature"}
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_NOT_IN_NAMES = re.compile(r"[\s+\x00-\x1f]")
 _PREFIX = "— "
 
 
@@ -72,7 +73,7 @@ class Note(NamedTuple):
 
 def is_key_name(name: str) -> bool:
     """Whether a text can be the name of a key: not empty, without Unicode spaces, control characters and `+`."""
-    return bool(name) and "+" not in name and not any(each.isspace() or each < " " for each in name)
+    return bool(name) and _NOT_IN_NAMES.search(name) is None
 
 
 def parse_note(data: bytes) -> Note:

@@ -62,13 +62,19 @@ def test_the_example_is_short() -> None:
 
 
 async def by_openssl(checkpoint: bytes, vkey: str, at: Path) -> tuple[int, str]:
-    """Run the commands of docs/verify.md on a checkpoint."""
+    """Run the commands of docs/verify.md, which docs/contract.md has too, on a checkpoint."""
     for program in ("bash", "openssl"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     (at / "checkpoint").write_bytes(checkpoint)
     (at / "log.vkey").write_text(f"{vkey}\n")
-    (commands,) = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "verify.md").read_text(), re.DOTALL)
+    documents = [(ROOT / "docs" / name).read_text() for name in ("verify.md", "contract.md")]
+    (commands,) = {
+        block
+        for text in documents
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+        if "openssl" in block
+    }
     return await run("bash", "-c", commands, at=at)
 
 
