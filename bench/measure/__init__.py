@@ -13,6 +13,7 @@ MEASUREMENTS = (
     "rules",
     "holds",
     "seats",
+    "tree",
     "sign",
     "log",
     "night",

@@ -193,3 +193,17 @@ def test_the_signature_of_a_log_is_no_cosignature_and_no_cosignature_one_of_a_lo
         open_checkpoint(cosigned, [LOG.vkey])
     with pytest.raises(BadSignature):
         verify_cosignature(twin.vkey, NOTE.text, NOTE.signatures[0])
+    timed = (5).to_bytes(8, "big") + LOG.sign_bytes(signed_message(NOTE.text, 5))
+    with pytest.raises(BadSignature, match="not one of"):
+        verify_cosignature(LOG.vkey, NOTE.text, Signature(ORIGIN, LOG.vkey.key_id, timed))
+    as_of_log = Note(NOTE.text, (NOTE.signatures[0]._replace(key_id=twin.vkey.key_id),))
+    with pytest.raises(BadSignature, match="of which no key is trusted"):
+        open_checkpoint(as_of_log, [twin.vkey])
+
+
+def test_a_line_with_the_id_of_a_key_and_another_name_is_not_of_that_key() -> None:
+    signature = cosign(WITNESS, NOTE.text, 5)
+    assert WITNESS.vkey.made(signature)
+    assert not WITNESS.vkey.made(signature._replace(name="w2.example.org"))
+    with pytest.raises(BadSignature, match="not one of"):
+        verify_cosignature(WITNESS.vkey, NOTE.text, signature._replace(name="w2.example.org"))

@@ -182,6 +182,14 @@ def test_names_with_which_an_origin_cannot_begin_are_refused(name: str) -> None:
         origin(name, False, "st-2025")
 
 
+@pytest.mark.parametrize(
+    ("election", "history"), [("ST", 1), ("", 1), ("a/b", 1), ("a", 0), ("a", -1), ("a", 10**6)]
+)
+def test_elections_and_histories_that_do_not_exist_have_no_origin(election: str, history: int) -> None:
+    with pytest.raises(MalformedOrigin):
+        origin("results.example.no", False, election, history)
+
+
 @settings(max_examples=examples(100), deadline=None)
 @given(st.none() | st.integers(0, 4), st.integers(0, 2**20), st.integers(1, FULL))
 def test_every_tile_has_one_path(level: int | None, index: int, width: int) -> None:

@@ -1,5 +1,7 @@
 """Proof files: verified offline, exact in their form, and worthless after any alteration."""
 
+from base64 import b64encode
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,6 +124,7 @@ def test_the_proof_for_one_size_is_none_for_the_next() -> None:
         (b"index 73\n", b"index " + b"9" * 4000 + b"\n", "index NUMBER"),
         (b"index 73\n", b"index 9999999999999999999\n", "index NUMBER"),
         (b"index 73\n", b"index 73\nextra eA==\n", "a line of the proof"),
+        (b"index 73\n", b"index 73\n" + b64encode(bytes(31)) + b"\n", "a hash of 32 bytes"),
         (b"extra ", b"extra  ", "base64"),
         (b"extra ", b"extra \xff", "ASCII"),
         (b"extra ", b"Extra ", "index NUMBER"),

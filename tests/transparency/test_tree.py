@@ -215,9 +215,13 @@ def _altered(proof: list[bytes], bit: int) -> list[list[bytes]]:
             [*proof[:at], each[:31], *proof[at + 1 :]],
             [*proof[:at], each + b"\0", *proof[at + 1 :]],
         ]
-    found += [
-        [*proof[:at], second, first, *proof[at + 2 :]] for at, (first, second) in enumerate(pairwise(proof))
-    ]
+    for at, (first, second) in enumerate(pairwise(proof)):
+        exchanged = [second, first]
+        moved = (
+            [first[1:], second + first[:1]],
+            [first + second[:1], second[1:]],
+        )  # what is hashed may be the same
+        found += [[*proof[:at], *each, *proof[at + 2 :]] for each in (exchanged, *moved)]
     return [*found, [*proof, b"\0" * 32], [b"\0" * 32, *proof], [*proof, b""]]
 
 
