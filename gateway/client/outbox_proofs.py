@@ -49,19 +49,18 @@ class OutboxProofs:
         self._file = file
         self._item = item
 
-    def missing(self, to: "Destination") -> Iterator["Item"]:
+    def missing(self, to: "Destination", after_key: int = 0) -> Iterator["Item"]:
         """Return the reports with a receipt and without a proof that may be in the record, in the order of insertion.
 
-        Their answer has no `sequence` if the report was not public yet.
+        The first is the one after `after_key`. Their answer has no `sequence` if the report was not public yet.
         """
         query = (
             "SELECT key, unit, revision, body, answer, chosen FROM item LEFT JOIN proof ON proof.item = item.key"
             " WHERE gateway = ? AND election = ? AND answer IS NOT NULL AND NOT waits AND proof.item IS NULL"
             " AND key > ? ORDER BY key LIMIT ?"
         )
-        last_key = 0
-        while rows := self._file.rows(query, to.gateway, to.election, last_key, PAGE_ROWS):
-            last_key = rows[-1][0]
+        while rows := self._file.rows(query, to.gateway, to.election, after_key, PAGE_ROWS):
+            after_key = rows[-1][0]
             for item in map(self._item, rows):
                 if item.answer is not None and _may_be_public(item.answer):
                     yield item

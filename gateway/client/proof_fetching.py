@@ -7,6 +7,7 @@ exit status do not depend on proofs.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from urllib.parse import quote
 
 import aiohttp
@@ -17,7 +18,7 @@ from gateway.client.http_session import NotFollowed, bearer, environment_proxy, 
 from gateway.client.log_door import LogDoor, NoLog, get_bounded, open_log
 from gateway.client.outbox import Destination, Item, Outbox
 from gateway.client.outbox_file import OutboxUnavailable
-from gateway.client.proof_check import WrongProof, check_proof
+from gateway.client.proof_check import WrongProof, canonical_report, check_proof
 from gateway.client.push_answers import Answer, Results
 from gateway.client.push_over_http import BYTES_MAX, REPORTS_MAX, post
 from gateway.errors import GatewayError
@@ -79,6 +80,7 @@ class ProofFetching:
         self._without_position: dict[int, int] = {}
         """By key, how often a report was sent again and had no position: it is held, for example."""
         self._rounds = 0
+        self._after_key = 0
         self._sent = asyncio.Event()
 
     async def round(self) -> Round:
@@ -93,8 +95,14 @@ class ProofFetching:
                 size = (await log.checkpoint()).size
                 await self._note_areas()
                 if size > 1:
-                    await self._learn_sequences()
-                    await self._fetch(log, size, done)
+                    lacking = self._next_lacking()
+                    learnt = await self._learn_sequences(lacking)
+                    covered = [
+                        (item, sequence)
+                        for item in lacking
+                        if 0 < (sequence := learnt.get(item.key) or _sequence(item)) < size
+                    ]
+                    await self._fetch(log, covered, done)
         except NoLog as error:
             done.failure = error
         except TimeoutError:
@@ -142,56 +150,54 @@ class ProofFetching:
         if areas:
             proofs.note_areas(source.to, source.token, areas)
 
-    async def _learn_sequences(self) -> None:
-        """Send reports again whose receipts have no sequence, since they were not public; their receipts have one now.
+    def _next_lacking(self) -> list[Item]:
+        """Return the next PROOFS_MAX reports without a proof, from the first again once all were returned."""
+        found = list(islice(self._outbox.proofs.missing(self._source.to, self._after_key), PROOFS_MAX))
+        self._after_key = found[-1].key if len(found) == PROOFS_MAX else 0
+        return found
+
+    async def _learn_sequences(self, lacking: Sequence[Item]) -> dict[int, int]:
+        """Send reports again whose receipts have no sequence, since they were not public; return those they have now.
 
         Sending a report again is always safe; see section 3 of the contract. A report that has a receipt and no
         position is tried again ever more rarely.
         """
-        if not self._source.token:
-            return
-        chosen: list[Item] = []
-        for item in self._outbox.proofs.missing(self._source.to):
-            if len(chosen) >= RESENT_MAX:
-                break
-            tried = self._without_position.get(item.key, 0)
-            if (
-                item.answer is not None
-                and item.answer.sequence is None
-                and self._rounds % (1 << min(tried, 6)) == 0
-            ):
-                chosen.append(item)
-        if not chosen:
-            return
+        learnt: dict[int, int] = {}
+        due = [item for item in lacking if not _sequence(item) and self._is_due(item)][:RESENT_MAX]
+        if not due or not self._source.token:
+            return learnt
         async with open_session(environment_proxy(self._source.push_url), total_s=ROUND_S) as http:
-            for batch in _batches(chosen):
+            for batch in _batches(due):
                 answers = await self._resend(http, batch)
                 if answers is None:
-                    return
+                    break
                 answered = list(zip(batch, answers, strict=True))
                 self._outbox.proofs.note_receipts(answered)
                 for item, answer in answered:
-                    if answer.sequence is None:
+                    if answer.has_receipt and answer.sequence is not None:
+                        learnt[item.key] = answer.sequence
+                    else:
                         self._without_position[item.key] = self._without_position.get(item.key, 0) + 1
+        return learnt
+
+    def _is_due(self, item: Item) -> bool:
+        return self._rounds % (1 << min(self._without_position.get(item.key, 0), 6)) == 0
 
     async def _resend(self, http: aiohttp.ClientSession, batch: Sequence[Item]) -> list[Answer] | None:
         """Return the answers to reports that are sent again; None if there are none now."""
         url = f"{self._source.push_url.rstrip('/')}/v1/elections/{quote(self._source.to.election, safe='')}/reports"
         headers = {**bearer(self._source.token), "Content-Type": "application/x-ndjson"}
         try:
-            answer = await post(http, url, b"\n".join(item.body for item in batch), headers)
+            lines = [canonical_report(item.body) or b"{}" for item in batch]
+            answer = await post(http, url, b"\n".join(lines), headers)
             results = msgspec.json.decode(answer.body, type=Results).results if answer.status == 200 else []
         except (aiohttp.ClientError, TimeoutError, OSError, NotFollowed, msgspec.DecodeError):
             return None
         return results if len(results) == len(batch) else None
 
-    async def _fetch(self, log: LogDoor, size: int, done: Round) -> None:
-        """Fetch and store the proofs of reports below a size. Raises NoLog; what was fetched before is stored."""
-        waiting = [
-            item
-            for item in self._outbox.proofs.missing(self._source.to)
-            if item.answer is not None and 0 < (item.answer.sequence or 0) < size
-        ][PROOFS_MAX - 1 :: -1]
+    async def _fetch(self, log: LogDoor, covered: Sequence[tuple[Item, int]], done: Round) -> None:
+        """Fetch and store the proofs of reports by their sequences. Raises NoLog; what was fetched before is stored."""
+        waiting = list(reversed(covered))
         found: list[tuple[Item, bytes]] = []
 
         def store() -> None:
@@ -202,9 +208,7 @@ class ProofFetching:
 
         async def fetch() -> None:
             while waiting:
-                item = waiting.pop()
-                assert item.answer is not None
-                sequence = item.answer.sequence or 0
+                item, sequence = waiting.pop()
                 file = await log.proof(sequence, proof_max(item.body))
                 if file is None:
                     continue
@@ -232,6 +236,11 @@ class ProofFetching:
                 each.cancel()
             await asyncio.gather(*fetching, return_exceptions=True)
             store()
+
+
+def _sequence(item: Item) -> int:
+    """Return the position in the receipt of a report; 0 if it has none."""
+    return (item.answer.sequence if item.answer is not None else None) or 0
 
 
 def proof_max(body: bytes) -> int:

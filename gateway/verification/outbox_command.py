@@ -53,6 +53,7 @@ async def verify_outbox(options: OutboxOptions) -> int:
                 gateway=options.gateway,
                 areas=options.areas,
                 max_age_s=options.max_age_s,
+                say=_say_error,
             )
     except VerificationFailed as failure:
         show_failure(options.where, failure, options.evidence, as_json=options.as_json)

@@ -18,6 +18,7 @@ from gateway.election.registry import Registry, read_registry
 from gateway.election.report import digest_of
 from gateway.election.validation import Scope
 from gateway.errors import GatewayError, MalformedRegistry
+from gateway.humanize import duration
 from gateway.transparency.policy import NONE, Policy
 from gateway.transparency.proof_file import ProofFile
 from gateway.verification.copies import SignedRecord
@@ -37,6 +38,8 @@ from gateway.verification.record_verifier import MAX_AGE_S, QUIET, QUIET_MAX_AGE
 
 COVER_S = 15.0
 """How long to wait for a checkpoint that covers the newest receipt, in seconds; the log is 6 s behind at most."""
+SHOWN_AFTER_S = 3.0
+"""After how many seconds a person sees what is waited for."""
 POLL_S = 1.0
 PROOFS_AT_ONCE = 64
 """Proofs that are stored in one transaction."""
@@ -87,11 +90,13 @@ async def verify(
     areas: list[str],
     max_age_s: float | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    say: Callable[[str], None] = lambda _: None,
 ) -> OutboxResult:
     """Compare an outbox with a record. Raises VerificationFailed, UnusableOutbox, OutboxUnavailable.
 
     `gateway` is the push door to which the reports were sent, if the outbox has reports for several. `areas` are those
-    of the sender; if there are none, those of its tokens, or else the municipalities of its reports.
+    of the sender; if there are none, those of its tokens, or else the municipalities of its reports. `say` gets a line
+    if something is waited for.
     """
     document = await record.registry()
     registry = _read_registry(document)
@@ -103,7 +108,7 @@ async def verify(
     scope = Scope(registry, frozenset(own_areas))
     own_units = {unit for unit in registry.units if unit in scope}
     before = sent_reports(outbox, to)
-    signed = await _covering(record, policy, max((each.sequence or 0 for each in before), default=0))
+    signed = await _covering(record, policy, max((each.sequence or 0 for each in before), default=0), say)
     try:
         verified = await verify_record(
             record, signed, document, registry, own_units | {each.unit for each in before}
@@ -227,17 +232,20 @@ def _areas(outbox: Outbox, to: Destination, registry: Registry, given: list[str]
     return sorted(named), False
 
 
-async def _covering(record: SignedRecord, policy: Policy, sequence: int) -> SignedCheckpoint:
+async def _covering(
+    record: SignedRecord, policy: Policy, sequence: int, say: Callable[[str], None]
+) -> SignedCheckpoint:
     """Return the newest checkpoint; of a feed door, wait at most COVER_S for one that covers a sequence."""
-    ends = asyncio.get_running_loop().time() + COVER_S
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    said = False
     while True:
         signed = check_signatures(await record.checkpoint(), policy)
-        if (
-            not record.is_door
-            or signed.checkpoint.size > sequence
-            or asyncio.get_running_loop().time() > ends
-        ):
+        if not record.is_door or signed.checkpoint.size > sequence or clock() > began + COVER_S:
             return signed
+        if not said and clock() > began + SHOWN_AFTER_S:
+            said = True
+            say(f"waiting up to {duration(COVER_S)} for a checkpoint that covers your newest receipt")
         await asyncio.sleep(POLL_S)
 
 
