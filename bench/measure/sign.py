@@ -2,8 +2,8 @@
 
 Two gateways run at the same time, one with a signer that signs every second, five times as often as by default. In each
 round, the same reports are pushed three times as fast as they are accepted, to a new election each: to the gateway
-without a signer, to that with one, and to that without again, so that the difference of two equal runs is known. Rounds
-take turns in which side is first. Afterwards a third gateway with the default interval is under a steady load, while
+without a signer, to that with one, and to that without again. The run with it is compared with the mean of the other
+two, whose difference is shown too. Afterwards a third gateway with the default interval is under a steady load, while
 its feed door is asked for the newest checkpoint. A feed computes the tree with and without a signer; what it costs is
 measured beside `ElectionState.apply`, and subtracted from the side without.
 """
@@ -69,8 +69,8 @@ async def measure(options: Options) -> Result:
                 gateway(sign_dir=scratch / "keys", log_name=LOG_NAME, checkpoint_every_s=EVERY_S)
             )
             runs = _Runs(free, signed, dataset, LOADS * options.reports, scratch / "reports")
-            for number in range(ROUNDS):
-                await runs.round(turned=number % 2 == 1)
+            for _ in range(ROUNDS):
+                await runs.round()
         result = runs.result(tree_us, apply_us)
         await _measure_delay(dataset, scratch / "keys of the delay", options, result)
         return result
@@ -90,10 +90,9 @@ class _Runs:
         self._rounds = Rounds()
         self._invalid: list[str] = []
 
-    async def round(self, *, turned: bool) -> None:
+    async def round(self) -> None:
         """Push everything to each side."""
-        sides = (WITHOUT, WITH, AGAIN)
-        for side in reversed(sides) if turned else sides:
+        for side in (WITHOUT, WITH, AGAIN):
             await self._run(side)
 
     async def _run(self, side: str) -> None:
@@ -135,6 +134,13 @@ class _Runs:
                     return
                 await asyncio.sleep(ASK_S)
 
+    def _means(self, figure: str = "") -> Series:
+        """Return the means of both runs without a signer in each round, between which the run with it was."""
+        name = f": {figure}" if figure else ""
+        once, again = self._rounds[f"{WITHOUT}{name}"], self._rounds[f"{AGAIN}{name}"]
+        means = [(one + other) / 2 for one, other in zip(once.rounds, again.rounds, strict=True)]
+        return Series("no signer, mean of the runs before and after", once.unit, means)
+
     def result(self, tree_us: float, apply_us: float) -> Result:
         """Return the rows."""
         rounds, reports = self._rounds, len(self._order)
@@ -145,15 +151,18 @@ class _Runs:
             abs(again / once - 1)
             for once, again in zip(rounds[WITHOUT].rounds, rounds[AGAIN].rounds, strict=True)
         )
-        feed, feed_without = f"{WITH}: CPU of feed-0", f"{WITHOUT}: CPU of feed-0"
+        feed = self._means("CPU of feed-0")
         without_tree = Series(
-            f"no signer, less the {tree_us:.1f} µs of the tree",
-            "µs per report",
-            [each - tree_us for each in rounds[feed_without].rounds],
+            f"{feed.name}, less the {tree_us:.1f} µs of the tree",
+            feed.unit,
+            [each - tree_us for each in feed.rounds],
         )
+        limit = Target(round(1 - max(LOSS, noise), 3))
         rows = [
-            Row.compared(f"{what}: rate", rounds[WITH], rounds[WITHOUT], Target(1 - max(LOSS, noise))),
-            Row.compared(f"{what}: CPU of the feed process", rounds[feed], without_tree, FEED_CPU),
+            Row.compared(f"{what}: rate", rounds[WITH], self._means(), limit),
+            Row.compared(
+                f"{what}: CPU of the feed process", rounds[f"{WITH}: CPU of feed-0"], without_tree, FEED_CPU
+            ),
             Row.single(
                 "leaf and tree of a feed, CPU per publication: mean",
                 tree_us,

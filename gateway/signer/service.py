@@ -31,6 +31,8 @@ from gateway.telemetry.metrics_merge import merge_metrics
 from gateway.telemetry.signer_metrics import SignerMetrics
 from gateway.transparency.note import MalformedKey, parse_vkey
 
+SIGNER_NICE = 10
+"""The niceness of a signer beside the doors, so that it takes no CPU time from senders and hardly any from readers."""
 CONNECTIONS_MAX = 2
 """Connections of a signer to Postgres."""
 
@@ -89,6 +91,7 @@ async def signing(
 
 async def signer_service(control: Control) -> None:
     """Sign until the supervisor stops this process; whatever step a round is at, the next signer continues."""
+    os.nice(SIGNER_NICE)
     async with signing(control.config) as (_, metrics):
         control.metrics = lambda: exposition(metrics.registry)
         control.set_ready(True)
