@@ -47,6 +47,7 @@ from gateway.journal.feed_login import (
     FeedLogin,
 )
 from gateway.journal.migrate import migrate, migrations
+from gateway.journal.session import SIGNER_ROLE
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.reserved_ports import reserved_port
 from gateway.web.tls import Certificate
@@ -310,6 +311,17 @@ def test_excess_privileges_of_feeds_are_reported(facts: Facts) -> None:
         changed(facts, feed_login__temporary=True), "warning", "feed role", "REVOKE TEMPORARY ON DATABASE"
     )
     the_one(changed(facts, feed_login=None, feed_login_mistake="denied"), "error", "feed role", "denied")
+
+
+def test_excess_privileges_of_a_signer_are_reported(facts: Facts) -> None:
+    """Where a signer is configured."""
+    login = FeedLogin(user="sealer", database="valgnatt", role=SIGNER_ROLE)
+    hidden = msgspec.structs.replace(login, privileges_hidden=True)
+    for sound in (login, hidden):
+        assert worse(changed(facts, signer_login=sound)) == []
+    leaking = msgspec.structs.replace(login, objects=["valgnatt.token"])
+    the_one(changed(facts, signer_login=leaking), "error", "signer role", "sealer", "valgnatt.token")
+    the_one(changed(facts, signer_login_mistake="denied"), "error", "signer role", "denied")
 
 
 def test_units_without_a_token_are_reported(facts: Facts, registry: dict[str, Any]) -> None:

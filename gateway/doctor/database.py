@@ -26,6 +26,7 @@ def check_database(facts: Facts) -> Iterator[Finding]:
     """Check Postgres; on a machine that only runs feeds, check their login."""
     if reads_only(facts.config):
         yield from _feed(facts)
+        yield from _signer(facts)
         return
     if facts.database is None:
         yield error(
@@ -44,6 +45,7 @@ def check_database(facts: Facts) -> Iterator[Finding]:
     yield _standbys(database, required=facts.config.require_standby)
     yield _connections(database, facts.config)
     yield from _feed(facts)
+    yield from _signer(facts)
     yield _archive(database)
     yield from _room(facts, database)
     yield _clock(database)
@@ -190,6 +192,27 @@ def _feed(facts: Facts) -> Iterator[Finding]:
     found = [Finding("feed role", each.level, each.what, each.do) for each in excess_privileges(login)]
     yield from found or [
         ok("feed role", f"feeds log in as {login.user}, which cannot read unpublished reports or tokens")
+    ]
+
+
+def _signer(facts: Facts) -> Iterator[Finding]:
+    """Check the login of a signer, if one is configured."""
+    login = facts.signer_login
+    if login is None:
+        if facts.signer_login_mistake:
+            yield error(
+                "signer role",
+                f"the signer cannot log in: {facts.signer_login_mistake}",
+                "correct VALGNATT_SIGNER_DATABASE_URL; its user must be a member of the role valgnatt_signer",
+            )
+        return
+    if login.privileges_hidden:
+        seen = f"the signer logs in as {login.user}, which cannot see its own privileges on this server"
+        yield ok("signer role", seen)
+        return
+    found = [Finding("signer role", each.level, each.what, each.do) for each in excess_privileges(login)]
+    yield from found or [
+        ok("signer role", f"the signer logs in as {login.user}, which can read and change no report")
     ]
 
 

@@ -117,6 +117,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Why `database` is None."""
     feed_login: FeedLogin | None = None
     feed_login_mistake: str = ""
+    signer_login: FeedLogin | None = None
+    signer_login_mistake: str = ""
+    """Both are empty where no signer is configured."""
     elections: Sequence[Election] = ()
     certificates: Sequence[CertificateFile] = ()
     doors: Sequence[Door] = ()

@@ -34,7 +34,7 @@ from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.election_reads import RulesState
 from gateway.journal.embedded import find
 from gateway.journal.feed_login import FeedLogin, read_feed_login
-from gateway.journal.session import Connection
+from gateway.journal.session import SIGNER_ROLE, Connection
 from gateway.web.map_file import BadMap, read_map
 from gateway.web.tls import NO_CHECK_TIME, BadCertificate, Certificate, feed_certificate, push_certificate
 
@@ -69,6 +69,7 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
             login = await read_feed_login(feed_url, url)
         except GatewayError as error:
             login_mistake = str(error)
+    signer_login, signer_login_mistake = await _signer_login(config, url)
     doors, processes = await probe_doors(config, addresses)
     free = _disk(config) if config.database_url is None else None
     return Facts(
@@ -78,6 +79,8 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
         database_mistake=mistake,
         feed_login=login,
         feed_login_mistake=login_mistake,
+        signer_login=signer_login,
+        signer_login_mistake=signer_login_mistake,
         elections=elections,
         certificates=[*_certificates(config)],
         doors=doors,
@@ -107,6 +110,16 @@ def _database_urls(config: Config) -> tuple[str | None, str | None, str]:
     if running is None:
         return None, None, f"no database is configured, and no embedded Postgres runs in {config.data_dir}"
     return running.url, config.feed_database_url or running.feed_url, ""
+
+
+async def _signer_login(config: Config, url: str | None) -> tuple[FeedLogin | None, str]:
+    """Return the login of a configured signer, or the reason why it cannot be read."""
+    if config.signer_database_url is None:
+        return None, ""
+    try:
+        return await read_feed_login(config.signer_database_url, url, SIGNER_ROLE), ""
+    except GatewayError as error:
+        return None, str(error)
 
 
 async def _database(url: str) -> Database:

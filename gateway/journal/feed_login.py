@@ -1,13 +1,14 @@
-"""Check the privileges of the feeds' database user.
+"""Check the privileges of the database users of feeds and of the signer.
 
 A feed logs in and switches to the role `valgnatt_feed`, but RESET ROLE undoes that: an attacker who controls a feed has
 every privilege of its login. So the login must be a separate one that is a member of `valgnatt_feed` and of no other
-role. If it is not, `serve` logs a warning and `doctor` reports an error.
+role. If it is not, `serve` logs a warning and `doctor` reports an error. The same applies to the signer, whose role is
+`valgnatt_signer`.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,23 +18,52 @@ from gateway.errors import JournalUnavailable
 from gateway.journal.connection import connect
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.embedded import SIGNERS_MAX
-from gateway.journal.session import FEED_ROLE, Connection
+from gateway.journal.session import FEED_ROLE, SIGNER_ROLE, Connection
+
+
+class _Wording(NamedTuple):
+    """How the login of a role is named in messages."""
+
+    log_in: str
+    danger: str
+    """What RESET ROLE allows if the login has the rights of the owner."""
+    option: str
+    suggested: str
+    """The name of a login of its own."""
+
+
+_WORDING = {
+    FEED_ROLE: _Wording(
+        "feeds log in as",
+        "a feed can read every report under embargo",
+        "VALGNATT_FEED_DATABASE_URL",
+        "valgnatt_reader",
+    ),
+    SIGNER_ROLE: _Wording(
+        "the signer logs in as",
+        "a signer can read every report under embargo, and change the record that it signs",
+        "VALGNATT_SIGNER_DATABASE_URL",
+        "valgnatt_signer_login",
+    ),
+}
 
 
 class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
-    """The feeds' login as the server describes it. Object names are quoted for SQL."""
+    """The login of feeds, or of a signer, as the server describes it. Object names are quoted for SQL."""
 
     user: str
     database: str
+    role: str = FEED_ROLE
+    """The role that it needs, valgnatt_feed or valgnatt_signer."""
     superuser: bool = False
     owner: bool = False
     """Whether it owns the schema or the database, or is a member of a role that does."""
     attributes: Sequence[str] = ()
     """CREATEROLE, CREATEDB, REPLICATION, BYPASSRLS."""
     roles: Sequence[str] = ()
-    """Roles other than valgnatt_feed of which it is a member, directly or not."""
+    """Roles other than `role` of which it is a member, directly or not."""
     grants_role: bool = False
-    """Whether it may grant valgnatt_feed to others."""
+    """Whether it may grant `role` to others."""
     creates_in: Sequence[str] = ()
     """Schemas, and the database, on which it has the privilege CREATE: `SCHEMA public`."""
     temporary: bool = False
@@ -47,9 +77,9 @@ class FeedLogin(msgspec.Struct, frozen=True, kw_only=True):
     unlimited_files: bool = False
     """Whether its sessions may write temporary files of any size."""
     objects: Sequence[str] = ()
-    """Tables and functions on which it has a privilege that valgnatt_feed does not have."""
+    """Tables and functions on which it has a privilege that `role` does not have."""
     role_objects: Sequence[str] = ()
-    """Tables, and functions not meant for it, on which valgnatt_feed has a privilege."""
+    """Tables, and functions not meant for it, on which `role` has a privilege."""
     privileges_hidden: bool = False
     """Whether the login may not query privileges, as on a dedicated server; then the rest is unknown."""
 
@@ -63,36 +93,37 @@ class ExcessPrivilege(msgspec.Struct, frozen=True):
 
 
 def create_login_sql(login: FeedLogin) -> str:
-    """Return the SQL that creates a suitable login for feeds."""
+    """Return the SQL that creates a suitable login for the role."""
     return (
-        f"CREATE ROLE valgnatt_reader LOGIN PASSWORD '…' IN ROLE {FEED_ROLE};"
+        f"CREATE ROLE {_WORDING[login.role].suggested} LOGIN PASSWORD '…' IN ROLE {login.role};"
         f" REVOKE CONNECT, TEMPORARY ON DATABASE {login.database} FROM PUBLIC;"
-        f" GRANT CONNECT ON DATABASE {login.database} TO {FEED_ROLE};"
+        f" GRANT CONNECT ON DATABASE {login.database} TO {login.role};"
     )
 
 
 def excess_privileges(login: FeedLogin) -> Iterator[ExcessPrivilege]:
-    """Return every privilege that a feed's login has and should not have, the most dangerous first."""
+    """Return every privilege that a login has and should not have, the most dangerous first."""
+    wording = _WORDING[login.role]
+    who = f"{wording.log_in} {login.user}, who"
     if login.role_objects:
         yield ExcessPrivilege(
             "error",
-            f"the role {FEED_ROLE} has privileges on {_some(login.role_objects)}: reports under embargo could leak",
-            f"as the owner: REVOKE ALL ON {login.role_objects[0]} FROM {FEED_ROLE}, PUBLIC;",
+            f"the role {login.role} has privileges on {_some(login.role_objects)}: reports under embargo could leak",
+            f"as the owner: REVOKE ALL ON {login.role_objects[0]} FROM {login.role}, PUBLIC;",
         )
     if login.superuser or login.owner:
-        who = "is a superuser" if login.superuser else "owns the journal"
+        rights_of = "is a superuser" if login.superuser else "owns the journal"
         yield ExcessPrivilege(
             "error",
-            f"feeds log in as {login.user}, who {who}: with RESET ROLE a feed can read every report under embargo",
-            f"as a database administrator: {create_login_sql(login)} then use that login in"
-            " VALGNATT_FEED_DATABASE_URL",
+            f"{who} {rights_of}: with RESET ROLE {wording.danger}",
+            f"as a database administrator: {create_login_sql(login)} then use that login in {wording.option}",
         )
         return
     user = login.user
     rights = [(f"is a member of {role}", f"REVOKE {role} FROM {user};") for role in login.roles]
     if login.grants_role:
         rights.append(
-            (f"may grant {FEED_ROLE} to others", f"REVOKE ADMIN OPTION FOR {FEED_ROLE} FROM {user};")
+            (f"may grant {login.role} to others", f"REVOKE ADMIN OPTION FOR {login.role} FROM {user};")
         )
     rights += [(f"has {each}", f"ALTER ROLE {user} NO{each};") for each in login.attributes]
     rights += [
@@ -103,38 +134,37 @@ def excess_privileges(login: FeedLogin) -> Iterator[ExcessPrivilege]:
     if rights:
         yield ExcessPrivilege(
             "error",
-            f"feeds log in as {login.user}, who {_some([what for what, _ in rights])}",
+            f"{who} {_some([what for what, _ in rights])}",
             f"as a database administrator: {' '.join(do for _, do in rights[:SHOWN])}",
         )
     if login.temporary:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, who may create temporary tables and fill the disk with them",
-            f"as the owner: REVOKE TEMPORARY ON DATABASE {login.database} FROM PUBLIC, {login.user}, {FEED_ROLE};",
+            f"{who} may create temporary tables and fill the disk with them",
+            f"as the owner: REVOKE TEMPORARY ON DATABASE {login.database} FROM PUBLIC, {login.user}, {login.role};",
         )
     if login.large_objects:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, who may create large objects and fill the disk with them",
+            f"{who} may create large objects and fill the disk with them",
             f"as a superuser in database {login.database}: REVOKE EXECUTE ON FUNCTION {LARGE_OBJECTS} FROM PUBLIC;",
         )
     if login.advisory_locks:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, who may take advisory locks and exhaust the lock table for everyone",
+            f"{who} may take advisory locks and exhaust the lock table for everyone",
             f"as a superuser in database {login.database}: {NO_ADVISORY_LOCKS}",
         )
     if login.log_messages:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, who may write messages to the write-ahead log, which fills the disk"
-            " and delays the standby",
+            f"{who} may write messages to the write-ahead log, which fills the disk and delays the standby",
             f"as a superuser in database {login.database}: {NO_LOG_MESSAGES}",
         )
     if login.unlimited_files:
         yield ExcessPrivilege(
             "warning",
-            f"feeds log in as {login.user}, whose statements may write temporary files without a limit and fill the"
+            f"{wording.log_in} {login.user}, whose statements may write temporary files without a limit and fill the"
             " disk",
             f"as a superuser: ALTER ROLE {login.user} SET temp_file_limit = '{TEMPORARY_FILES}';",
         )
@@ -198,21 +228,22 @@ WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relkind IN
                 OR has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES') END
 UNION ALL
 SELECT 'FUNCTION ' || quote_ident(n.nspname) || '.' || quote_ident(p.proname)
-       || '(' || pg_get_function_identity_arguments(p.oid) || ')', p.proname ~ '^public_'
+       || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+       p.proname ~ '^public_' OR n.nspname = 'valgnatt_signing' AND $1 = 'valgnatt_signer'
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = 'valgnatt' AND has_function_privilege($1, p.oid, 'EXECUTE')
+WHERE n.nspname IN ('valgnatt', 'valgnatt_signing') AND has_function_privilege($1, p.oid, 'EXECUTE')
 ORDER BY 1
 """
 """Objects on which a role has privileges; `meant`: views, and functions whose name marks them as public."""
 
 
-async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
-    """Query the privileges of the feeds' login, as the owner if its URL is given.
+async def read_feed_login(url: str, owner_url: str | None = None, role: str = FEED_ROLE) -> FeedLogin:
+    """Query the privileges of the login of feeds, or of a signer, as the owner if its URL is given.
 
     On a dedicated server the login may not query them; without the owner's URL only its name is known then. Raises
     JournalUnavailable.
     """
-    connection = await connect(url, feed=True)
+    connection = await connect(url, feed=role == FEED_ROLE, signer=role == SIGNER_ROLE)
     try:
         with translate_db_errors():
             row = await connection.fetchrow("SELECT session_user, current_setting('temp_file_limit')")
@@ -220,15 +251,15 @@ async def read_feed_login(url: str, owner_url: str | None = None) -> FeedLogin:
             user, unlimited_files = row[0], row[1] == "-1"
             if owner_url is None:
                 try:
-                    return await _described(connection, user, unlimited_files=unlimited_files)
+                    return await _described(connection, user, role, unlimited_files=unlimited_files)
                 except asyncpg.InsufficientPrivilegeError:
-                    return FeedLogin(user=user, database="", privileges_hidden=True)
+                    return FeedLogin(user=user, database="", role=role, privileges_hidden=True)
     finally:
         connection.terminate()
     connection = await connect(owner_url)
     try:
         with translate_db_errors():
-            return await _described(connection, user, unlimited_files=unlimited_files)
+            return await _described(connection, user, role, unlimited_files=unlimited_files)
     finally:
         connection.terminate()
 
@@ -256,7 +287,7 @@ async def restore_login(url: str, login_url: str, role: str = FEED_ROLE) -> None
         connection.terminate()
 
 
-async def _described(connection: Connection, user: str, *, unlimited_files: bool) -> FeedLogin:
+async def _described(connection: Connection, user: str, role: str, *, unlimited_files: bool) -> FeedLogin:
     """Query the privileges of a user. Raises asyncpg's errors; JournalUnavailable if this server has no such user."""
     attributes = await connection.fetchrow(
         "SELECT quote_ident(rolname) AS name, quote_ident(current_database()) AS database, rolsuper,"  # noqa: S608
@@ -268,25 +299,26 @@ async def _described(connection: Connection, user: str, *, unlimited_files: bool
         " pg_has_role(rolname, $2, 'MEMBER WITH ADMIN OPTION') AS grants_role"
         " FROM pg_roles WHERE rolname = $1",
         user,
-        FEED_ROLE,
+        role,
         [f"pg_catalog.{function}" for function in re.findall(r"\w+\([^)]*\)", LARGE_OBJECTS)],
         ADVISORY_LOCKS,
         LOG_MESSAGES,
     )
     if attributes is None:
         raise JournalUnavailable(
-            f"the feeds log in as {user}, a user that does not exist on the owner's server"
+            f"{_WORDING[role].log_in} {user}, a user that does not exist on the owner's server"
         )
-    of_role = await connection.fetch(_OBJECTS, FEED_ROLE)
+    of_role = await connection.fetch(_OBJECTS, role)
     known = {row["name"] for row in of_role}
     of_user = await connection.fetch(_OBJECTS, user)
     return FeedLogin(
         user=attributes["name"],
         database=attributes["database"],
+        role=role,
         superuser=attributes["rolsuper"],
         owner=bool(await connection.fetchval(_OWNS, user)),
         attributes=[name for name in _ATTRIBUTES if attributes[f"rol{name.lower()}"]],
-        roles=[row[0] for row in await connection.fetch(_ROLES, user, FEED_ROLE)],
+        roles=[row[0] for row in await connection.fetch(_ROLES, user, role)],
         grants_role=attributes["grants_role"],
         creates_in=[row[0] for row in await connection.fetch(_CREATES_IN, user)],
         temporary=attributes["temporary"],

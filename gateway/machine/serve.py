@@ -15,7 +15,7 @@ from gateway.journal.connection import connect
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.feed_login import excess_privileges, read_feed_login, restore_login
 from gateway.journal.migrate import migrate
-from gateway.journal.session import SIGNER_ROLE
+from gateway.journal.session import FEED_ROLE, SIGNER_ROLE
 from gateway.machine.supervisor import Ports, supervise
 from gateway.web.map_file import NO_MAP, Map, read_map
 from gateway.web.tls import check_certificates
@@ -52,7 +52,7 @@ async def serve(
     drawn = read_map(config.map) if config.map is not None else NO_MAP
     run = partial(
         supervise,
-        background=_feed_login_check(config),
+        background=_login_check(config),
         on_started=on_started,
         stop=stop,
         other_ports=other_ports,
@@ -95,28 +95,46 @@ async def _require_usable(feed_url: str) -> None:
             raise
 
 
-def _feed_login_check(config: Config) -> Callable[[], Coroutine[Any, Any, None]] | None:
-    """Return the check of the feeds' configured login; an embedded Postgres creates its own."""
-    url = config.feed_database_url or config.database_url
-    if url is None or config.role == "push":
+def _login_check(config: Config) -> Callable[[], Coroutine[Any, Any, None]] | None:
+    """Return the check of the configured logins of feeds and signer; an embedded Postgres creates its own."""
+    checks = []
+    feed_url = config.feed_database_url or config.database_url
+    if feed_url is not None and config.role != "push":
+        checks.append(partial(warn_of_feed_login, feed_url, config.database_url))
+    if config.signer_database_url is not None and config.sign_dir is not None:
+        checks.append(
+            partial(warn_of_feed_login, config.signer_database_url, config.database_url, SIGNER_ROLE)
+        )
+    if not checks:
         return None
-    return partial(warn_of_feed_login, url, config.database_url)
+
+    async def check() -> None:
+        await asyncio.gather(*(each() for each in checks))
+
+    return check
 
 
-async def warn_of_feed_login(url: str, owner_url: str | None) -> None:
-    """Log every excess privilege of the feeds' database user; retry until the database answers."""
+async def warn_of_feed_login(url: str, owner_url: str | None, role: str = FEED_ROLE) -> None:
+    """Log every excess privilege of the database user of feeds, or of the signer; retry until the database answers."""
+    of_feeds = role == FEED_ROLE
     reported = False
     while True:
         try:
-            login = await read_feed_login(url, owner_url)
+            login = await read_feed_login(url, owner_url, role)
             break
         except GatewayError as error:
             if not reported:
-                log.warning("privileges of the feeds' database user not known yet", error=str(error))
+                if of_feeds:
+                    log.warning("privileges of the feeds' database user not known yet", error=str(error))
+                else:
+                    log.warning("privileges of the signer's database user not known yet", error=str(error))
                 reported = True
             await asyncio.sleep(RETRY_S)
     for each in excess_privileges(login):
-        log.warning("the feeds' database user has excess privileges", what=each.what, do=each.do)
+        if of_feeds:
+            log.warning("the feeds' database user has excess privileges", what=each.what, do=each.do)
+        else:
+            log.warning("the signer's database user has excess privileges", what=each.what, do=each.do)
 
 
 async def _warn_of_unknown_areas(drawn: Map, url: str) -> None:

@@ -17,6 +17,7 @@ from gateway.journal.feed_login import (
     excess_privileges,
     read_feed_login,
 )
+from gateway.journal.session import SIGNER_ROLE
 from tests.conftest import Database
 from tests.running import Gateway, running
 from tests.web.doors import until
@@ -246,3 +247,56 @@ async def test_a_login_that_cannot_assume_the_feed_role_is_unavailable(login: Lo
             "REVOKE valgnatt_feed FROM {me}",
             f"GRANT CONNECT ON DATABASE {urlsplit(login.url).path[1:]} TO {{me}}",
         )
+
+
+@pytest.fixture
+async def signer(login: Login, database: Database) -> Login:
+    """A user as documented for a signer: a member of valgnatt_signer, and of no other role."""
+    owner, name = login._owner, urlsplit(database.url).path[1:]
+    await owner.execute(f"REVOKE valgnatt_feed FROM {login.name}; GRANT valgnatt_signer TO {login.name}")
+    await owner.execute(f"GRANT CONNECT ON DATABASE {name} TO valgnatt_signer")
+    return login
+
+
+async def of_signer(login: Login, *statements: str) -> list[tuple[str, str, str]]:
+    """Run statements as the owner, and return the excess privileges of the signer's login."""
+    for statement in statements:
+        await login._owner.execute(statement.format(me=login.name))
+    return found(await read_feed_login(login.url, login._owner_url, SIGNER_ROLE))
+
+
+async def test_a_login_with_only_the_signer_role_has_no_excess_privilege(signer: Login) -> None:
+    """Its functions are meant for it; those of a feed's login that has them are not."""
+    assert await of_signer(signer) == []
+    await signer._owner.execute(
+        f"REVOKE valgnatt_signer FROM {signer.name}; GRANT valgnatt_feed TO {signer.name};"
+        f" GRANT EXECUTE ON FUNCTION valgnatt_signing.message(text) TO {signer.name}"
+    )
+    ((level, what, _),) = found(await signer.after())
+    assert level == "error"
+    assert "FUNCTION valgnatt_signing.message(" in what
+
+
+async def test_excess_privileges_of_a_signer_are_reported(signer: Login, database: Database) -> None:
+    """As those of feeds, in its own words."""
+    for statement, undo, words in (
+        ("GRANT valgnatt_feed TO {me}", "REVOKE valgnatt_feed FROM {me}", "is a member of valgnatt_feed"),
+        (
+            "GRANT INSERT ON valgnatt.checkpoint TO {me}",
+            "REVOKE ALL ON valgnatt.checkpoint FROM {me}",
+            "has privileges on valgnatt.checkpoint",
+        ),
+    ):
+        ((level, what, do),) = await of_signer(signer, statement)
+        assert level == "error"
+        assert what == f"the signer logs in as {signer.name}, who {words}"
+        assert "REVOKE" in do
+        await of_signer(signer, undo)
+    ((level, what, do),) = await of_signer(signer, "ALTER SCHEMA valgnatt OWNER TO {me}")
+    assert "change the record that it signs" in what
+    assert "VALGNATT_SIGNER_DATABASE_URL" in do
+    assert "IN ROLE valgnatt_signer" in do
+    await of_signer(signer, "ALTER SCHEMA valgnatt OWNER TO CURRENT_USER")
+    name = urlsplit(database.url).path[1:]
+    ((level, what, _),) = await of_signer(signer, f"GRANT TEMPORARY ON DATABASE {name} TO PUBLIC")
+    assert (level, what[:22]) == ("warning", "the signer logs in as ")
