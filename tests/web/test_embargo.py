@@ -75,6 +75,7 @@ async def _shown_over(http: aiohttp.ClientSession, gateway: Gateway, election: s
         f"/transfers/{HERE}",
     ]
     paths += ["/holds", "/holds?limit=1000", "/holds?after=1", "/holds?after=100"]
+    paths += ["/log/checkpoint", "/log/tile/entries/000.p/1", "/log/proof/1"]  # see test_signed_record.py
     for form in ("json", "csv"):
         paths += [f"/areas?level={level}&format={form}" for level in ("municipality", "precinct")]
         paths += [f"/corrections?format={form}", f"/seats?format={form}"]
