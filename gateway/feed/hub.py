@@ -15,7 +15,7 @@ from gateway.election.log_record import LogHead
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Reader
 from gateway.feed.log import POLL_S as LOG_POLL_S
-from gateway.feed.log import LogReader
+from gateway.feed.log_reading import LogReader, OneAtATime
 from gateway.feed.stream import ElectionFeed, Record, read_documents
 from gateway.telemetry.logs import Outage
 from gateway.telemetry.metrics import FeedMetrics
@@ -50,7 +50,7 @@ class Hub:
         `logs` None: no election has a log.
         """
         self._record = record
-        self._logs = logs
+        self._logs = OneAtATime(logs) if logs is not None else None
         self._on_problem = on_problem
         self.unusable = False
         self._metrics = metrics

@@ -8,15 +8,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from gateway.deadline import wait_at_most
-from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
+from gateway.election.log_record import LogHead, SignedCheckpoint
 from gateway.election.record import Publication
 from gateway.errors import JournalUnavailable
 from gateway.feed.log_checkpoints import Checkpoints
+from gateway.feed.log_reading import LogReader
 from gateway.feed.log_tree import RecordTree
 from gateway.feed.log_views import CurrentLog, EarlierLog, LogView
 from gateway.transparency.checkpoint import Checkpoint
@@ -36,23 +36,6 @@ COSIGNED_LATER = 32
 """How many of the newest checkpoints are read again for cosignatures that have arrived later."""
 
 _FORKED = "the record and the checkpoint that was shown are not consistent"
-
-
-class LogReader(Protocol):
-    """The logs in the record, as read by a feed. Every method may raise JournalUnavailable."""
-
-    async def heads(self) -> Sequence[LogHead]:
-        """Return every history of every opened election."""
-
-    async def checkpoints(
-        self, election: int, history: int, after: int, most: int
-    ) -> Sequence[SignedCheckpoint]:
-        """Return up to `most` checkpoints larger than a size, in order."""
-
-    async def cosignatures(
-        self, election: int, history: int, after: int, until: int
-    ) -> Sequence[Cosignature]:
-        """Return the cosignatures of the checkpoints of sizes (after, until]."""
 
 
 class ElectionLog:

@@ -24,7 +24,8 @@ from gateway.feed.areas import AreaPages
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.holds import HoldList, HoldsFollower
-from gateway.feed.log import ElectionLog, LogReader
+from gateway.feed.log import ElectionLog
+from gateway.feed.log_reading import LogReader
 from gateway.feed.results import ResultTables
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Backlog, Transfers

@@ -21,7 +21,7 @@ from gateway.election.registry import read_registry
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.hub import Hub
-from gateway.feed.log import LogReader
+from gateway.feed.log_reading import LogReader
 from gateway.feed.stream import ElectionFeed, Record
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.web.accepting import Listener

@@ -12,6 +12,7 @@ from gateway.errors import JournalUnavailable
 from gateway.feed import log as log_module
 from gateway.feed import log_checkpoints
 from gateway.feed.log import ElectionLog
+from gateway.feed.log_reading import OneAtATime
 from gateway.transparency.entries import Previous
 from gateway.transparency.tiles import Tile
 from gateway.transparency.tree import Tree
@@ -294,6 +295,29 @@ async def test_a_log_that_cannot_be_read_is_read_again(
         await followed.rest()
         followed.logs.fails = False
         await until(lambda: followed.size == 1)
+
+
+async def test_logs_are_read_one_at_a_time(written: WrittenLog) -> None:
+    """Whatever is read, so that a process with many elections has connections left for their records."""
+    written.sign()
+    logs = FakeLogs(written)
+    reading, most = 0, 0
+
+    async def answer() -> None:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        await asyncio.sleep(0)
+        reading -= 1
+
+    logs._answer = answer  # type: ignore[method-assign]
+    one = OneAtATime(logs)
+    await asyncio.gather(
+        *(one.heads() for _ in range(5)),
+        *(one.checkpoints(1, 1, 0, 10) for _ in range(5)),
+        *(one.cosignatures(1, 1, 0, 10) for _ in range(5)),
+    )
+    assert most == 1
 
 
 async def test_a_report_that_is_read_again_must_be_the_one_that_was_applied(written: WrittenLog) -> None:
