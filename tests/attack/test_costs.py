@@ -37,7 +37,7 @@ class Bounds(NamedTuple):
 
 def read_bounds() -> dict[str, Bounds]:
     """Return the table of the document by kind of hostile input."""
-    section = DOCUMENT.read_text().partition("## What hostile input costs")[2].partition("\n## ")[0]
+    section = DOCUMENT.read_text().partition("## What hostile input costs")[2].partition("\n##")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in section.splitlines()
