@@ -264,10 +264,10 @@ def test_a_pod_gets_its_own_password_as_a_file_and_no_other(role: str, secret: s
     assert login["secret"]["defaultMode"] == 0o440
 
 
-def test_push_and_feed_of_systemd_are_different_users() -> None:
+def test_the_services_of_systemd_are_different_users() -> None:
     """With one user, one service could read the password of the other."""
     users = []
-    for role in ROLES:
+    for role in (*ROLES, "signer"):
         unit = (DEPLOY / "systemd" / f"valgnatt-{role}.service").read_text()
         users += re.findall(r"^User=(.*)$", unit, re.MULTILINE)
         given = " ".join(re.findall(r"^Environment=(.*)$", unit, re.MULTILINE))
@@ -275,7 +275,7 @@ def test_push_and_feed_of_systemd_are_different_users() -> None:
     made = re.findall(
         r"^u (\S+) -", (DEPLOY / "systemd" / "valgnatt.sysusers.conf").read_text(), re.MULTILINE
     )
-    assert users == made == ["valgnatt-push", "valgnatt-feed"]
+    assert users == made == ["valgnatt-push", "valgnatt-feed", "valgnatt-signer"]
 
 
 # Proxies.
@@ -586,8 +586,8 @@ def test_everything_that_a_deployment_refers_to_exists(role: str) -> None:
     (container,) = template["spec"]["containers"]
     (cluster,) = of_kind("Cluster").values()
     database = cluster["metadata"]["name"]
-    (managed,) = cluster["spec"]["managed"]["roles"]
-    secrets = {f"{database}-app", f"{database}-ca", managed["passwordSecret"]["name"]}
+    managed = [each["passwordSecret"]["name"] for each in cluster["spec"]["managed"]["roles"]]
+    secrets = {f"{database}-app", f"{database}-ca", *managed}
     volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
     asked = {volume["secret"]["secretName"] for volume in volumes.values() if "secret" in volume}
     assert asked <= secrets
@@ -609,12 +609,43 @@ def test_everything_that_a_deployment_refers_to_exists(role: str) -> None:
 
 
 def test_the_feed_of_kubernetes_has_no_access_to_reports_under_embargo() -> None:
-    (managed,) = of_kind("Cluster")["valgnatt-db"]["spec"]["managed"]["roles"]
+    managed, _ = of_kind("Cluster")["valgnatt-db"]["spec"]["managed"]["roles"]
     environ = options_of("feed")
     assert "VALGNATT_DATABASE_URL" not in environ
     assert environ["VALGNATT_FEED_DATABASE_URL"] == f"postgresql://{managed['name']}@valgnatt-db-ro/valgnatt"
     assert managed["inRoles"] == ["valgnatt_feed"]
     assert managed.keys() <= {"name", "ensure", "login", "inRoles", "passwordSecret"}
+
+
+def test_the_signer_of_kubernetes_has_a_user_a_login_and_a_volume_of_its_own() -> None:
+    """So whoever controls the doors or the database does not have its keys; and there is never more than one."""
+    deployment, spec = of_kind("Deployment")["valgnatt-signer"]["spec"], pod("signer")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    (container,) = spec["containers"]
+    environ = options_of("signer")
+    config = loaded(environ, "all")
+    (managed,) = [
+        role
+        for role in of_kind("Cluster")["valgnatt-db"]["spec"]["managed"]["roles"]
+        if role["inRoles"] == ["valgnatt_signer"]
+    ]
+    assert config.signer_database_url == f"postgresql://{managed['name']}@valgnatt-db-rw/valgnatt"
+    assert {"VALGNATT_DATABASE_URL", "VALGNATT_FEED_DATABASE_URL"} & environ.keys() == set()
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
+    assert volumes["login"]["secret"]["secretName"] == managed["passwordSecret"]["name"]
+    claim = volumes["keys"]["persistentVolumeClaim"]["claimName"]
+    assert of_kind("PersistentVolumeClaim")[claim]["spec"]["accessModes"] == ["ReadWriteOncePod"]
+    (mount,) = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "keys"]
+    assert config.sign_dir is not None
+    assert config.sign_dir.is_relative_to(mount)
+    assert container["args"] == ["sign"]
+    assert container["ports"] == [{"name": "admin", "containerPort": config.admin_port}]
+    of_doors = {pod(role)["spec"]["securityContext"]["runAsUser"] for role in ROLES}
+    assert spec["securityContext"]["runAsUser"] not in of_doors
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"] == pod("feed")["spec"]["containers"][0]["securityContext"]
+    assert config.require_standby
 
 
 def test_a_receipt_waits_for_a_standby() -> None:

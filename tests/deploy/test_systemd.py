@@ -299,6 +299,23 @@ def test_the_configuration_files_use_different_ports() -> None:
     assert configs["push"].trusted_proxies == configs["feed"].trusted_proxies != Config().trusted_proxies
 
 
+def test_unit_of_the_signer_has_its_directory_and_a_configuration_that_works() -> None:
+    """The directory of the keys is below its own state directory, and its port is not that of a door."""
+    set_here = settings(DEPLOY / "systemd" / "valgnatt-signer.service")
+    config = load({}, DEPLOY / "systemd" / "sign.toml")
+    assert set_here["ExecStart"] == [f"{PROGRAM} sign"]
+    assert set_here["StateDirectory"] == ["valgnatt-signer"]
+    assert set_here["StateDirectoryMode"] == ["0700"]
+    assert config.sign_dir is not None
+    assert config.sign_dir.is_relative_to("/var/lib/valgnatt-signer")
+    assert config.log_name is not None
+    assert config.signer_database_url is not None
+    assert (config.database_url, config.feed_database_url) == (None, None)
+    assert "VALGNATT_CONFIG=%d/valgnatt.toml" in set_here["Environment"][0]
+    ports = {load({}, DEPLOY / "systemd" / f"{role}.toml").admin_port for role in ("push", "feed")}
+    assert config.admin_port not in ports
+
+
 def test_unit_of_the_witness_gives_options_that_the_command_takes() -> None:
     """Its own, and those of the file, whose example has no valid key."""
     set_here = settings(DEPLOY / "systemd" / "valgnatt-witness.service")

@@ -13,12 +13,13 @@ OWNER_PASSWORD=$owner_password READER_PASSWORD=$reader_password \
 \getenv reader_password READER_PASSWORD
 CREATE ROLE valgnatt LOGIN PASSWORD :'owner_password';
 CREATE ROLE valgnatt_feed NOLOGIN;
-GRANT valgnatt_feed TO valgnatt;
+CREATE ROLE valgnatt_signer NOLOGIN; -- for the login of a signer, if there is one
+GRANT valgnatt_feed, valgnatt_signer TO valgnatt;
 CREATE ROLE valgnatt_reader LOGIN PASSWORD :'reader_password' IN ROLE valgnatt_feed;
 ALTER ROLE valgnatt_reader SET temp_file_limit = '256MB'; -- per session; temporary files could fill the disk
 CREATE DATABASE valgnatt OWNER valgnatt;
 REVOKE CONNECT, TEMPORARY ON DATABASE valgnatt FROM PUBLIC;
-GRANT CONNECT ON DATABASE valgnatt TO valgnatt_feed;
+GRANT CONNECT ON DATABASE valgnatt TO valgnatt_feed, valgnatt_signer;
 \connect valgnatt
 -- Large objects and messages in the write-ahead log could be used to fill the disk, and advisory locks to fill the lock
 -- table.
