@@ -67,7 +67,7 @@ async def by_openssl(checkpoint: bytes, vkey: str, at: Path) -> tuple[int, str]:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     (at / "checkpoint").write_bytes(checkpoint)
-    (at / "log.vkey").write_text(f"{vkey}\n")
+    (at / "log.vkey").write_text(f"{vkey}\nSHA-256: d40d 0180\n")  # as `key create` prints it
     documents = [(ROOT / "docs" / name).read_text() for name in ("verify.md", "contract.md")]
     (commands,) = {
         block
