@@ -47,7 +47,8 @@ def test_roots_are_those_of_the_entries(steps: list[tuple[str, int]]) -> None:
                     assert tree.close(closing)
             case _:
                 if step == "open another" or opening is None:
-                    opening, closing = (b"opening %d" % number), None
+                    before, opening = opening, b"opening %d" % number
+                    closing = closing if opening == before else None
                     tree.open(opening)
     entries = [each.body for each in REPORTS[:count]]
     if opening is None:
