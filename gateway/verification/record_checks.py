@@ -22,6 +22,7 @@ from gateway.transparency.entries import Opening, registry_hash
 from gateway.transparency.note import BadSignature, MalformedNote, Note, parse_note
 from gateway.transparency.origins import MalformedOrigin, parse_origin
 from gateway.transparency.policy import Agreement, Policy
+from gateway.transparency.tiles import Tile
 from gateway.transparency.tree import Tree
 from gateway.verification.copies import PublicationLine
 from gateway.verification.failures import VerificationFailed
@@ -154,6 +155,24 @@ def check_root(checkpoint: Checkpoint, tree: Tree) -> None:
             f" signed root is {b64encode(checkpoint.root).decode()}: an entry was changed, moved, added or left out"
         )
         raise VerificationFailed("root_mismatch", text)
+
+
+def check_tile(tile: Tile, hashes: bytes, tree: Tree) -> None:
+    """Require that a tile has the hashes of the entries. Raises VerificationFailed (root_mismatch)."""
+    assert tile.level is not None
+    if hashes != tree.tile(tile.level, tile.index, tile.width):
+        raise VerificationFailed(
+            "root_mismatch", f"{tile.path} does not have the hashes of the entries below it"
+        )
+
+
+def check_earlier(earlier: SignedCheckpoint, newest: SignedCheckpoint, tree: Tree) -> None:
+    """Require that the tree begins with that of an earlier checkpoint. Raises VerificationFailed (forked)."""
+    size = earlier.checkpoint.size
+    if earlier.checkpoint.origin != newest.checkpoint.origin or tree.root(size) != earlier.checkpoint.root:
+        evidence = {"checkpoint": newest.data, f"checkpoint-{size}": earlier.data}
+        text = f"the checkpoint of size {size} contradicts that of size {newest.checkpoint.size}; both are signed"
+        raise VerificationFailed("forked", text, evidence)
 
 
 def check_registry(origin: str, opening: Opening, document: bytes, registry: Registry | None) -> None:

@@ -1,6 +1,6 @@
 """PURE: what `valgnatt verify record` shows of a record that was verified, for people and as data."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -80,11 +80,17 @@ def _witnesses(verified: Verified, now: datetime) -> str:
     if not verified.witnesses:
         return "none required: nobody else confirms that all readers are shown the same record (--policy)"
     seen = ", ".join(
-        f"{name} {duration((now - at).total_seconds())} ago" if at is not None else f"{name} has not cosigned"
+        f"{name} {_ago(at, now)}" if at is not None else f"{name} has not cosigned"
         for name, at in verified.witnesses.items()
     )
     age = f"; a quorum within {duration(verified.max_age_s)}" if verified.max_age_s is not None else ""
     return f"{verified.quorum.removeprefix('witnesses ')}, as the policy requires: {seen}{age}"
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    if now - at > timedelta(days=2):
+        return f"at {at:%Y-%m-%d %H:%M} UTC"
+    return f"{duration((now - at).total_seconds())} ago"
 
 
 def _checkpoint(verified: Verified) -> str:

@@ -19,11 +19,14 @@ from gateway.election.state import CatchUp, ElectionState
 from gateway.errors import MalformedRegistry
 from gateway.transparency.entries import Previous
 from gateway.transparency.policy import NONE, Policy
+from gateway.transparency.tiles import tiles_of
+from gateway.transparency.tree import Tree
 from gateway.verification.copies import ShownAreas, SignedRecord
 from gateway.verification.failures import NotThere, VerificationFailed
 from gateway.verification.record_checks import (
     SignedCheckpoint,
     check_continues,
+    check_earlier,
     check_figures,
     check_fresh,
     check_publications,
@@ -32,6 +35,7 @@ from gateway.verification.record_checks import (
     check_root,
     check_saved,
     check_signatures,
+    check_tile,
     check_unsigned,
 )
 from gateway.verification.record_fold import RecordFold
@@ -181,6 +185,8 @@ class RecordVerifier:
         check_root(checkpoint, fold.tree)
         if saved is not None:
             check_continues(saved, checkpoint, fold.tree)
+        if not self._record.is_door:
+            await self._check_copy(signed, fold.tree)
         if fold.opening is not None:
             check_registry(checkpoint.origin, fold.opening, self._document, self._registry)
         if fold.failure is not None:
@@ -282,6 +288,19 @@ class RecordVerifier:
                     "chain_mismatch", f"{text}; the signed entries have {each.chain.hex()}"
                 )
         catch_up.add([each for each in publications if catch_up.sequence < each.sequence <= last])
+
+    async def _check_copy(self, signed: SignedCheckpoint, tree: Tree) -> None:
+        """Compare what else a copy has of the log: its tiles, which others read, and its earlier checkpoints."""
+        for tile in tiles_of(tree.size):
+            assert tile.level is not None
+            try:
+                hashes = await self._record.tile(tile.level, tile.index, tile.width)
+            except NotThere:
+                continue  # a copy may have entries alone
+            check_tile(tile, hashes, tree)
+        async for line in self._record.checkpoints():
+            if line.size < tree.size:
+                check_earlier(check_signatures(line.note.encode(), self._policy), signed, tree)
 
     async def _check_publications(self, fold: RecordFold) -> int | None:
         """Compare the publications with the entries; return the last sequence, None if there are none to compare."""

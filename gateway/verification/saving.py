@@ -27,7 +27,7 @@ from gateway.verification.copies import (
     reason_of,
 )
 from gateway.verification.failures import NotThere, VerificationFailed
-from gateway.verification.record_checks import check_root, check_signatures
+from gateway.verification.record_checks import check_earlier, check_root, check_signatures
 from gateway.verification.saved_state import BadState, Saved
 
 LINES = 1000
@@ -45,6 +45,7 @@ class SavingRecord(SignedRecord):
         self._saved_size = 0
         self._partial: tuple[Tile, bytes] | None = None
         self._registry = b""
+        """The registry that was read, until it is kept."""
         self._last_publication = 0
         self._last_checkpoint = 0
 
@@ -126,7 +127,9 @@ class SavingRecord(SignedRecord):
         """Complete the copy up to a checkpoint that was verified. Raises VerificationFailed (forked), BadState."""
         size, tree = saved.checkpoint.size, saved.tree
         await self._save_checkpoints(saved, policy)
-        self._write_if_new(REGISTRY, self._registry)
+        if self._registry:
+            self._write(REGISTRY, self._registry)
+            self._registry = b""
         for tile in tiles_of(size):
             if tile.level is not None:
                 self._write_if_new(f"log/{tile.path}", tree.tile(tile.level, tile.index, tile.width))
@@ -148,17 +151,15 @@ class SavingRecord(SignedRecord):
     async def _save_checkpoints(self, saved: Saved, policy: Policy) -> None:
         """Keep every checkpoint up to this one, after verifying that none contradicts it."""
         size, lines = saved.checkpoint.size, list[CheckpointLine]()
+        newest = check_signatures(saved.note, policy)
         try:
             async for line in self._record.checkpoints(self._last_checkpoint):
                 if line.size > size:
                     break
-                signed = check_signatures(line.note.encode(), policy).checkpoint
-                if saved.tree.root(line.size) != signed.root or signed.size != line.size:
-                    evidence = {"checkpoint": saved.note, f"checkpoint-{line.size}": line.note.encode()}
-                    text = (
-                        f"the checkpoint of size {line.size} contradicts that of size {size}; both are signed"
-                    )
-                    raise VerificationFailed("forked", text, evidence)
+                earlier = check_signatures(line.note.encode(), policy)
+                if earlier.checkpoint.size != line.size:
+                    raise VerificationFailed("bad_signature", f"{self.where}: checkpoints with other notes")
+                check_earlier(earlier, newest, saved.tree)
                 lines.append(line)
         except NotThere:
             pass  # a mirror may have only the newest one

@@ -217,6 +217,22 @@ async def test_a_closed_record_need_not_be_fresh() -> None:
         assert (await verified(feed.url)).max_age_s is None
 
 
+async def test_whatever_else_a_copy_has_is_compared(tmp_path: Path) -> None:
+    """Its tiles, which other programs read, and its list of checkpoints."""
+    night = replace(a_night(), history=(1, 200))
+    directory = night.write(tmp_path / "sound")
+    await verified(str(directory))
+    tile = directory / "log/tile/0/000"
+    content = tile.read_bytes()
+    tile.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert await code_of(str(directory)) == "root_mismatch"
+    tile.unlink()
+    await verified(str(directory))
+    other = replace(night, entries=(*night.entries[:3], *night.entries[4:]))
+    (directory / "log/checkpoints.ndjson").write_bytes(b"".join(other.checkpoint_lines()))
+    assert await code_of(str(directory)) == "forked"
+
+
 async def test_a_directory_without_publications_is_verified(tmp_path: Path) -> None:
     """A mirror that another program has made has entries alone."""
     directory = a_night().write(tmp_path)
