@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 
 from gateway.client import log_door, proof_fetching, push_proofs
@@ -111,30 +112,42 @@ async def test_a_later_run_gets_the_proofs_which_anybody_can_verify(
     assert f"  unit {UNIT} " in errors
 
 
+async def end_embargo(gateway: Gateway, election: str) -> None:
+    """Let the embargo end with the next report."""
+    connection = await asyncpg.connect(gateway.database.url)
+    await connection.execute(
+        "UPDATE valgnatt.embargo SET publish_from = clock_timestamp()"
+        " WHERE election = (SELECT key FROM valgnatt.election WHERE id = $1)",
+        election,
+    )
+    await connection.close()
+
+
 async def test_an_embargoed_report_gets_its_proof_after_the_release(
     tmp_path: Path, gateway: Gateway, small: GeneratedElection, signs: Path
 ) -> None:
-    """Its receipt had no sequence. Before the release, nothing can be compared, and nobody is told more."""
-    release = datetime.now(UTC) + timedelta(seconds=4)
-    registry = a_registry(small, publish_from=release.isoformat())
+    """Its receipt had no sequence. Before the release, the log has no report, whoever asks."""
+    registry = a_registry(small, publish_from=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     election = registry["election"]["id"]
     (tmp_path / "key").write_text(str(create_key(signs, election).vkey))
     desk = Desk(tmp_path, gateway, await gateway.issue(await gateway.load(registry), [HERE]))
     async with gateway.administration() as acts:
         await acts.open_election(election)
     await covered(gateway, election, 1)
-    status, _ = await desk.push_here(desk.file("counts.ndjson", a_report()))
+    status, _ = await desk.push_here(desk.file("first.json", a_report()))
     assert (status, desk.answers()[0]["state"], desk.answers()[0]["sequence"]) == (0, "embargoed", "")
     record = (desk.outbox, gateway.feed_url, "-e", election, "--key", tmp_path / "key")
-    if datetime.now(UTC) < release - timedelta(seconds=1.5):
-        status, _, errors = verify("outbox", *record)
-        assert (status, "no report is published yet" in errors) == (1, True), errors
-    await covered(gateway, election, 2)
+    status, _, errors = verify("outbox", *record)
+    assert (status, "missing: no report is published yet" in errors) == (1, True), errors
+    await desk.push_here()
     assert proofs_in(desk) == []
+    await end_embargo(gateway, election)
+    await desk.push_here(desk.file("second.json", a_report(OTHER_UNIT)))
+    await covered(gateway, election, 3)
     status, _ = await desk.push_here()
-    assert (status, proofs_in(desk)) == (0, [(UNIT, 1)])
-    (answered,) = desk.answers()
-    assert (answered["outcome"], answered["state"], answered["sequence"]) == ("duplicate", "published", "1")
+    assert (status, proofs_in(desk)) == (0, [(UNIT, 1), (OTHER_UNIT, 1)])
+    first, _ = desk.answers()
+    assert (first["outcome"], first["state"], first["sequence"]) == ("duplicate", "published", "1")
     assert verify("outbox", *record)[0] == 0
 
 
