@@ -123,7 +123,7 @@ def create(election: ElectionArgument, config: Config) -> None:
         log = directory.origin(election, 1, rehearsal=False)
     key = directory.create(log)
     _show_key(str(key.vkey), key.vkey.fingerprint)
-    warn(f"the key is in {directory.path}: keep a copy of it where nobody else can read it")
+    say(f"The key is in {directory.path}; keep a copy of it where nobody else can read it.", err=True)
 
 
 @with_directory

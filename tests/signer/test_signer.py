@@ -4,13 +4,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gateway.journal.administration import Administration
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
+from gateway.signer.directory import SignDirectory
 from gateway.transparency.checkpoint import Checkpoint, open_checkpoint
 from gateway.transparency.entries import Closing, parse_closing
 from gateway.transparency.note import parse_note
+from gateway.transparency.origins import parse_origin
 from gateway.transparency.tree import Tree
 from tests.conftest import Database
 from tests.journal.makers import UNITS, a_registry, a_report, append, until
@@ -210,3 +213,52 @@ async def rewritten(owner: Connection, key: int, sequence: int, body: bytes) -> 
     await owner.execute("UPDATE head SET chain = $2 WHERE election = $1", key, chain)
     await owner.execute("RESET session_replication_role")
     return before
+
+
+async def test_two_keys_sign_in_two_lines(
+    database: Database, acts: Administration, journal: PostgresJournal, tmp_path: Path
+) -> None:
+    """From the next checkpoint on; readers that know either key accept it."""
+    election, key = await loaded(acts, journal)
+    await add(journal, key)
+    async with signing(database, tmp_path, live=[election]) as signed:
+        await signed.wait_covered(election)
+        log = signed.directory.newest(election)
+        assert log is not None
+        signed.directory.add(log)
+        await add(journal, key, revision=2)
+        checkpoint = await signed.wait_covered(election, 6)
+        for vkey in (vkeys := await signed.vkeys(election)):
+            assert open_checkpoint(parse_note(checkpoint.note.encode()), [vkey])[1] == (vkey,)
+        assert len(vkeys) == 2
+        head = await signed.log(election)
+        assert head is not None
+        assert list(head.vkeys) == [str(each) for each in vkeys]
+
+
+async def test_a_witness_that_knows_more_than_the_record_is_believed(
+    database: Database, acts: Administration, journal: PostgresJournal, tmp_path: Path
+) -> None:
+    """After a restore of both the database and the directory, only the witness knows that something is lost."""
+    election, key = await loaded(acts, journal)
+    await add(journal, key)
+    witness = FakeWitness()
+    async with signing(database, tmp_path / "one", [witness], live=[election]) as signed:
+        await signed.wait_covered(election)
+        signing_key = (await signed.vkeys(election))[0]
+    known = witness.newest_by_origin[signing_key.name]
+    (skey,) = SignDirectory(tmp_path / "one", LOG_NAME).keys(parse_origin(signing_key.name)).signing
+    larger = Checkpoint(signing_key.name, 9, bytes(32)).signed_by(skey)
+    witness.newest_by_origin[signing_key.name] = structs.replace(
+        known, checkpoint=Checkpoint(signing_key.name, 9, bytes(32)), note=larger
+    )
+    async with signing(database, tmp_path / "one", [witness]) as signed:
+
+        async def is_refused() -> bool:
+            return refused(signed, election) == "record_behind"
+
+        await until(is_refused)
+        await add(journal, key, revision=2)
+        head = await signed.log(election)
+        assert head is not None
+        assert head.size == 4
