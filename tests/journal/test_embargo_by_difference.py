@@ -1,4 +1,4 @@
-"""What a feed's login sees of an embargoed election must be the same before and after reports are accepted.
+"""What the logins of feeds and signer see of an embargoed election must not change with the reports that are accepted.
 
 Every class of statement is tried, on a primary and on a replica. On a dedicated server nothing may differ; on a shared
 server, only the items that docs/security.md lists may.
@@ -19,12 +19,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from gateway.election.log_record import Cosignature, SignedCheckpoint
 from gateway.journal.administration import administration
 from gateway.journal.connection import open_pool
 from gateway.journal.migrate import migrate
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.refusals import Refusals
 from gateway.journal.session import Connection
+from gateway.journal.signing import SigningJournal
 from gateway.journal.waiting import WaitingReports
 from gateway.wire.board import Waiting
 from tests.counts import count, variants
@@ -36,6 +38,7 @@ from tests.journal.network import port_of
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 SECURITY = Path(__file__).resolve().parents[2] / "docs" / "security.md"
+LOGINS = ("feed", "signer")
 DEDICATED, SHARED = "dedicated", "shared"
 """Databases set up as on a dedicated server, and as on a server that others administer."""
 BATCHES = 12
@@ -58,10 +61,11 @@ class Election:
 
 @dataclass
 class Site:
-    """A database on the primary with the URLs of its owner and of the feed's login, and two elections."""
+    """A database on the primary with the URLs of its owner and of both logins, and two elections."""
 
     url: str
     feed_url: str
+    signer_url: str
     embargoed: Election
     released: Election
     revisions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -102,9 +106,10 @@ class Servers:
     primary: Server
     replica: Server
 
-    def url(self, server: Server, database: str, *, feed: bool) -> str:
-        """Return the URL of a database on one of the servers."""
-        user = (server.feed_url if feed else server.tcp_url).partition("://")[2].partition("@")[0]
+    def url(self, server: Server, database: str, login: str | None = None) -> str:
+        """Return the URL of a database on one of the servers, for the owner or one of the LOGINS."""
+        urls = {None: server.tcp_url, "feed": server.feed_url, "signer": server.signer_url}
+        user = urls[login].partition("://")[2].partition("@")[0]
         return f"postgresql://{user}@127.0.0.1:{port_of(server.tcp_url)}/{database}"
 
     async def caught_up(self) -> None:
@@ -140,9 +145,9 @@ async def _replica(directory: Path, primary: Server) -> Server:
 
 async def a_site(servers: Servers, database: str) -> Site:
     """Migrate a database and load two elections: one is embargoed, one is released and has reports."""
-    url = servers.url(servers.primary, database, feed=False)
+    url = servers.url(servers.primary, database)
     await migrate(url, dedicated=database == DEDICATED)
-    await servers.primary.ask(f"GRANT CONNECT ON DATABASE {database} TO valgnatt_feed")
+    await servers.primary.ask(f"GRANT CONNECT ON DATABASE {database} TO valgnatt_feed, valgnatt_signer")
     async with administration(url, "olga") as acts, open_pool(url) as pool:
         journal = PostgresJournal(pool)
         found = []
@@ -151,14 +156,59 @@ async def a_site(servers: Servers, database: str) -> Site:
             token = await acts.issue_token(identifier, ["a"])
             row = await journal.election(identifier)
             found.append(Election(identifier, row.key, row.version, token.key))
-        site = Site(url, servers.url(servers.primary, database, feed=True), *found)
+        site = Site(url, *(servers.url(servers.primary, database, login) for login in LOGINS), *found)
+        await acts.open_election(site.embargoed.id)
+        site.embargoed.version = (await journal.election(site.embargoed.id)).version
         await append(journal, site.released.key, site.released.version, a_report("a-1"), a_report("b-1"))
+        await _sign(site)
         await journal.record_contacts({site.released.token: datetime.now(UTC)})
         await site.accept()
         return site
 
 
+async def _sign(site: Site) -> None:
+    """Insert checkpoints as a signer does; under the embargo, one of size 1."""
+    async with open_pool(site.signer_url, signer=True, max_size=1) as pool:
+        signing = SigningJournal(pool)
+        for election, sizes in ((site.embargoed, [1]), (site.released, [1, 3])):
+            fence = (await signing.begin_round(election.key, "s")).fence
+            origin, key = f"o{election.key}", f"o{election.key}+12345678+AQID"
+            await signing.declare_log(election.key, 1, fence, origin, [key], [WITNESS])
+            for size in sizes:
+                note = f"{origin}\n{size}\n{ROOT_TEXT}\n\n— {origin} AAAA\n"
+                await signing.insert_checkpoint(
+                    election.key, 1, fence, SignedCheckpoint(size, bytes(32), PASSED, note)
+                )
+                line = "— witness.example AAAA"
+                await signing.add_cosignature(election.key, 1, Cosignature(size, WITNESS, PASSED, line))
+
+
+ROOT_TEXT = "A" * 43 + "="
+"""A root of zeros, in base64."""
+WITNESS = "witness.example+87654321+BAID"
+
+
 # Statements to compare.
+
+
+def signing_statements(embargoed: int) -> list[str]:
+    """Return statements with which a signer writes; they have the same result however often they are executed."""
+    begin = f"valgnatt_signing.begin_round({embargoed}, 's', false)"
+    note = f"E'o{embargoed}\\n{{0}}\\n{ROOT_TEXT}\\n\\n— o{embargoed} {{1}}\\n'"
+    insert = (
+        f"SELECT valgnatt_signing.insert_checkpoint({embargoed}, 1, f.fence, {{0}}, '\\x{'00' * 32}',"
+        f" '2025-09-08 19:00+00', {note}) FROM {begin} AS f"
+    )
+    return [
+        f"SELECT previous_signer FROM {begin}",
+        *(
+            insert.format(size, signature)
+            for size, signature in ((1, "AAAA"), (1, "BBBB"), (2, "AAAA"), (99, "A"))
+        ),
+        f"SELECT valgnatt_signing.insert_checkpoint({embargoed}, 1, NULL, 2, '', '2025-09-08', '')",
+        f"SELECT valgnatt_signing.add_cosignature({embargoed}, 1, 1, '{WITNESS}', '2025-09-08', '— w AAAA')",
+        f"SELECT valgnatt_signing.add_cosignature({embargoed}, 1, 2, '{WITNESS}', '2025-09-08', '— w AAAA')",
+    ]
 
 
 def function_statements(embargoed: int, released: int) -> list[str]:
@@ -166,6 +216,7 @@ def function_statements(embargoed: int, released: int) -> list[str]:
     calls = [
         "valgnatt_public.elections()",
         "valgnatt_public.elections_v2()",
+        "valgnatt_public.logs()",
         *(
             call.format(election)
             for election in (embargoed, released)
@@ -180,6 +231,8 @@ def function_statements(embargoed: int, released: int) -> list[str]:
                 "valgnatt_public.contacts({})",
                 "valgnatt_public.registry({})",
                 "valgnatt_public.previous({})",
+                "valgnatt_public.checkpoints({}, 1, '0'::bigint, 1000)",
+                "valgnatt_public.cosignatures({}, 1, '0'::bigint, '99'::bigint)",
             )
         ),
     ]
@@ -202,7 +255,7 @@ def function_statements(embargoed: int, released: int) -> list[str]:
     ]
     tables = [
         "election", "embargo", "head", "report", "confirmation", "contact", "refusal", "waiting", "hold", "hold_line",
-        "rules", "token", "act", "migration", "previous",
+        "rules", "token", "act", "migration", "previous", "opening", "log", "checkpoint", "cosignature", "signer",
         f"report_{embargoed}", f"head_{embargoed}", f"confirmation_{embargoed}", f"contact_{embargoed}",
         f"refusal_{embargoed}", f"waiting_{embargoed}", f"hold_{embargoed}", f"hold_line_{embargoed}",
         "public_election", "publication", "public_contact",
@@ -280,11 +333,12 @@ _WITH_EFFECTS = (
 class Login:
     """Three sessions of a login: a new one, one with an open snapshot, one with prepared statements and cursors."""
 
-    def __init__(self, fresh: Connection, holding: Connection, prepared: Connection) -> None:
+    def __init__(self, login: str, fresh: Connection, holding: Connection, prepared: Connection) -> None:
         self.fresh = fresh
         self.holding = holding
         self.prepared = prepared
         self.notifications: list[object] = []
+        self._records = {name: call for name, call in _RECORDS.items() if name in _CALLED[login]}
 
     async def prepare(self, site: Site) -> None:
         """Listen, open the snapshot, prepare the statements and declare the cursors."""
@@ -292,10 +346,10 @@ class Login:
             await self.fresh.add_listener("valgnatt", lambda *payload: self.notifications.append(payload))
         await self.holding.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         await self.holding.execute("SELECT * FROM valgnatt_public.elections_v2()")
-        for name, call in _RECORDS.items():
+        for name, call in self._records.items():
             await self.prepared.execute(f"PREPARE {name} AS SELECT * FROM {call.format(site.embargoed.key)}")
         await self.prepared.execute("BEGIN")
-        for name, call in _RECORDS.items():
+        for name, call in self._records.items():
             await self.prepared.execute(
                 f"DECLARE c_{name} SCROLL CURSOR WITH HOLD FOR SELECT * FROM {call.format(site.embargoed.key)}"
             )
@@ -308,7 +362,7 @@ class Login:
             seen[f"fresh: {statement}"] = await _result_of(self.fresh, statement)
             if "pg_catalog." not in statement and not statement.startswith(("VACUUM", "CHECKPOINT")):
                 seen[f"holding: {statement}"] = await _result_of(self.holding, statement, savepoint=True)
-        for name in _RECORDS:
+        for name in self._records:
             for statement in (
                 f"EXECUTE {name}",
                 f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) EXECUTE {name}",
@@ -321,11 +375,16 @@ class Login:
 
 _RECORDS = {
     "heads": "valgnatt_public.elections_v2()",
+    "logs": "valgnatt_public.logs()",
     "record": "valgnatt_public.record_v2({}, '0'::bigint, 1000)",
     "holds": "valgnatt_public.hold_lines({}, '0'::bigint, 1000)",
     "unapplied": "valgnatt_public.unapplied({}, '0'::bigint)",
     "contacts": "valgnatt_public.contacts({})",
 }
+
+
+_CALLED = {"feed": tuple(_RECORDS), "signer": ("heads", "logs", "record")}
+"""The names of those that each login may call."""
 
 
 async def _result_of(connection: Connection, statement: str, *, savepoint: bool = False) -> str:
@@ -357,7 +416,7 @@ async def _result_of(connection: Connection, statement: str, *, savepoint: bool 
 
 
 @asynccontextmanager
-async def logged_in(url: str) -> AsyncIterator[Login]:
+async def logged_in(url: str, login: str) -> AsyncIterator[Login]:
     """Open the sessions of a login."""
     async with AsyncExitStack() as stack:
         sessions = []
@@ -367,19 +426,21 @@ async def logged_in(url: str) -> AsyncIterator[Login]:
             )
             stack.callback(connection.terminate)
             sessions.append(connection)
-        yield Login(*sessions)
+        yield Login(login, *sessions)
 
 
-async def differences(servers: Servers, site: Site, url: str, statements: Sequence[str]) -> set[str]:
+async def differences(
+    servers: Servers, site: Site, url: str, statements: Sequence[str], login: str = "feed"
+) -> set[str]:
     """Return the statements whose results differ before and after embargoed appends."""
     await servers.caught_up()
-    async with logged_in(url) as login:
-        await login.prepare(site)
+    async with logged_in(url, login) as sessions:
+        await sessions.prepare(site)
         for _ in range(WARM_UP):
-            before = await login.observe(statements)
+            before = await sessions.observe(statements)
         await site.accept()
         await servers.caught_up()
-        after = await login.observe(statements)
+        after = await sessions.observe(statements)
     return {name.partition(": ")[2] for name, result in before.items() if after[name] != result}
 
 
@@ -394,21 +455,24 @@ def sites(servers: Servers) -> dict[str, Site]:
 
 
 @pytest.mark.parametrize(
-    ("where", "database"),
+    ("where", "database", "login"),
     variants(
-        itertools.product(("primary", "replica"), (DEDICATED, SHARED)),
-        ("primary", SHARED),
-        ("replica", DEDICATED),
+        itertools.product(("primary", "replica"), (DEDICATED, SHARED), LOGINS),
+        ("primary", SHARED, "feed"),
+        ("replica", DEDICATED, "feed"),
+        ("primary", DEDICATED, "signer"),
     ),
 )
-async def test_reports_accepted_under_embargo_change_no_result_of_the_feed_login(
-    servers: Servers, sites: dict[str, Site], database: str, where: str
+async def test_reports_accepted_under_embargo_change_no_result_of_a_login(
+    servers: Servers, sites: dict[str, Site], database: str, where: str, login: str
 ) -> None:
     """Rows, plans, buffers, cursors, prepared statements and errors are the same, also for the released election."""
     site = sites[database]
-    url = servers.url(getattr(servers, where), database, feed=True)
+    url = servers.url(getattr(servers, where), database, login)
     statements = function_statements(site.embargoed.key, site.released.key)
-    assert await differences(servers, site, url, statements) == set()
+    if login == "signer":
+        statements += signing_statements(site.embargoed.key)
+    assert await differences(servers, site, url, statements, login) == set()
 
 
 async def test_reports_of_a_released_election_do_change_results(
@@ -416,7 +480,9 @@ async def test_reports_of_a_released_election_do_change_results(
 ) -> None:
     """The comparison detects changes at all: those of a released election."""
     site = sites[SHARED]
-    opened = Site(site.url, site.feed_url, site.released, site.released, itertools.count(1000))
+    opened = Site(
+        site.url, site.feed_url, site.signer_url, site.released, site.released, itertools.count(1000)
+    )
     statements = function_statements(site.embargoed.key, site.released.key)
     found = await differences(servers, opened, site.feed_url, statements)
     key = site.released.key
@@ -430,18 +496,25 @@ async def test_reports_of_a_released_election_do_change_results(
             assert shape.format(f"valgnatt_public.{call}({key}, '0'::bigint, 1000)") in found
 
 
-@pytest.mark.parametrize("where", ["primary", "replica"])
+@pytest.mark.parametrize(
+    ("where", "login"),
+    variants(
+        itertools.product(("primary", "replica"), LOGINS),
+        ("primary", "feed"),
+        ("replica", "feed"),
+    ),
+)
 async def test_on_a_dedicated_server_no_catalog_or_statistic_reveals_embargoed_reports(
-    servers: Servers, sites: dict[str, Site], where: str
+    servers: Servers, sites: dict[str, Site], where: str, login: str
 ) -> None:
-    """Sizes, counters, WAL positions and transaction IDs are inaccessible to the feed's login."""
+    """Sizes, counters, WAL positions and transaction IDs are inaccessible to both logins."""
     site = sites[DEDICATED]
     connection = await asyncpg.connect(site.url)
     statements = await catalog_statements(connection)
     connection.terminate()
     statements = [each for each in statements if not re.search(r"\b(clock_timestamp)\(", each)]
-    url = servers.url(getattr(servers, where), DEDICATED, feed=True)
-    assert await differences(servers, site, url, statements) == set()
+    url = servers.url(getattr(servers, where), DEDICATED, login)
+    assert await differences(servers, site, url, statements, login) == set()
 
 
 @pytest.mark.parametrize("where", ["primary", "replica"])
@@ -453,7 +526,7 @@ async def test_on_a_shared_server_only_documented_catalogs_and_functions_differ(
     connection = await asyncpg.connect(site.url)
     statements = await catalog_statements(connection)
     connection.terminate()
-    url = servers.url(getattr(servers, where), SHARED, feed=True)
+    url = servers.url(getattr(servers, where), SHARED, "feed")
     found = await differences(servers, site, url, statements)
     names = {re.split(r"[.(]", each.removeprefix("SELECT * FROM "))[1] for each in found}
     listed = visible_on_shared_servers()
@@ -485,7 +558,7 @@ def visible_on_shared_servers() -> list[str]:
     return [re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`([a-z_*]+)`", listed)]
 
 
-async def test_before_the_release_a_feed_reads_no_block_of_embargoed_tables(
+async def test_before_the_release_no_login_reads_a_block_of_embargoed_tables(
     servers: Servers, sites: dict[str, Site]
 ) -> None:
     """No block of the tables or their indexes is read from memory or disk, so timings cannot depend on them."""
@@ -518,9 +591,10 @@ async def test_before_the_release_a_feed_reads_no_block_of_embargoed_tables(
     assert [row[0] for row in before] == sorted(tables)
     assert all(row[1] for row in before if not row[0].startswith("confirmation"))
     statements = function_statements(site.embargoed.key, site.released.key)
-    async with logged_in(site.feed_url) as login:
-        await login.prepare(site)
-        await login.observe(statements)
-        for session in (login.fresh, login.holding, login.prepared):
-            await session.close()
+    for login, url in (("feed", site.feed_url), ("signer", site.signer_url)):
+        async with logged_in(url, login) as sessions:
+            await sessions.prepare(site)
+            await sessions.observe(statements + signing_statements(site.embargoed.key))
+            for session in (sessions.fresh, sessions.holding, sessions.prepared):
+                await session.close()
     assert await blocks() == before

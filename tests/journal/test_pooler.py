@@ -17,7 +17,16 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import SESSION, Connection, SessionUnfit
 from tests.conftest import Database
-from tests.journal.makers import UNITS, a_registry, a_report, append, connected, sequences
+from tests.journal.makers import (
+    UNITS,
+    a_registry,
+    a_report,
+    append,
+    connected,
+    sequences,
+    until,
+    waiting_for_locks,
+)
 from tests.journal.pooler import Pooler, pooler
 
 IGNORED = ",".join(SESSION)
@@ -98,6 +107,39 @@ async def test_a_pooler_that_shares_sessions_is_refused_and_nothing_stays_behind
         assert await left.execute("SELECT FROM pg_prepared_statements") == "SELECT 0"
     finally:
         left.terminate()
+    assert await owner.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+async def test_signers_are_kept_apart_behind_a_pooler_that_shares_sessions(
+    tmp_path: Path, database: Database, owner: Connection
+) -> None:
+    """Lock and fence belong to transactions, whichever session they get; nothing of them stays in it."""
+    async with administration(database.url, "olga") as acts, open_pool(database.url) as pool:
+        election = await acts.load_election(a_registry())
+        key = (await PostgresJournal(pool).election(election)).key
+        await acts.open_election(election)
+    begin = "SELECT fence FROM valgnatt_signing.begin_round($1, $2, false)"
+    declare = "SELECT valgnatt_signing.declare_log($1, 1, $2, 'o', '{o+12345678+AQID}', '{}')"
+    options = {"default_pool_size": 2, "server_round_robin": 1}
+    with pooler(tmp_path, [database.signer_url], "transaction", ignored=IGNORED, **options) as running:
+        url = running.url(database.signer_url)
+        with pytest.raises(SessionUnfit, match="pool_mode = session"):
+            await connect(url, signer=True)
+        first, second = [await asyncpg.connect(url, statement_cache_size=0) for _ in range(2)]
+        try:
+            async with first.transaction():
+                mine = await first.fetchval(begin, key, "a")
+                waiting = asyncio.create_task(second.fetchval(begin, key, "b"))
+                await until(lambda: waiting_for_locks(owner, 1))
+            theirs = await waiting
+            assert theirs == mine + 1
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await first.fetchval(declare, key, mine)
+            assert refused.value.sqlstate == "VG006"
+            assert await second.fetchval(declare, key, theirs)
+        finally:
+            first.terminate()
+            second.terminate()
     assert await owner.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 

@@ -1,8 +1,10 @@
 """What the signer's role reads and writes: openings, rounds, logs, checkpoints and cosignatures."""
 
+import asyncio
 import base64
 import hashlib
 import random
+import re
 import string
 from datetime import UTC, datetime, timedelta
 
@@ -13,11 +15,15 @@ import pytest
 
 from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
 from gateway.election.report import canonical
-from gateway.errors import ElectionStarted, Refused
+from gateway.election.validation import ValidReport
+from gateway.errors import ElectionStarted, GatewayError, Refused
 from gateway.journal.administration import Administration
+from gateway.journal.connection import open_pool
+from gateway.journal.log import LogRecord
 from gateway.journal.postgres import PostgresJournal
+from gateway.journal.record import PublicRecord
 from gateway.journal.session import Connection
-from gateway.journal.signing import AnotherSigner, CheckpointRefused, SigningJournal
+from gateway.journal.signing import AnotherSigner, CheckpointRefused, SignerTooFast, SigningJournal
 from gateway.transparency.entries import (
     Closing,
     Opening,
@@ -28,7 +34,8 @@ from gateway.transparency.entries import (
 )
 from tests.conftest import Database
 from tests.counts import examples
-from tests.journal.makers import UNITS, a_registry, a_report, append, sequences
+from tests.journal.holding import decide, hold
+from tests.journal.makers import TIMEOUT_S, UNITS, a_registry, a_report, append, sequences
 
 FUTURE = datetime(2050, 1, 1, tzinfo=UTC)
 NOW = datetime(2025, 9, 8, 20, 0, tzinfo=UTC)
@@ -335,3 +342,168 @@ async def test_an_election_that_is_closed_under_embargo_has_its_closing_after_th
     entry = (await head_of(signing, identifier)).closing
     assert entry is not None
     assert (parse_closing(entry).sequence, parse_closing(entry).chain) == (0, "00" * 32)
+
+
+async def test_two_signers_take_turns_and_never_write_in_a_round_of_the_other(
+    acts: Administration, journal: PostgresJournal, database: Database, owner: Connection
+) -> None:
+    """With real sessions at the same time: each checkpoint is written by the signer that began the last round."""
+    identifier, key = await opened(acts, journal)
+    origin = f"results.example.no/live/{identifier}"
+    written: list[tuple[int, int]] = []
+    refused = 0
+
+    async def sign(name: str) -> None:
+        nonlocal refused
+        async with open_pool(database.signer_url, signer=True, max_size=1) as pool:
+            signing = SigningJournal(pool)
+            while (await head_of(signing, identifier)).size <= len(UNITS):
+                size = (await head_of(signing, identifier)).size + 1
+                fence = (await signing.begin_round(key, name)).fence
+                try:
+                    await signing.declare_log(key, 1, fence, origin, [KEY], [])
+                    if await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, size)):
+                        written.append((size, fence))
+                except AnotherSigner:
+                    refused += 1
+                except CheckpointRefused:
+                    pass  # the other one has inserted a larger one since
+
+    await append(journal, key, 1, *(a_report(unit) for unit in UNITS))
+    await asyncio.gather(sign("a"), sign("b"))
+    assert [size for size, _ in sorted(written)] == list(range(1, len(UNITS) + 2))
+    assert sorted(written) == sorted(written, key=lambda each: each[1])
+    assert await owner.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+async def test_whatever_a_signer_locks_neither_appends_nor_feeds_nor_acts_wait(
+    acts: Administration, journal: PostgresJournal, database: Database
+) -> None:
+    """Even with an open transaction in which it has written everything that it may write."""
+    identifier, key = await opened(acts, journal)
+    origin = f"results.example.no/live/{identifier}"
+    signer = await asyncpg.connect(database.signer_url)
+    try:
+        await signer.execute("BEGIN")
+        fence = await signer.fetchval("SELECT fence FROM valgnatt_signing.begin_round($1, 'x', false)", key)
+        declare = "SELECT valgnatt_signing.declare_log($1, 1, $2, $3, $4, $5)"
+        await signer.execute(declare, key, fence, origin, [KEY], [WITNESS])
+        checkpoint = a_checkpoint(origin, 1)
+        insert = "SELECT valgnatt_signing.insert_checkpoint($1, 1, $2, $3, $4, $5, $6)"
+        await signer.execute(insert, key, fence, 1, checkpoint.root, NOW, checkpoint.note)
+        cosign = "SELECT valgnatt_signing.add_cosignature($1, 1, $2, $3, $4, '— w AAAA')"
+        await signer.execute(cosign, key, 1, WITNESS, NOW)
+        async with asyncio.timeout(TIMEOUT_S), open_pool(database.feed_url, feed=True) as pool:
+            appended = await append(journal, key, 1, *(a_report(unit) for unit in UNITS))
+            assert None not in sequences(appended)
+            assert await LogRecord(pool).checkpoints(key, 1, 0) == []
+            assert len(await PublicRecord(pool).publications(key, 0, 100)) == len(UNITS)
+            await acts.issue_token(identifier, ["no"])
+            await acts.close_election(identifier)
+    finally:
+        signer.terminate()
+
+
+async def test_a_signer_cannot_write_without_end(
+    acts: Administration, journal: PostgresJournal, signing: SigningJournal, owner: Connection
+) -> None:
+    """Writes, checkpoints and cosignatures are bounded in number, and each in bytes."""
+    identifier, key = await opened(acts, journal)
+    await append(journal, key, 1, *(a_report(unit) for unit in UNITS))
+    origin = f"results.example.no/live/{identifier}"
+    fence = (await signing.begin_round(key, "a")).fence
+    many = [f"w{number}+12345678+AQID" for number in range(17)]
+    for vkeys, witnesses in (
+        ([], []),
+        ([KEY] * 9, []),
+        ([KEY], many),
+        (["k" * 2000], []),
+        ([KEY], ["a\nb+12345678+AQID"]),
+    ):
+        with pytest.raises(CheckpointRefused, match="an origin, 1 to 8 keys"):
+            await signing.declare_log(key, 1, fence, origin, vkeys, witnesses)
+    await signing.declare_log(key, 1, fence, origin, [KEY], many[:16])
+    one = a_checkpoint(origin, 1)
+    with pytest.raises(GatewayError):
+        await signing.insert_checkpoint(
+            key, 1, fence, msgspec.structs.replace(one, note=one.note + "x" * 8192)
+        )
+    await signing.insert_checkpoint(key, 1, fence, one)
+    line = "— w AAAA"
+    for witness in many[:16]:
+        await signing.add_cosignature(key, 1, Cosignature(1, witness, NOW, line))
+    with pytest.raises(CheckpointRefused, match="signature line of a witness"):
+        await signing.add_cosignature(key, 1, Cosignature(1, many[16], NOW, line))
+    await signing.declare_log(key, 1, fence, origin, [KEY], many[16:])
+    for cosignature in (
+        Cosignature(1, many[16], NOW, line),  # the 17th of this checkpoint
+        Cosignature(2, many[16], NOW, line),
+        Cosignature(1, many[16], NOW, f"— w {'A' * 1024}"),
+        Cosignature(1, many[16], NOW, f"{line}\n{line}"),
+    ):
+        with pytest.raises(CheckpointRefused, match="signature line of a witness"):
+            await signing.add_cosignature(key, 1, cosignature)
+    await owner.execute("UPDATE signer SET checkpoints = 100000000000 WHERE election = $1", key)
+    with pytest.raises(SignerTooFast, match="more than one checkpoint per second"):
+        await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, 2))
+    await owner.execute(
+        "UPDATE signer SET writes = 0, writes_at = clock_timestamp() + interval '1 hour' WHERE election = $1",
+        key,
+    )
+    with pytest.raises(SignerTooFast, match="too many writes"):
+        await signing.begin_round(key, "a")
+
+
+async def test_only_the_append_that_ends_the_embargo_reads_or_writes_an_opening(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """Appends before and after it touch none of the tables of logs, so they cost what they did."""
+    identifier = await acts.load_election(a_registry(publish_from=FUTURE.isoformat()))
+    key = (await journal.election(identifier)).key
+    function = "SELECT prosrc FROM pg_proc WHERE oid = 'valgnatt.append_v3'::regproc"
+    release = "SELECT prosrc FROM pg_proc WHERE oid = 'valgnatt.release'::regproc"
+    for source in [await owner.fetchval(each) for each in (function, release)]:
+        assert not re.search(r"opening|checkpoint|signer|valgnatt\.log|open\(", source)
+    touched = (
+        "SELECT sum(seq_scan + coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd) FROM pg_stat_xact_user_tables"
+        " WHERE relname IN ('opening', 'log', 'checkpoint', 'cosignature', 'signer', 'election')"
+    )
+
+    async def touches(*reports: ValidReport) -> int:
+        """Return how often an append touches them."""
+        async with owner.transaction():
+            before = int(await owner.fetchval(touched))
+            await hold(owner, key, *reports, rule=None)
+            return int(await owner.fetchval(touched)) - before
+
+    assert await touches(a_report("a-1")) == 0
+    await owner.execute("UPDATE embargo SET publish_from = now() WHERE election = $1", key)
+    assert await touches(a_report("a-2")) > 0
+    assert await touches(a_report("a-3")) == 0
+    triggers = await owner.fetch(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid IN ('head'::regclass, 'report'::regclass, $1::regclass)"
+        " AND NOT tgisinternal ORDER BY 1",
+        f"report_{key}",
+    )
+    assert {row[0] for row in triggers} == {"report_revision", "report_stands"}
+
+
+async def test_a_closed_election_has_its_closing_once_its_holds_are_decided(
+    acts: Administration, journal: PostgresJournal, signing: SigningJournal, owner: Connection
+) -> None:
+    """A report that is released after the closing is before the closing entry, whose bytes then stay."""
+    identifier, key = await opened(acts, journal)
+    held = [a_report("a-1"), a_report("a-2")]
+    await hold(owner, key, *held)
+    await acts.close_election(identifier)
+    assert (await head_of(signing, identifier)).closing is None
+    await decide(owner, key, held[0], release=True)
+    assert (await head_of(signing, identifier)).closing is None
+    await decide(owner, key, held[1], release=False)
+    entry = (await head_of(signing, identifier)).closing
+    assert entry is not None
+    assert parse_closing(entry).sequence == 1
+    await decide(owner, key, held[0], release=True)  # again
+    await hold(owner, key, a_report("a-3"))
+    await hold(owner, key, a_report("a-3"), rule=None)
+    assert (await head_of(signing, identifier)).closing == entry

@@ -294,7 +294,7 @@ CREATE FUNCTION valgnatt_signing.declare_log(
     p_election integer, p_history integer, p_fence bigint, p_origin text, p_vkeys text[], p_witnesses text[]
 ) RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    signer valgnatt.signer%ROWTYPE := valgnatt.lock_signer(p_election, p_fence);
+    signer valgnatt.signer%ROWTYPE := valgnatt.lock_signer(p_election, coalesce(p_fence, 0));
     changed integer;
 BEGIN
     PERFORM valgnatt.require_newest(p_election, p_history);
@@ -336,7 +336,7 @@ CREATE FUNCTION valgnatt_signing.insert_checkpoint(
     p_election integer, p_history integer, p_fence bigint, p_size bigint, p_root bytea, p_signed_at timestamptz, p_note text
 ) RETURNS boolean LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    signer valgnatt.signer%ROWTYPE := valgnatt.lock_signer(p_election, p_fence);
+    signer valgnatt.signer%ROWTYPE := valgnatt.lock_signer(p_election, coalesce(p_fence, 0));
     shown record := valgnatt.shown_v2(p_election);
     newest valgnatt.checkpoint%ROWTYPE;
     origin text;
