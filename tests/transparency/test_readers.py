@@ -34,6 +34,7 @@ from tests.transparency.test_by_hand import by_openssl, example
 from tests.verification.feed import PREFIX, Feed
 from tests.web.conftest import make_database
 from tests.web.doors import COUNTRY, a_registry, a_report, pushed, until
+from tests.witness.processes import WitnessProcess
 
 pytestmark = pytest.mark.long
 
@@ -50,12 +51,15 @@ class SignedLog(NamedTuple):
     url: str
     """The URL of the election."""
     key: VerifierKey
+    witness: VerifierKey | None
     newest: Checkpoint
     checkpoints: int
 
     def expected(self, reader: Reader, proofs: int) -> dict[str, Any]:
         found = {"size": self.newest.size, "root": base64_of(self.newest.root)}
         found |= {"checkpoints": self.checkpoints, "proofs": proofs}
+        if reader.knows_witnesses:
+            found["cosignatures"] = 0 if self.witness is None else 1
         return found | ({"entries": self.newest.size} if reader.reads_entries else {})
 
 
@@ -64,34 +68,39 @@ def signed(directory: Path) -> dict[str, Any]:
     return {"log_name": LOG_NAME, "sign_dir": directory, "checkpoint_every_s": 1}
 
 
-async def wait_covered(http: aiohttp.ClientSession, url: str, key: VerifierKey, size: int) -> SignedLog:
-    """Wait until the door shows a checkpoint of this size."""
+async def wait_covered(
+    http: aiohttp.ClientSession, url: str, key: VerifierKey, size: int, witness: VerifierKey | None = None
+) -> SignedLog:
+    """Wait until the door shows a checkpoint of this size, with the cosignature of the witness."""
     newest = Checkpoint("", 0, b"")
 
     async def covered() -> bool:
         nonlocal newest
         async with http.get(f"{url}/log/checkpoint") as answer:
             if answer.status == 200:
-                newest, _ = open_checkpoint(parse_note(await answer.read()), [key])
-        return newest.size >= size
+                note = parse_note(await answer.read())
+                newest, _ = open_checkpoint(note, [key])
+                cosigned = witness is None or any(witness.made(each) for each in note.signatures)
+                return newest.size >= size and cosigned
+        return False
 
     await until(covered)
     assert newest.size == size
     async with http.get(f"{url}/log/checkpoints", params={"after": "0", "limit": "1000"}) as answer:
-        return SignedLog(url, key, newest, len((await answer.read()).splitlines()))
+        return SignedLog(url, key, witness, newest, len((await answer.read()).splitlines()))
 
 
 @pytest.fixture(scope="module")
 def small_log(
     postgres: EmbeddedPostgres, small: GeneratedElection, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SignedLog]:
-    """The record of a closed election with several checkpoints, at the door of a gateway that keeps running."""
+    """The record of a closed election with several checkpoints and a witness, at the door of a running gateway."""
     directory = tmp_path_factory.mktemp("sign")
     database = make_database(postgres)
+    registry = a_registry(small)
+    key = create_key(directory, registry["election"]["id"]).vkey
 
-    async def fill(gateway: Gateway) -> SignedLog:
-        registry = a_registry(small)
-        key = create_key(directory, registry["election"]["id"]).vkey
+    async def fill(gateway: Gateway, witness: VerifierKey) -> SignedLog:
         election = await gateway.load(registry)
         sender = await gateway.issue(election, [COUNTRY])
         url = f"{gateway.feed_url}/v1/elections/{election}"
@@ -100,14 +109,16 @@ def small_log(
             for count in BATCHES:
                 await pushed(http, sender, *(a_report(revision=size + each) for each in range(count)))
                 size += count
-                await wait_covered(http, url, key, size)
+                await wait_covered(http, url, key, size, witness)
             async with gateway.administration() as acts:
                 await acts.close_election(election)
-            return await wait_covered(http, url, key, size + 1)
+            return await wait_covered(http, url, key, size + 1, witness)
 
-    signing = {"signer_database_url": database.signer_url, **signed(directory)}
-    with served(database, push_workers=1, feed_workers=1, **signing) as gateway:
-        yield asyncio.run(fill(gateway))
+    with WitnessProcess(tmp_path_factory.mktemp("witness"), str(key)) as witness:
+        signing = {"signer_database_url": database.signer_url, **signed(directory)}
+        signing["witnesses"] = f"{witness.vkey}={witness.url}"
+        with served(database, push_workers=1, feed_workers=1, **signing) as gateway:
+            yield asyncio.run(fill(gateway, witness.vkey))
 
 
 def reader_of(name: str) -> Reader:
@@ -121,10 +132,12 @@ def reader_of(name: str) -> Reader:
 async def test_another_implementation_verifies_the_record_of_a_gateway(
     name: str, small_log: SignedLog
 ) -> None:
-    """Checkpoints, tiles and all entries if it reads them, and the proofs of reports."""
+    """Checkpoints, tiles and all entries if it reads them, the proofs of reports, and cosignatures if it knows them."""
     reader = reader_of(name)
     sequences = [1, 2, 255, 256, 299, 300]
-    answer = await read_log(reader, f"{small_log.url}/log", str(small_log.key), sequences)
+    answer = await read_log(
+        reader, f"{small_log.url}/log", str(small_log.key), sequences, str(small_log.witness)
+    )
     assert answer == small_log.expected(reader, len(sequences))
 
 

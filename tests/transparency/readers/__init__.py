@@ -36,6 +36,8 @@ class Reader(NamedTuple):
     environ: Mapping[str, str] = {}
     reads_entries: bool = False
     """Whether it reads all tiles and entries; the others read checkpoints and proof files."""
+    knows_witnesses: bool = False
+    """Whether it verifies cosignatures; the others ignore them."""
 
 
 def readers() -> dict[str, Reader]:
@@ -61,21 +63,28 @@ def readers() -> dict[str, Reader]:
         "golang.org/x/mod/sumdb": Reader(
             (GO or "go", "run", str(HERE / "go" / "main.go")), go, go_environ, True
         ),
-        "tlog-scales": Reader((str(PYTHON), str(HERE / "scales.py")), python, reads_entries=True),
+        "tlog-scales": Reader(
+            (str(PYTHON), str(HERE / "scales.py")), python, reads_entries=True, knows_witnesses=True
+        ),
         "metamorphic-log": Reader((str(PYTHON), str(HERE / "metamorphic.py")), python),
         "sigstore": Reader((str(PYTHON), str(HERE / "rekor.py")), python),
         "@sigstore/verify": Reader(("node", str(HERE / "rekor.js")), node),
     }
 
 
-async def read_log(reader: Reader, url: str, vkey: str, sequences: Sequence[int]) -> dict[str, Any] | str:
-    """Run a reader; return the JSON that it prints or, if it refuses the log, what it writes about it."""
+async def read_log(
+    reader: Reader, url: str, vkey: str, sequences: Sequence[int], witness: str = ""
+) -> dict[str, Any] | str:
+    """Run a reader; return the JSON that it prints or, if it refuses the log, what it writes about it.
+
+    A reader that knows witnesses verifies that the one with this key has cosigned the newest checkpoint.
+    """
     process = await asyncio.create_subprocess_exec(
         *reader.command,
         url,
         vkey,
         *map(str, sequences),
-        env={**os.environ, **reader.environ},
+        env={**os.environ, **reader.environ, "WITNESS": witness},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

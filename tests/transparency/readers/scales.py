@@ -2,10 +2,12 @@
 
     python scales.py URL VKEY [SEQUENCE…]
 
-Prints JSON in the last line; a log that is not as it has to be ends it with an exception.
+If there is a key of a witness in WITNESS, its cosignature of the newest checkpoint is verified too. Prints JSON in the
+last line; a log that is not as it has to be ends it with an exception.
 """
 
 import json
+import os
 import sys
 from base64 import b64decode, b64encode
 from typing import Any
@@ -24,6 +26,9 @@ def main(url: str, vkey: str, *sequences: str) -> dict[str, Any]:
     newest = reader.get_checkpoint()
     newest.verify(key)
     assert newest.origin == key.name
+    witnesses = [Vkey.from_string(each) for each in os.environ.get("WITNESS", "").split()]
+    for witness in witnesses:
+        newest.verify(witness)
     assert reader.calculate_root_hash() == newest.root_hash
     for index in range(newest.size):
         leaf_hash = sha256(b"\0" + reader.get_entry(index))
@@ -46,6 +51,7 @@ def main(url: str, vkey: str, *sequences: str) -> dict[str, Any]:
         "entries": newest.size,
         "checkpoints": len(old),
         "proofs": len(sequences),
+        "cosignatures": len(witnesses),
     }
 
 
