@@ -100,6 +100,7 @@ class SignedDoor:
         self.note = self.record.note()
         self.published = REPORTS
         self.is_signed = True
+        self.history = 1
 
     def log(self) -> dict[str, Any] | None:
         """Return what `/v1/elections` shows of the log."""
@@ -108,7 +109,7 @@ class SignedDoor:
         return {
             "origin": self.record.origin,
             "vkeys": [str(self.record.log.vkey)],
-            "history": 1,
+            "history": self.history,
             "witnesses": [str(each.vkey) for each in self.witnesses],
         }
 

@@ -324,7 +324,12 @@ def under_embargo(door: SignedDoor) -> None:
     door.note = door.record.note()
 
 
+def malformed(door: SignedDoor) -> None:
+    door.note = Note(door.note.text, (Signature("a b", b"1234", b"5"),))
+
+
 SENTENCES = {
+    malformed: ("bad", "not signed correctly"),
     late: ("bad", "does not cover 1 published report."),
     one_witness_missing: ("waits", "1 of 2 witnesses agrees."),
     silent_witnesses: ("waits", "The witnesses last agreed 10 min"),
@@ -379,6 +384,17 @@ async def test_a_proof_is_verified_in_the_browser(browser: Browser, door: Signed
             len([each for each in visitor.requests if "/v1/" not in each]) <= before + 3
         )  # texts in nynorsk
         assert not visitor.errors
+
+
+@needs_chromium
+async def test_the_page_says_that_a_record_was_begun_again(browser: Browser, door: SignedDoor) -> None:
+    async with visiting(browser) as visitor:
+        page = await visitor.open(f"{door.url}/verify")
+        await expect(page.locator("#sentence")).to_have_class("sentence good")
+        await expect(page.locator("#history")).to_be_hidden()
+        door.history = 2
+        await page.reload()
+        await expect(page.locator("#history")).to_contain_text("This is history number 2")
 
 
 DROP = """(files) => {

@@ -44,6 +44,7 @@ class VerifyPage {
    */
   #signedAt = null;
   #note = "";
+  #isMalformed = false;
   #wasRead = false;
   #kind = "";
   /** @type {"insecure" | "noEd25519" | null} */
@@ -86,7 +87,10 @@ class VerifyPage {
     const found = (await fetchElections()).find(({ id }) => id === this.election.id);
     const before = JSON.stringify(this.log);
     Object.assign(this.election, found);
-    if (JSON.stringify(this.log) !== before) this.redraw();
+    if (JSON.stringify(this.log) !== before) {
+      [this.#checkpoint, this.#note] = [null, ""]; // of another history, or verified with other keys
+      this.redraw();
+    }
     if (this.log) await this.#readCheckpoint();
     this.#wasRead = true;
   }
@@ -104,7 +108,9 @@ class VerifyPage {
     if (response.status !== 200) throw new BadAnswer(response);
     const note = await response.text();
     if (note === this.#note) return;
-    const checkpoint = readCheckpoint(note);
+    const checkpoint = readable(note);
+    this.#isMalformed = !checkpoint;
+    if (!checkpoint) return;
     if (checkpoint.size !== this.#checkpoint?.size) this.#signedAt = await this.#signingTime(checkpoint);
     this.#signatures = this.#lacking || !this.log ? null : await verified(checkpoint, this.log);
     [this.#checkpoint, this.#note] = [checkpoint, note];
@@ -139,6 +145,7 @@ class VerifyPage {
   #sentence() {
     if (!this.#wasRead) return ["waits", proofTexts().reading];
     if (!this.log) return ["waits", proofTexts().notSigned];
+    if (this.#isMalformed) return ["bad", proofTexts().wrongSignature];
     return signedSentence({
       checkpoint: this.#checkpoint,
       signatures: this.#signatures,
@@ -196,6 +203,9 @@ class VerifyPage {
     setText(byId("title"), nameOf(this.election));
     for (const id of ["keys-section", "how-signed", "how-other"]) show(byId(id), this.log !== null);
     if (this.log) drawKeys(this.log);
+    const history = this.log?.history ?? 1;
+    show(byId("history"), history > 1);
+    setText(byId("history"), texts.laterHistory(history));
     this.#drawCommands();
     this.proof.redraw();
     this.#kind = "";
@@ -216,11 +226,28 @@ class VerifyPage {
 }
 
 /**
+ * Return a checkpoint; null if it is malformed.
+ *
+ * @param {string} note
+ */
+function readable(note) {
+  try {
+    return readCheckpoint(note);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Verify the signatures of a checkpoint; null if a key is of a type that is not known here.
+ *
  * @param {Checkpoint} checkpoint
  * @param {Log} log
  */
-const verified = async (checkpoint, { vkeys, witnesses }) =>
-  checkSignatures(checkpoint, await readTrust([...vkeys, ...witnesses].join("\n")));
+async function verified(checkpoint, { vkeys, witnesses }) {
+  const trust = await readTrust([...vkeys, ...witnesses].join("\n")).catch(() => null);
+  return trust && checkSignatures(checkpoint, trust);
+}
 
 /** @type {VerifyPage | null} */
 let page = null;

@@ -27,6 +27,8 @@ export const texts = ({ number, count }) => {
     wrongSignature: "The newest checkpoint is not signed correctly. Do not rely on these figures.",
     wrongCosignature: (name) => `The signature of the witness ${name} is wrong.`,
     noCheckpoint: "There is no checkpoint yet.",
+    laterHistory: (n) =>
+      `This is history number ${number(n)}: after a restore, something that had been signed was missing, and signing began again. The earlier checkpoints can still be read.`,
     unchecked: "This browser has not verified the signatures.",
     figureAge: "Newest checkpoint",
     figureAgo: (age) => `${age} ago`,
