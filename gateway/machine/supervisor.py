@@ -47,7 +47,7 @@ WORKER_COMMAND = (sys.executable, "-m", "gateway.worker")
 """Command of a worker; its name, for lists of processes, and the descriptor of its control line are appended."""
 METRICS_S = 2.0
 """Seconds within which a worker has to return its metrics."""
-SIGNER_AGAIN_S = 30.0
+SIGNER_AGAIN_S = 10.0
 """Seconds after which a signer that could not be started is started again."""
 GIVE_UP_S = 120.0
 """Seconds of failed restarts of Postgres before giving up; recovery after a crash may take long."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from gateway.signer.steps import Covered, Refusal, Store, Submit
-from tests.counts import EXTENT, examples
+from tests.counts import EXTENT, count, examples
 from tests.signer.world import SimulatedSigner, World
 
 NUMBERS = st.integers(1, 3)
@@ -134,12 +134,13 @@ def run(machine: type[SignerMachine], number: int, **options: Any) -> None:
     run_state_machine_as_test(machine, settings=everything)  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.timeout(count(120, full=1800))
 @pytest.mark.parametrize("machine", [SignerMachine, TwoSigners])
 def test_checkpoints_never_contradict_each_other_and_nothing_is_refused_without_need(
     machine: type[SignerMachine],
 ) -> None:
     """After any history of crashes, failovers, cancelled waits and restores, between any two steps."""
-    run(machine, examples(800) if EXTENT != "full" else 20_000)
+    run(machine, count(examples(800), full=5000))
 
 
 def killed_before_the_insert(world: World) -> SimulatedSigner:
@@ -175,6 +176,7 @@ def test_each_step_has_to_come_where_it_does(broken: str) -> None:
         assert isinstance(killed_before_the_insert(world).round(full=True), Refusal)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(EXTENT != "full", reason="takes a minute; make long runs it")
 @pytest.mark.parametrize("broken", WRONG)
 def test_a_wrong_order_is_found(broken: str) -> None:
