@@ -100,12 +100,17 @@ class Mirror(AbstractContextManager["Mirror"]):
         """Copy one log for ever; a failure is logged, and then it is tried again."""
         backoff, origin = Backoff(RETRY_FIRST_S, RETRY_MOST_S), followed.origin
         while True:
+            if not self._cosigning.newest_size(origin):  # the door may have no such election yet
+                await asyncio.sleep(POLL_S)
+                continue
             try:
                 await self._copy(followed, backoff)
+            except VerificationFailed as failure:
+                write = log.warning if failure.code == "unreachable" else log.error
+                write("mirror: not continued", log=origin, code=failure.code, reason=str(failure))
+                self._report(failure)
             except GatewayError as error:
                 log.error("mirror: not continued", log=origin, code=error.code, reason=str(error))
-                if isinstance(error, VerificationFailed):
-                    self._report(error)
             except Exception:
                 log.exception("mirror: failed", log=origin)
             await asyncio.sleep(backoff.next())

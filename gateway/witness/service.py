@@ -118,7 +118,9 @@ async def serve(
         door = WitnessDoor(witness, connections.addresses, metrics)
         try:
             async with AsyncExitStack() as opened:
-                port = await opened.enter_async_context(_serving(door, options, config, connections))
+                port = await opened.enter_async_context(
+                    _serving(door, options, config, connections, reloaded=stop is None)
+                )
                 await opened.enter_async_context(_admin(config, metrics, connections))
                 parts = await opened.enter_async_context(asyncio.TaskGroup())
                 stop = stop or _stopped_by_signals()
@@ -145,15 +147,16 @@ async def serve(
 
 @asynccontextmanager
 async def _serving(
-    door: WitnessDoor, options: WitnessOptions, config: Config, connections: Connections
+    door: WitnessDoor, options: WitnessOptions, config: Config, connections: Connections, *, reloaded: bool
 ) -> AsyncIterator[int]:
-    """Serve the witness's port, and yield its number."""
+    """Serve the witness's port, and yield its number; if `reloaded`, SIGHUP reloads the certificate."""
     runner = web.AppRunner(door.application(), handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     assert runner.server is not None
     certificate = options.certificate
     tls = certificate.context() if certificate is not None else None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, certificate, tls)
+    if reloaded:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _renew, certificate, tls)
     try:
         sock = listen_socket(config.host, options.port, shared=False)
         port = sock.getsockname()[1]

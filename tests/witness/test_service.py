@@ -4,12 +4,16 @@ import asyncio
 import json
 import os
 import random
+import signal
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+import trustme
 
+from gateway.reserved_ports import reserved_port
 from gateway.signer.witness_client import (
     Conflict,
     Cosigned,
@@ -40,7 +44,7 @@ class Logs:
     """A log of its own for every test, all followed by one witness."""
 
     def __init__(self) -> None:
-        self.all = [GrowingLog(f"results.example.no/live/e{number}") for number in range(12)]
+        self.all = [GrowingLog(f"results.example.no/live/e{number}") for number in range(16)]
         self.unused = iter(self.all)
 
 
@@ -237,6 +241,35 @@ async def test_cosigned_history_survives_kills(tmp_path: Path, log: GrowingLog) 
         assert (
             last.ask(GrowingLog(log.origin, shared=left - 1).body(newest.size, newest.size + 1)).status == 422
         )
+
+
+async def test_witness_serves_tls_health_and_metrics(tmp_path: Path, log: GrowingLog) -> None:
+    """SIGHUP reloads the certificate and ends nothing; SIGTERM ends it with status 0."""
+    authority = trustme.CA()
+    certificate = tmp_path / "witness.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    with reserved_port() as admin:
+        options = ("--tls-certificate", certificate, "--admin-port", admin)
+        process = await asyncio.to_thread(WitnessProcess, tmp_path / "w", log, options=options)
+        with process:
+            assert process.url.startswith("https://")
+            async with aiohttp.ClientSession() as http:
+                for _ in range(2):
+                    async with http.post(
+                        f"{process.url}/add-checkpoint", data=log.body(0, 5), ssl=trusting
+                    ) as answer:
+                        assert answer.status in (200, 409)
+                    process.process.send_signal(signal.SIGHUP)
+                async with http.get(f"http://127.0.0.1:{admin}/health/ready") as answer:
+                    assert answer.status == 200
+                async with http.get(f"http://127.0.0.1:{admin}/metrics") as answer:
+                    metrics = await answer.text()
+            assert f'valgnatt_witness_size{{log="{log.origin}"}} 5.0' in metrics
+            assert f'valgnatt_witness_refused_total{{log="{log.origin}",status="409"}} 1.0' in metrics
+            process.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(process.process.wait, LONG_S) == 0
 
 
 def test_key_without_state_is_refused(tmp_path: Path, log: GrowingLog) -> None:
