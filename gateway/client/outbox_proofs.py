@@ -87,6 +87,14 @@ class OutboxProofs:
                 last_key = key
                 yield StoredProof(unit, revision, file)
 
+    def proved(self, to: "Destination") -> Iterator["Item"]:
+        """Return the reports that have a proof, in the order in which they were added."""
+        query = (
+            "SELECT key, unit, revision, body, answer, chosen FROM item JOIN proof ON proof.item = item.key"
+            " WHERE gateway = ? AND election = ? ORDER BY key"
+        )
+        yield from map(self._item, self._file.rows(query, to.gateway, to.election))
+
     def counts(self, election: str | None) -> list[tuple[str, str, int]]:
         """Return by gateway and election, of one election or of all, how many reports have a proof, if any has."""
         query = (

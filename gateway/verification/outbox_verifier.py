@@ -5,7 +5,7 @@ what was sent before the checkpoint was read, so a `push` that is running meanwh
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -25,6 +25,7 @@ from gateway.verification.copies import SignedRecord
 from gateway.verification.failures import NotThere, VerificationFailed
 from gateway.verification.outbox_checks import Agreement, Placed, Sent, compare
 from gateway.verification.outbox_holds import HoldList, read_holds
+from gateway.verification.outbox_proofs import KnownProof, check_known, largest_size, read_proofs, replaceable
 from gateway.verification.record_checks import (
     SignedCheckpoint,
     check_fresh,
@@ -108,14 +109,18 @@ async def verify(
     scope = Scope(registry, frozenset(own_areas))
     own_units = {unit for unit in registry.units if unit in scope}
     before = sent_reports(outbox, to)
-    signed = await _covering(record, policy, max((each.sequence or 0 for each in before), default=0), say)
+    proofs = read_proofs(outbox.proofs.stored(to), policy)
+    signed = await _covering(
+        record, policy, max((each.sequence or 0 for each in before), default=0), proofs, say
+    )
     try:
         verified = await verify_record(
             record, signed, document, registry, own_units | {each.unit for each in before}
         )
+        check_known(proofs, signed, verified.fold.tree)
         await _check_age(record, verified, policy, max_age_s, clock())
     except VerificationFailed as failed:
-        failed.evidence["checkpoint"] = signed.data
+        failed.evidence.setdefault("checkpoint", signed.data)
         raise
     holds = await read_holds(record)
     agreement = compare(
@@ -126,7 +131,8 @@ async def verify(
         own_units,
         signed.checkpoint.size,
     )
-    new, failure = _store_proofs(outbox, to, agreement, verified)
+    worthless = replaceable(proofs, signed, verified.fold.tree)
+    new, failure = _store_proofs(outbox, to, agreement, verified, worthless)
     receipts = [each for each in before if each.has_receipt]
     return OutboxResult(
         to=to,
@@ -233,15 +239,20 @@ def _areas(outbox: Outbox, to: Destination, registry: Registry, given: list[str]
 
 
 async def _covering(
-    record: SignedRecord, policy: Policy, sequence: int, say: Callable[[str], None]
+    record: SignedRecord,
+    policy: Policy,
+    sequence: int,
+    known: Sequence[KnownProof],
+    say: Callable[[str], None],
 ) -> SignedCheckpoint:
-    """Return the newest checkpoint; of a feed door, wait at most COVER_S for one that covers a sequence."""
+    """Return the newest checkpoint; of a feed door, wait at most COVER_S for one that covers what the outbox knows."""
     clock = asyncio.get_running_loop().time
     began = clock()
     said = False
     while True:
         signed = check_signatures(await record.checkpoint(), policy)
-        if not record.is_door or signed.checkpoint.size > sequence or clock() > began + COVER_S:
+        size = max(sequence + 1, largest_size(known, signed.checkpoint.origin))
+        if not record.is_door or signed.checkpoint.size >= size or clock() > began + COVER_S:
             return signed
         if not said and clock() > began + SHOWN_AFTER_S:
             said = True
@@ -264,11 +275,24 @@ async def _check_age(
 
 
 def _store_proofs(
-    outbox: Outbox, to: Destination, agreement: Agreement, verified: VerifiedRecord
+    outbox: Outbox,
+    to: Destination,
+    agreement: Agreement,
+    verified: VerifiedRecord,
+    worthless: Collection[tuple[str, int]],
 ) -> tuple[int, str | None]:
-    """Store the proofs that the outbox lacks, made from the verified record; return how many, and what prevents it."""
+    """Store the proofs that the outbox lacks, made from the verified record; return how many, and what prevents it.
+
+    Proofs in `worthless`, which the policy does not accept, are replaced.
+    """
     places = {sent.key: placed.sequence for sent, placed in agreement.found}
     lacking = [item for item in outbox.proofs.missing(to) if item.key in places]
+    if worthless:
+        lacking += [
+            item
+            for item in outbox.proofs.proved(to)
+            if (item.unit, item.revision) in worthless and item.key in places
+        ]
     stored = 0
     try:
         for at in range(0, len(lacking), PROOFS_AT_ONCE):

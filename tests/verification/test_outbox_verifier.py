@@ -24,7 +24,7 @@ from gateway.verification.receipts import verify_receipt
 from gateway.wire.events import hold_line
 from tests.election.makers import Record, a_report, compact, some_counts
 from tests.fork_server import Command
-from tests.transparency.records import LOG_KEY, STARTED, Fault, Night, a_night, policy, policy_text
+from tests.transparency.records import LOG_KEY, OTHER_KEY, STARTED, Fault, Night, a_night, policy, policy_text
 from tests.verification.feed import serving
 
 HERE = Destination("https://push.example.org", "made-up-1")
@@ -82,9 +82,17 @@ def fill(outbox: Outbox) -> None:
 
 
 async def verified(
-    outbox: Outbox, night: Night, tmp_path: Path, *, areas: Sequence[str] = (), **options: Any
+    outbox: Outbox,
+    night: Night,
+    tmp_path: Path,
+    *,
+    areas: Sequence[str] = (),
+    forgets: bool = True,
+    **options: Any,
 ) -> OutboxResult:
-    """Verify an outbox against a copy."""
+    """Verify an outbox against a copy, without the proofs that an earlier verification has stored."""
+    if forgets:
+        outbox._file.rows("DELETE FROM proof")
     async with open_record(str(night.write(tmp_path / "copy"))) as record:
         return await verify(record, policy(), outbox, areas=list(areas), **options)
 
@@ -132,7 +140,7 @@ async def test_an_outbox_that_agrees_gets_the_proofs_that_it_lacks(outbox: Outbo
     stored = {(each.unit, each.revision): each.file for each in outbox.proofs.stored(HERE)}
     assert stored["a-2", 2] == GOOD.proof(4).encode()
     assert verify_receipt(stored["a-1-1", 1], policy(), compact(OTHER)).sequence == 3
-    assert (await verified(outbox, GOOD, tmp_path)).new_proofs == 0
+    assert (await verified(outbox, GOOD, tmp_path, forgets=False)).new_proofs == 0
     first, *_ = lines_of(result)
     assert first == (
         "verified: all your 3 reports with a receipt are in the record, unchanged; no other report of your areas is in"
@@ -315,9 +323,62 @@ async def test_a_checkpoint_that_covers_the_newest_receipt_is_waited_for(
     result = await with_checkpoints(outbox, GOOD, lambda: notes.pop(), tmp_path)
     assert (codes(result), notes) == ([], [])
     monkeypatch.setattr(outbox_verifier, "COVER_S", 0.05)
+    outbox._file.rows("DELETE FROM proof")
     shorter = night_of(FIRST, OF_OTHERS, OTHER)
     behind = await with_checkpoints(outbox, shorter, shorter.note, tmp_path)
     assert [each.why for each in behind.agreement.missing] == ["not_covered"]
+
+
+def keep_proof(outbox: Outbox, night: Night, sequence: int, size: int | None = None) -> None:
+    """Store the proof of a report in the record of a night."""
+    entry = night.entries[sequence]
+    (item,) = [each for each in outbox.answers(HERE) if compact(json.loads(each.body)) == entry]
+    outbox.proofs.store([(item, night.proof(sequence, size).encode())])
+
+
+async def test_a_record_that_contradicts_a_proof_in_the_outbox_is_forked(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    """Signed by the same key and by all witnesses, with all my reports in it; a stranger's signature shows nothing."""
+    fill(outbox)
+    other = night_of(FIRST, a_report("b-2", 1, counts={"advance": some_counts(P=2)}), OTHER, SECOND)
+    keep_proof(outbox, other, 3)
+    with pytest.raises(VerificationFailed, match="that the record contradicts") as raised:
+        await verified(outbox, GOOD, tmp_path, forgets=False)
+    assert raised.value.code == "forked"
+    assert raised.value.evidence == {"checkpoint": GOOD.note(), "checkpoint-before": other.note()}
+    keep_proof(outbox, replace(other, log_key=OTHER_KEY), 3)
+    result = await verified(outbox, GOOD, tmp_path, forgets=False)
+    assert (codes(result), result.new_proofs) == ([], 2), "what contradicts the record is kept"
+
+
+async def test_a_record_that_is_behind_a_proof_in_the_outbox_is_rolled_back(
+    outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A feed door has some seconds to show a newer checkpoint."""
+    fill(outbox)
+    longer = night_of(FIRST, OF_OTHERS, OTHER, SECOND, a_report("b-2", 2))
+    keep_proof(outbox, longer, 4)
+    with pytest.raises(VerificationFailed, match="1 entry taken back") as raised:
+        await verified(outbox, GOOD, tmp_path, forgets=False)
+    assert raised.value.code == "rolled_back"
+    monkeypatch.setattr(outbox_verifier, "POLL_S", 0.01)
+    notes = [longer.note(), GOOD.note()]
+    assert codes(await with_checkpoints(outbox, longer, lambda: notes.pop(), tmp_path)) == []
+
+
+async def test_a_proof_that_too_few_have_signed_is_replaced(outbox: Outbox, tmp_path: Path) -> None:
+    """One from before the witnesses had cosigned, or one whose signature is false; a good one stays as it is."""
+    fill(outbox)
+    keep_proof(outbox, replace(GOOD, cosigners=()), 1)
+    keep_proof(outbox, replace(GOOD, log_key=OTHER_KEY), 3)
+    keep_proof(outbox, GOOD, 4)
+    (good,) = [each.file for each in outbox.proofs.stored(HERE) if each.revision == 2]
+    result = await verified(outbox, GOOD, tmp_path, forgets=False)
+    assert (codes(result), result.new_proofs) == ([], 2)
+    stored = list(outbox.proofs.stored(HERE))
+    assert [verify_receipt(each.file, policy()).unit for each in stored] == ["a-2", "a-1-1", "a-2"]
+    assert good in [each.file for each in stored]
 
 
 async def test_reports_of_other_areas_are_nobody_elses_business(outbox: Outbox, tmp_path: Path) -> None:
