@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,7 @@ from tests.conftest import Database
 from tests.deploy.conftest import READERS_PER_ADDRESS
 from tests.deploy.proxies import KINDS, Proxied, a_proxy
 from tests.running import Gateway, Sender, running
+from tests.signer.signing import signing
 from tests.web.doors import (
     COUNTRY,
     EVERYTHING,
@@ -235,6 +237,36 @@ async def test_a_changed_area_is_never_served_after_the_second_for_which_it_may_
         assert answer.document["sequence"] >= due, (requested_at, answer.headers)
     assert any(hit(answer) for _, answer in answers)
     assert proxy.request_count(path) < len(answers) / 4
+
+
+async def test_a_signed_log_is_read_through_a_cache(
+    request: pytest.FixtureRequest,
+    http: aiohttp.ClientSession,
+    gateway: Gateway,
+    proxy: Proxied,
+    sender: Sender,
+    election: str,
+    tmp_path: Path,
+) -> None:
+    """One request per second for the newest checkpoint and, from nginx, for each tile, packed or not."""
+    await pushed(http, sender, *(a_report(revision=revision) for revision in range(1, 9)))
+    log, kind = f"{proxy.feed_url}/v1/elections/{election}/log", request.node.callspec.params["proxy"]
+    async with signing(gateway.database, tmp_path / "sign", live=[election]):
+
+        async def covered() -> bool:
+            answer = await ask(http, "GET", f"{log}/tile/entries/000.p/9")
+            return answer.status == 200
+
+        await until(covered)
+    for path in ("checkpoint", "registry", "tile/0/000.p/9", "tile/entries/000.p/9", "history/1/checkpoint"):
+        for coding in ("identity", "gzip"):
+            headers = {"Accept-Encoding": coding}
+            asked = [await ask(http, "GET", f"{log}/{path}", headers=headers) for _ in range(6)]
+            assert {(each.status, each.body) for each in asked} == {(200, asked[0].body)}
+            assert any(hit(each) for each in asked) or (kind == "haproxy" and path != "checkpoint")
+    missing = [await ask(http, "GET", f"{log}/tile/entries/000.p/10") for _ in range(3)]
+    assert not any(hit(each) for each in missing)
+    missing[0].problem(404, "beyond_checkpoint")
 
 
 async def test_clients_that_request_different_formats_each_get_their_own(
