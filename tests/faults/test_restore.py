@@ -51,6 +51,8 @@ POINT, ASIDE, IN_PLACE, OWN_LOG, STARTED = (
     "5. Only if Postgres crashed and its disk can be read",
     "6. Start Postgres and check",
 )
+SIGNED = "7. Put back what was signed"
+"""Run by `tests/journal/test_restore.py`."""
 
 
 class Page:
@@ -136,6 +138,7 @@ def test_every_command_of_the_page_is_tested() -> None:
     assert set(commands("backup.md")) == {
         *(NAMES, ARCHIVE, LOOK, BASE, VERIFY),
         *(POINT, ASIDE, IN_PLACE, OWN_LOG, STARTED),
+        SIGNED,
     }
     assert {line.split("=")[0] for line in commands("backup.md")[NAMES].splitlines()} == {
         "export DATABASE",

@@ -39,6 +39,7 @@ from tests.conftest import Database, privileges_of
 from tests.election.makers import DOCUMENT
 from tests.journal.holding import decide, hold
 from tests.journal.makers import UNITS, a_registry, a_report, append, until, waiting_for_locks
+from tests.shown import commands
 from tests.transparency.records import (
     EXPECTED,
     ONLY_AT_A_DOOR,
@@ -393,7 +394,7 @@ async def test_the_command_restores_from_a_mirror_and_can_be_killed(site: Site, 
         async with backup.owner() as watching:
             await until(lambda: watching.fetchval(left))
         assert await backup.state() == before
-        done = await started(backup, *command)
+        done = await documented(backup, {"ELECTION": backup.election, "COPY": url, "POLICY": command[-1]})
         output = (await done.communicate())[0].decode()
         assert done.returncode == 0, output
         assert f"restored\t{len(UNITS)} reports, sequences 1 to {len(UNITS)}" in output
@@ -414,6 +415,21 @@ async def started(site: Site, *arguments: str) -> asyncio.subprocess.Process:
         "gateway",
         *arguments,
         env={**os.environ, "VALGNATT_DATABASE_URL": site.database.url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+async def documented(site: Site, names: dict[str, str]) -> asyncio.subprocess.Process:
+    """Run the command as docs/backup.md has it."""
+    return await asyncio.create_subprocess_exec(
+        *("bash", "-eu", "-c", commands("backup.md")["7. Put back what was signed"]),
+        env={
+            **os.environ,
+            **names,
+            "VALGNATT_DATABASE_URL": site.database.url,
+            "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
