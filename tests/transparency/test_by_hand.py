@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.counts import variants
-from tests.transparency.records import LOG_KEY, OTHER_KEY, Fault, a_night, base64_of
+from tests.transparency.records import LOG_KEY, OTHER_KEY, WITNESSES, Fault, a_night, base64_of
 from tests.verification.feed import serving
 
 ROOT = Path(__file__).parents[2]
@@ -61,21 +61,31 @@ def test_the_example_is_short() -> None:
     assert len([line for line in code if line.strip() and not line.startswith(("import", "from"))]) <= 30
 
 
-async def by_openssl(checkpoint: bytes, vkey: str, at: Path) -> tuple[int, str]:
-    """Run the commands of docs/verify.md, which docs/contract.md has too, on a checkpoint."""
+def commands_of(document: str) -> list[str]:
+    """Return the blocks of commands for openssl in a document."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / document).read_text(), re.DOTALL)
+    return [block for block in blocks if "openssl" in block]
+
+
+FOR_LOG, FOR_WITNESS = commands_of("verify.md")
+
+
+async def by_openssl(checkpoint: bytes, vkey: str, at: Path, witness: str | None = None) -> tuple[int, str]:
+    """Run the commands of docs/verify.md for the key of the log, and for that of a witness after it."""
     for program in ("bash", "openssl"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     (at / "checkpoint").write_bytes(checkpoint)
     (at / "log.vkey").write_text(f"{vkey}\nSHA-256: d40d 0180\n")  # as `key create` prints it
-    documents = [(ROOT / "docs" / name).read_text() for name in ("verify.md", "contract.md")]
-    (commands,) = {
-        block
-        for text in documents
-        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-        if "openssl" in block
-    }
-    return await run("bash", "-c", commands, at=at)
+    status, output = await run("bash", "-c", FOR_LOG, at=at)
+    if witness is None or status != 0:
+        return status, output
+    (at / "witness.vkey").write_text(f"{witness}\n")
+    return await run("bash", "-c", FOR_WITNESS, at=at)
+
+
+def test_the_contract_has_the_same_commands() -> None:
+    assert commands_of("contract.md") == [FOR_LOG]
 
 
 async def test_openssl_verifies_a_checkpoint(tmp_path: Path) -> None:
@@ -102,3 +112,16 @@ async def test_openssl_verifies_the_line_of_the_key_while_two_keys_sign(tmp_path
     both = first + second.split(b"\n")[4] + b"\n"
     for key in (LOG_KEY, OTHER_KEY):
         assert (await by_openssl(both, str(key.vkey), tmp_path))[0] == 0
+
+
+async def test_openssl_verifies_the_cosignature_of_a_witness(tmp_path: Path) -> None:
+    """And shows its time; that of a namesake with another key is refused."""
+    night = a_night()
+    status, output = await by_openssl(night.note(), str(LOG_KEY.vkey), tmp_path, str(WITNESSES[1].vkey))
+    shown, at = output.splitlines()
+    assert (status, shown) == (0, "Signature Verified Successfully")
+    assert f"{night.cosigned_at:%H:%M:%S}" in at
+    for fault in (Fault.BAD_COSIGNATURE, Fault.STRANGER):
+        note = a_night(fault).note()
+        status, output = await by_openssl(note, str(LOG_KEY.vkey), tmp_path, str(WITNESSES[0].vkey))
+        assert (status != 0, "Verified Successfully" in output) == (True, False), fault
