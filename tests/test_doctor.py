@@ -50,6 +50,7 @@ from gateway.journal.migrate import migrate, migrations
 from gateway.journal.session import SIGNER_ROLE
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.reserved_ports import reserved_port
+from gateway.signer.steps import Checked
 from gateway.web.tls import Certificate
 from tests.client.forward_proxy import forward_proxy
 from tests.client.scripted import answer, scripted, web_page
@@ -311,6 +312,19 @@ def test_excess_privileges_of_feeds_are_reported(facts: Facts) -> None:
         changed(facts, feed_login__temporary=True), "warning", "feed role", "REVOKE TEMPORARY ON DATABASE"
     )
     the_one(changed(facts, feed_login=None, feed_login_mistake="denied"), "error", "feed role", "denied")
+
+
+def test_a_record_that_cannot_be_signed_is_an_error(facts: Facts) -> None:
+    """On a machine with the keys; an election without one is only a warning."""
+    signed = Checked("e", "signed", "signed up to entry 4")
+    assert worse(changed(facts, signed=[signed])) == []
+    behind = Checked("f", "refused", "record_behind: this signer signed 9 entries, and the record has only 4")
+    the_one(
+        changed(facts, signed=[signed, behind]), "error", "election f: signing", "record_behind", "restore"
+    )
+    without = Checked("g", "no_key", "not signed: there is no key")
+    the_one(changed(facts, signed=[without]), "warning", "election g: signing", "valgnatt key create g")
+    the_one(changed(facts, signed_mistake="in use"), "error", "signing", "in use")
 
 
 def test_excess_privileges_of_a_signer_are_reported(facts: Facts) -> None:

@@ -75,12 +75,12 @@ def _check(config: Config) -> None:
     from gateway.signer.service import check as check_logs
 
     checked = run(check_logs(config))
-    width = max((len(election) for election, _, _ in checked), default=0)
-    for election, _, text in checked:
-        say(f"{election:<{width}}  {text}")
+    width = max((len(each.election) for each in checked), default=0)
+    for each in checked:
+        say(f"{each.election:<{width}}  {each.text}")
     if not checked:
         say("no election is opened yet")
-    sys.exit(0 if all(good for _, good, _ in checked) else 1)
+    sys.exit(1 if any(each.state == "refused" for each in checked) else 0)
 
 
 def _start_history(config: Config, election: str, reason: str) -> None:

@@ -11,6 +11,7 @@ from gateway.election.registry import Registry
 from gateway.election.rules.policy import Policy
 from gateway.journal.election_reads import OpenHold, TokenSummary
 from gateway.journal.feed_login import FeedLogin
+from gateway.signer.steps import Checked
 
 
 class Standby(msgspec.Struct, frozen=True):
@@ -120,6 +121,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     signer_login: FeedLogin | None = None
     signer_login_mistake: str = ""
     """Both are empty where no signer is configured."""
+    signed: Sequence[Checked] = ()
+    """What a signer with the configured directory would find."""
+    signed_mistake: str = ""
     elections: Sequence[Election] = ()
     certificates: Sequence[CertificateFile] = ()
     doors: Sequence[Door] = ()

@@ -3,6 +3,7 @@
 Every query has a timeout, and a query without an answer is recorded as a fact too.
 """
 
+import asyncio
 import os
 import resource
 import shutil
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 
 from gateway.config import Config
@@ -35,11 +37,14 @@ from gateway.journal.election_reads import RulesState
 from gateway.journal.embedded import find
 from gateway.journal.feed_login import FeedLogin, read_feed_login
 from gateway.journal.session import SIGNER_ROLE, Connection
+from gateway.signer.steps import Checked
 from gateway.web.map_file import BadMap, read_map
 from gateway.web.tls import NO_CHECK_TIME, BadCertificate, Certificate, feed_certificate, push_certificate
 
 RULES_MIGRATION = 6
 """Number of the migration since which reports can be held."""
+SIGNED_S = 60.0
+"""Seconds within which all logs have to be checked."""
 ROUNDS = 5
 """Number of clock readings; the quickest answer is the most accurate."""
 
@@ -70,6 +75,7 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
         except GatewayError as error:
             login_mistake = str(error)
     signer_login, signer_login_mistake = await _signer_login(config, url)
+    signed, signed_mistake = await _signed(config)
     doors, processes = await probe_doors(config, addresses)
     free = _disk(config) if config.database_url is None else None
     return Facts(
@@ -81,6 +87,8 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
         feed_login_mistake=login_mistake,
         signer_login=signer_login,
         signer_login_mistake=signer_login_mistake,
+        signed=signed,
+        signed_mistake=signed_mistake,
         elections=elections,
         certificates=[*_certificates(config)],
         doors=doors,
@@ -120,6 +128,24 @@ async def _signer_login(config: Config, url: str | None) -> tuple[FeedLogin | No
         return await read_feed_login(config.signer_database_url, url, SIGNER_ROLE), ""
     except GatewayError as error:
         return None, str(error)
+
+
+async def _signed(config: Config) -> tuple[list[Checked], str]:
+    """Check every log as a signer does, if a directory with keys is configured; return why that was not possible."""
+    if config.sign_dir is None:
+        return [], ""
+    from gateway.signer.service import check  # with packages that others do not need
+
+    running = find(config.data_dir) if config.database_url is None else None
+    if config.signer_database_url is None and running is not None:
+        config = msgspec.structs.replace(config, signer_database_url=running.signer_url or None)
+    try:
+        async with asyncio.timeout(SIGNED_S):
+            return await check(config), ""
+    except TimeoutError:
+        return [], f"not checked within {SIGNED_S:g} s; `valgnatt sign --check` has no limit"
+    except (GatewayError, OSError) as error:
+        return [], str(error)
 
 
 async def _database(url: str) -> Database:

@@ -293,6 +293,8 @@ def describe(outcome: Outcome) -> str:
             return "not opened yet"
         case Covered(signed, closed, _):
             return f"signed up to entry {signed.size}" + (", closed" if closed else "")
+        case NoKey(reason):
+            return f"not signed: {reason}"
         case Waiting(reason):
             return f"waiting: {reason}"
         case _:

@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -24,7 +24,7 @@ from gateway.signer.cosigning import LATE_S
 from gateway.signer.directory import SignDirectory
 from gateway.signer.log_signer import LogSigner, NoKey, describe
 from gateway.signer.signer import Signer, Timing
-from gateway.signer.steps import Covered, NoLog
+from gateway.signer.steps import Checked, Covered, NoLog, Outcome
 from gateway.signer.witness_client import WitnessClient
 from gateway.telemetry.metrics import exposition, sample_loop_lag
 from gateway.telemetry.metrics_merge import merge_metrics
@@ -123,10 +123,10 @@ async def sign(config: Config, stop: asyncio.Event | None = None) -> int:
     return 0
 
 
-async def check(config: Config) -> list[tuple[str, bool, str]]:
-    """Check every log as a signer does at its start; return, for each election, whether it can be signed, and why."""
+async def check(config: Config) -> list[Checked]:
+    """Check every log as a signer does at its start; return what was found, for each election that is opened."""
     directory, url = directory_of(config), database_of(config)
-    found = []
+    found: list[Checked] = []
     async with AsyncExitStack() as opened:
         witnesses = [await opened.enter_async_context(each) for each in witnesses_of(config)]
         pool = await opened.enter_async_context(open_pool(url, signer=True, max_size=1))
@@ -135,13 +135,24 @@ async def check(config: Config) -> list[tuple[str, bool, str]]:
             signer = LogSigner(election, journal, directory, witnesses, _name())
             try:
                 outcome = await signer.check()
-                good = isinstance(outcome, Covered | NoLog | NoKey)
-                found.append((election, good, describe(outcome)))
+                found.append(Checked(election, _state(outcome), describe(outcome)))
             except GatewayError as error:
-                found.append((election, False, f"{error.code}: {error}"))
+                found.append(Checked(election, "refused", f"{error.code}: {error}"))
             finally:
                 await signer.close()
     return found
+
+
+def _state(outcome: Outcome) -> Literal["signed", "not_opened", "no_key", "refused"]:
+    match outcome:
+        case Covered():
+            return "signed"
+        case NoLog():
+            return "not_opened"
+        case NoKey():
+            return "no_key"
+        case _:
+            return "refused"
 
 
 def _name() -> str:

@@ -4,6 +4,7 @@ So the order is decided without I/O, and a test can crash, fail over or restore 
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -136,3 +137,11 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 Outcome = NoLog | Covered | Waiting | Refusal
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What a check of one election found, as people are shown it."""
+
+    election: str
+    state: Literal["signed", "not_opened", "no_key", "refused"]
+    text: str
