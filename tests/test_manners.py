@@ -347,7 +347,7 @@ complete_words serve --feed-w
 def test_completion_is_shown_and_works(shell: dict[str, str]) -> None:
     """Commands, those below them, and options."""
     output = in_bash(f'eval "$(valgnatt --show-completion)"\n{COMPLETE}', shell).splitlines()
-    assert output == ["election", "load previous list embargo close raise-revisions", "--feed-workers"]
+    assert output == ["election", "load previous list embargo open close raise-revisions", "--feed-workers"]
 
 
 @pytest.mark.long
