@@ -33,11 +33,15 @@ def sign(
         str | None,
         typer.Option(
             metavar="ELECTION",
-            help="start a new history: a restore lost what was signed, and nobody has a copy; needs --reason",
+            help="start a new history: a restore lost what was signed, and nobody has a copy; needs --reason (default:"
+            " none)",
         ),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option(help="why a new history is started; recorded with the author and the time")
+        str | None,
+        typer.Option(
+            help="why a new history is started; recorded with the author and the time (default: none)"
+        ),
     ] = None,
 ) -> None:
     """Sign the public record of every election that has a key, until stopped.
