@@ -353,6 +353,28 @@ def test_state_that_is_replaced_while_the_witness_runs_stops_it(tmp_path: Path, 
             running.ask(log.body(5, 9))
 
 
+def test_full_disk_refuses_and_later_continues(tmp_path: Path, log: GrowingLog) -> None:
+    """Nothing is cosigned that is not recorded."""
+    with Running(tmp_path / "w", log) as running:
+        running.ask(log.body(0, 5))
+        (pages,) = running.state._db.execute("PRAGMA page_count").fetchone()
+        running.state._db.execute(f"PRAGMA max_page_count = {pages}")
+        sizes = [5]
+
+        def fill() -> None:
+            while True:
+                assert running.ask(log.body(sizes[-1], sizes[-1] + 1)).status == 200
+                sizes.append(sizes[-1] + 1)
+
+        with pytest.raises(WitnessStateUnavailable, match="no space left"):
+            fill()
+        newest = running.state.newest(log.origin)
+        assert newest is not None
+        assert newest.size == sizes[-1]
+        running.state._db.execute("PRAGMA max_page_count = 1000000")
+        assert running.ask(log.body(sizes[-1], 600)).status == 200
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
