@@ -72,7 +72,7 @@
     ├── MalformedOrigin         malformed_origin         not the origin of an election's log
     ├── MalformedNote           malformed_note           not a signed note, a checkpoint or a proof file
     ├── MalformedKey            malformed_key            not a key of a log or a witness
-    ├── BadSignature            bad_signature            no trusted key signed, or a signature is false
+    ├── BadSignature            bad_signature            no trusted key signed, or one is not valid
     ├── SignDirUnusable         sign_dir_unusable        the signer's directory, or a file in it, cannot be used
     │   └── SignDirInUse        sign_dir_in_use          another signer uses the directory
     ├── KeyRefused              key_refused              a key was not created, added or retired

@@ -248,7 +248,7 @@ def read_newest(vkey: VerifierKey, origin: str, received: _Received) -> NewestAn
 def newest_cosignature(vkey: VerifierKey, text: str, signatures: Iterable[Signature]) -> Cosigned:
     """Return the newest cosignature of a checkpoint by one key, among lines of any keys.
 
-    Raises BadSignature if there is none, or if one of them is false; MalformedNote.
+    Raises BadSignature if there is none, or if one of them is not valid; MalformedNote.
     """
     found = [
         Cosigned(each.line, verify_cosignature(vkey, text, each))

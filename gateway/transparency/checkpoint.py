@@ -53,7 +53,7 @@ def open_checkpoint(note: Note, keys: Iterable[VerifierKey]) -> tuple[Checkpoint
     """Return the checkpoint of a note, and the keys of its log that signed it: at least one of `keys`.
 
     Only keys whose name is the origin count. Raises MalformedNote, and BadSignature if none of them signed, or if a
-    signature of one of them is false. Source: C2SP signed-note, "Signatures".
+    signature of one of them is not valid. Source: C2SP signed-note, "Signatures".
     """
     checkpoint = parse_checkpoint(note.text)
     of_log = [key for key in keys if key.kind == ED25519 and key.name == checkpoint.origin]
@@ -69,7 +69,7 @@ def open_checkpoint(note: Note, keys: Iterable[VerifierKey]) -> tuple[Checkpoint
         if key is None:
             continue
         if not verify(key.public, message, signature.signature):
-            raise BadSignature(f"the signature of {key.name}+{key.key_id.hex()} is false")
+            raise BadSignature(f"the signature of {key.name}+{key.key_id.hex()} is not valid")
         if key not in signed:
             signed.append(key)
     if not signed:

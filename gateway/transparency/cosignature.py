@@ -43,5 +43,5 @@ def verify_cosignature(key: VerifierKey, text: str, signature: Signature) -> int
         )
     at = time_of(signature)
     if not verify(key.public, signed_message(text, at), signature.signature[8:]):
-        raise BadSignature(f"the cosignature of {key.name}+{key.key_id.hex()} is false")
+        raise BadSignature(f"the cosignature of {key.name}+{key.key_id.hex()} is not valid")
     return at

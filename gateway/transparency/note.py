@@ -41,7 +41,7 @@ class MalformedKey(GatewayError):
 
 
 class BadSignature(GatewayError):
-    """No signature of a key that is trusted, or one that is false."""
+    """No signature of a key that is trusted, or one that is not valid."""
 
     code = "bad_signature"
 
@@ -132,7 +132,7 @@ class VerifierKey(NamedTuple):
         return " ".join(digits[at : at + 4] for at in range(0, 64, 4))
 
     def made(self, signature: Signature) -> bool:
-        """Whether a signature line names this key; the signature itself may still be false."""
+        """Whether a signature line names this key; the signature itself may still be invalid."""
         return signature.name == self.name and signature.key_id == self.key_id
 
 

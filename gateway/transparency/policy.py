@@ -108,7 +108,7 @@ class Policy(NamedTuple):
 
         With `max_age_s`, a cosignature counts as fresh if its time differs from `now` (POSIX seconds) by at most that.
         Signatures of unknown keys are ignored. Raises MalformedNote, and BadSignature if no trusted key of the log has
-        signed, or if a signature of a trusted key or of a witness of the policy is false.
+        signed, or if a signature of a trusted key or of a witness of the policy is not valid.
         """
         checkpoint, log_keys = open_checkpoint(note, [log.key for log in self.logs])
         by_key = {(each.key.name, each.key.key_id): each for each in self.witnesses.values()}
