@@ -11,6 +11,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from gateway.client.failures import failure_of_error
 from gateway.client.http_session import NotFollowed, environment_proxy, open_session
 from gateway.client.proxies import Proxy
 from gateway.errors import GatewayError
@@ -94,7 +95,7 @@ async def get_bounded(
     except NotFollowed as redirected:
         return redirected.answer.status, redirected.answer.body
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise NoLog(str(error) or type(error).__name__) from None
+        raise NoLog(failure_of_error(url, error).text) from None
 
 
 def _code_of(body: bytes) -> str:
