@@ -19,6 +19,7 @@ from tests.transparency.records import (
     ONLY_AT_A_DOOR,
     REPORTS,
     STARTED,
+    WITNESSES,
     Fault,
     Night,
     a_night,
@@ -208,6 +209,19 @@ async def test_a_later_run_reads_only_what_is_new() -> None:
         with pytest.raises(VerificationFailed) as raised:
             await verifier.verify(await verifier.checkpoint())
     assert raised.value.code == "root_mismatch"  # the entries that were read do not lead to its root
+
+
+async def test_an_old_checkpoint_is_stale_for_who_never_saw_a_newer_one() -> None:
+    """With its own cosignatures, which nobody renews, beside the figures of now."""
+    old = replace(a_night(reports=200), publications=a_night().publications)
+    async with serving(replace(old, cosigned_at=NOW - timedelta(minutes=30))) as feed:
+        assert await code_of(feed.url) == "stale"
+
+
+async def test_a_fork_for_one_reader_lacks_the_witnesses() -> None:
+    """An honest one has cosigned the other record."""
+    async with serving(replace(forked(REPORTS), cosigners=WITNESSES[:1])) as feed:
+        assert await code_of(feed.url) == "too_few_witnesses"
 
 
 async def test_a_closed_record_need_not_be_fresh() -> None:
