@@ -139,6 +139,8 @@ async def _signed(config: Config) -> tuple[list[Checked], str]:
     running = find(config.data_dir) if config.database_url is None else None
     if config.signer_database_url is None and running is not None:
         config = msgspec.structs.replace(config, signer_database_url=running.signer_url or None)
+    if config.database_url is None and config.signer_database_url is None:
+        return [], ""  # there is no database, which is a finding of its own
     try:
         async with asyncio.timeout(SIGNED_S):
             return await check(config), ""

@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.request import urlopen
 
 import orjson
 import pytest
@@ -14,7 +15,7 @@ from gateway.signer.steps import Signed
 from gateway.transparency.entries import parse_opening
 from gateway.transparency.note import parse_vkey
 from tests.conftest import Database
-from tests.fork_server import Ended, run_command
+from tests.fork_server import Command, Ended, run_command
 from tests.journal.makers import UNITS, a_registry, a_report, append, until
 from tests.running import running
 from tests.signer.signing import LOG_NAME, create_key, signing
@@ -166,6 +167,24 @@ async def test_serve_runs_a_signer_whose_failures_do_not_stop_the_doors(
         await until(lambda: signed(5))
     finally:
         await serving.__aexit__(None, None, None)
+
+
+def test_a_signer_of_its_own_has_an_admin_port_and_ends_at_sigterm(valgnatt: Commands) -> None:
+    """At once, because the next one continues whatever it does; while it runs, no other one starts."""
+    environ = valgnatt.environ | {"VALGNATT_ADMIN_PORT": "0", "VALGNATT_LOG_FORMAT": "json"}
+    with Command("sign", environ=environ) as process:
+        assert process.stderr is not None
+        started = orjson.loads(process.stderr.readline())
+        assert started["event"] == "signing"
+        with urlopen(f"http://127.0.0.1:{started['admin']}/metrics") as answer:
+            assert b'valgnatt_loop_lag_seconds_count{process="signer"}' in answer.read()
+        with urlopen(f"http://127.0.0.1:{started['admin']}/health/ready") as answer:
+            assert orjson.loads(answer.read())["status"] == "ready"
+        other = run_command("sign", environ=environ)
+        assert other.status == 1
+        assert f"process {process.pid}" in other.err
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 async def pid(admin_url: str) -> int:
