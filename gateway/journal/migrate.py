@@ -55,7 +55,8 @@ def migrations() -> list[tuple[int, str, str]]:
 
 
 _SIGNER_WITHOUT_PRIVILEGES = """
-SELECT NOT has_schema_privilege(r.oid, 'valgnatt_signing', 'USAGE') FROM pg_roles r WHERE r.rolname = $1
+SELECT NOT has_schema_privilege(r.oid, n.oid, 'USAGE') FROM pg_roles r, pg_namespace n
+WHERE r.rolname = $1 AND n.nspname = 'valgnatt_signing'
 """
 
 

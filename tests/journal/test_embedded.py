@@ -20,7 +20,11 @@ import asyncpg
 import pytest
 
 import gateway
+from gateway.journal.connection import open_pool
 from gateway.journal.embedded import EmbeddedPostgres, EmbeddedPostgresError, find
+from gateway.journal.feed_login import restore_login
+from gateway.journal.migrate import migrate
+from gateway.journal.session import SIGNER_ROLE
 
 pytestmark = [
     pytest.mark.long,
@@ -504,3 +508,22 @@ def test_an_unprivileged_user_can_run_the_server(common_dir: Path, setpriv: bool
         os.kill(owner, signal.SIGKILL)
         wait_ended(pid)
     assert "received fast shutdown request" in log(directory / "data")
+
+
+async def test_a_cluster_of_an_earlier_version_gets_the_login_of_the_signer(tmp_path: Path) -> None:
+    """Its file of passwords has no third line, and its server neither the role nor the login."""
+    data = tmp_path / "data"
+    with EmbeddedPostgres(data, durable=False) as server:
+        connection = await asyncpg.connect(server.url)
+        await connection.execute("REVOKE CONNECT ON DATABASE valgnatt FROM valgnatt_signer")
+        await connection.execute("DROP ROLE valgnatt_signer_login; DROP ROLE valgnatt_signer")
+        await connection.close()
+    passwords = (data / "passwords").read_text().splitlines()
+    (data / "passwords").write_text("".join(f"{line}\n" for line in passwords[:2]))
+    with EmbeddedPostgres(data, durable=False) as server:
+        await restore_login(server.url, server.feed_url)
+        await restore_login(server.url, server.signer_url, SIGNER_ROLE)
+        await migrate(server.url, dedicated=True)
+        assert (data / "passwords").read_text().splitlines()[:2] == passwords[:2]
+        async with open_pool(server.signer_url, signer=True) as pool:
+            assert await pool.fetch("SELECT * FROM valgnatt_public.logs()") == []

@@ -22,12 +22,15 @@ from gateway.journal.connection import connect, open_pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.lock_waits import lock_waits_reported
+from gateway.journal.log import LogRecord
 from gateway.journal.migrate import _require_supported, migrate, migrations
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.refusals import NO_TOKEN, Refusals
-from gateway.journal.session import FEED_ROLE, SESSION
+from gateway.journal.session import FEED_ROLE, SESSION, SIGNER_ROLE
+from gateway.journal.signing import SigningJournal
 from gateway.telemetry.metrics import PushMetrics
+from gateway.transparency.entries import parse_opening, registry_hash
 from tests.conftest import Database
 from tests.journal.makers import (
     FAR,
@@ -230,6 +233,23 @@ async def test_a_user_with_createrole_needs_no_administrator(bare: EmptyServer) 
     url = bare.url(name, name)
     assert await migrate(url) == NAMES
     await _use(url)
+
+
+async def test_a_signers_role_that_is_created_later_gets_its_functions_with_the_next_migration(
+    bare: EmptyServer,
+) -> None:
+    """A user without CREATEROLE needs no such role to migrate; elections then have no logs."""
+    name = await bare.create_owned()
+    url = bare.url(name, name)
+    await bare.execute(f"CREATE ROLE {FEED_ROLE} NOLOGIN", f"GRANT {FEED_ROLE} TO {name}")
+    assert await migrate(url) == NAMES
+    await bare.execute(f"CREATE ROLE {SIGNER_ROLE} NOLOGIN", f"GRANT {SIGNER_ROLE} TO {name}")
+    async with open_pool(url, signer=True) as pool:
+        with pytest.raises(JournalUnavailable):
+            await SigningJournal(pool).record.heads()
+    assert await migrate(url) == []
+    async with open_pool(url, signer=True) as pool:
+        assert await SigningJournal(pool).record.heads() == []
 
 
 async def _use(url: str) -> None:
@@ -444,6 +464,12 @@ async def test_data_of_the_first_schema_survives_all_migrations(
                 (3, True) if released else (0, False)
             )
             assert len(await record.publications(key, 0, 9)) == (4 if released else 0)
+        (opened,) = await LogRecord(reading).heads()  # the one that was released
+        identifier, _, before = made[opened.key]
+        opening = parse_opening(opened.opening)
+        assert (opening.election, opening.previous) == (identifier, None)
+        assert datetime.fromisoformat(opening.opened_at) == before["released_at"]
+        assert opening.registry == registry_hash(await record.registry(opened.key))
 
 
 def _async(condition: Callable[[], object]) -> Callable[[], Awaitable[object]]:
