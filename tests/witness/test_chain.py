@@ -23,7 +23,7 @@ from tests.fork_server import Ended, run_command
 from tests.running import Gateway, Sender, served
 from tests.signer.signing import LOG_NAME, create_key
 from tests.web.doors import COUNTRY, a_registry, a_report, pushed, until
-from tests.witness.logs import GrowingLog
+from tests.witness.logs import GrowingLog, read_state
 from tests.witness.processes import WitnessProcess, exchange, post
 
 pytestmark = pytest.mark.long
@@ -64,6 +64,15 @@ class Chain:
         note = await self.checkpoint(http)
         assert note is not None
         return {each.name for each in note.signatures} - {self.key.vkey.name}
+
+    async def recorded(self, directory: Path) -> bool:
+        """Whether the state of a witness has the newest size."""
+        state = read_state(directory)
+        try:
+            newest = state.newest(self.key.vkey.name)
+        finally:
+            state.close()
+        return newest is not None and newest.size == self.size
 
     async def verify(self, policy: Path, where: str | Path) -> Ended:
         arguments = ("verify", "record", where, "--policy", policy)
@@ -122,11 +131,21 @@ async def test_witnesses_that_fail_delay_nothing_and_a_fork_is_refused(
         await chain.push(http)
         await chain.wait_cosigned(http, "first", "second")
 
+        # An answer that is lost: the signer gives up before the witness goes on, and cosigns what it had received.
+        known = len(gateway.logged("no cosignature"))
         witnesses["second"].process.send_signal(signal.SIGSTOP)
         await chain.push(http)
         await chain.wait_cosigned(http, "first")
         assert await chain.cosigners(http) == {"first"}
+
+        async def given_up() -> bool:
+            return any('"witness":"second"' in line for line in gateway.logged("no cosignature")[known:])
+
+        await until(given_up)
         witnesses["second"].process.send_signal(signal.SIGCONT)
+        await until(lambda: chain.recorded(tmp_path / "second"))
+        assert await chain.cosigners(http) == {"first"}
+        await chain.push(http)  # the signer learns the size from a conflict
         await chain.wait_cosigned(http, "first", "second")
 
         note = await chain.checkpoint(http)
