@@ -18,10 +18,12 @@ from playwright.async_api import Browser, Page, expect
 from gateway.rehearsal.generator import GeneratedElection
 from tests.feed.served import FakeRecord, served
 from tests.running import Gateway, Sender
+from tests.signer.signing import signing
 from tests.web.browsing import needs_chromium, visiting
 from tests.web.change_makers import a_previous
 from tests.web.conftest import IN_OTHER_SHAPE
 from tests.web.doors import COUNTRY, OTHER_UNIT, a_client, a_registry, a_report, pushed, shown
+from tests.web.test_signed_record import until_shown
 
 TIMEOUT_S = 60.0
 ENDLESS = "get_feed"
@@ -61,16 +63,26 @@ json.dump(results, sys.stdout)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def page(browser: Browser, gateway: Gateway, small: GeneratedElection) -> Any:
-    """The API page for an election with a previous one and a complete range of publications, and its tokens."""
+async def page(
+    browser: Browser, gateway: Gateway, small: GeneratedElection, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """The API page for an election with a previous one, a complete range of publications, and a log; its tokens."""
     rules = {"odd_time": {"do": "hold", "days": 14}}
     election = await gateway.load(a_registry(small, id=IN_OTHER_SHAPE, rules=rules), a_previous(small))
     sender = await gateway.issue(election, [COUNTRY])
     operator = await gateway.issue(election, [COUNTRY], role="operator")
-    async with a_client() as http, visiting(browser) as visitor:
+    keys = tmp_path_factory.mktemp("keys") / "sign"
+    async with (
+        signing(gateway.database, keys, live=[election]) as signed,
+        a_client() as http,
+        visiting(browser) as visitor,
+    ):
+        await shown(gateway, election)
+        await signed.wait_covered(election, 0)
         await pushed(http, sender, *(a_report(revision=each, votes=each) for each in range(1, 1001)))
         await pushed(http, sender, {**a_report(OTHER_UNIT), "counted_at": "2024-01-01T20:00:00+01:00"})
         await shown(gateway, election, 1000)
+        await until_shown(gateway, http, election, 1001)
         opened = await visitor.open(f"{gateway.feed_url}/docs?election={election}&push={gateway.push_url}")
         await expect(opened.locator("#samples")).to_be_visible()
         yield opened, visitor, sender, operator
@@ -93,7 +105,7 @@ async def run_process(*arguments: str, stdin: str = "") -> str:
         *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     async with asyncio.timeout(TIMEOUT_S):
-        output, errors = await process.communicate(stdin.encode())
+        output, errors = await process.communicate(stdin.encode() or None)
     assert process.returncode == 0, errors.decode()
     return output.decode()
 

@@ -16,7 +16,14 @@ import { TryIt } from "./try_it.js";
 /** @import { SampledRoute } from "./samples.js" */
 
 /** @type {{[tag: string]: string}} */
-const TITLES = { push: "Push door", feed: "Feed", read: "Reading", health: "Health", pages: "Pages" };
+const TITLES = {
+  push: "Push door",
+  feed: "Feed",
+  read: "Reading",
+  log: "Signed log",
+  health: "Health",
+  pages: "Pages",
+};
 /** @type {{[place: string]: string}} */
 const PLACES = { path: "in the path", query: "in the query", header: "in a header" };
 
@@ -136,12 +143,11 @@ class Description {
       .parameters(route)
       .filter((each) => each.in !== "header")
       .map((each) => ({ ...each, schema: this.api.resolve(each.schema) }));
-    const initial = (/** @type {string} */ name) =>
-      parameters.some(
-        (each) => each.name === name && (each.in === "path" || each.required || name === "limit"),
-      )
-        ? (values[name] ?? "")
-        : "";
+    const initial = (/** @type {string} */ name) => {
+      const parameter = parameters.find((each) => each.name === name);
+      if (parameter?.in === "path") return names[name] ?? "";
+      return parameter?.required || name === "limit" ? (values[name] ?? "") : "";
+    };
     return new TryIt({ path, parameters, types, initial }).element;
   }
 

@@ -49,7 +49,8 @@ export async function sampledElection() {
  * @returns {Place}
  */
 export function placeOf(election, push) {
-  const names = { version: "0", name: "app.css", range: "1-1000", type: "st" };
+  const ofLog = { history: "1", size: "1", level: "0", tile: "000", sequence: "1" };
+  const names = { version: "0", name: "app.css", range: "1-1000", type: "st", ...ofLog };
   const place = { feed: location.origin, push };
   if (election === null) {
     return {

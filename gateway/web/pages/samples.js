@@ -48,7 +48,7 @@ export function samplesOf(route, place) {
   const call = callOf(route, place);
   if (route.operationId === "get_push") return socketSamples(call, place.report);
   if (route.type === EVENTS) return streamSamples(call);
-  return plainSamples(call, route.type === "application/json");
+  return plainSamples(call, route.type);
 }
 
 /**
@@ -115,23 +115,27 @@ function bodyOf(operationId, type, report) {
 
 /**
  * @param {Call} call
- * @param {boolean} json whether the answer is JSON
+ * @param {string} type of the answer
  * @returns {Samples}
  */
-function plainSamples(call, json) {
+function plainSamples(call, type) {
+  const json = type === "application/json";
+  const bytes = type === "application/octet-stream";
+  const shown = `await response.${json ? "json" : "text"}()`;
+  const printed = json ? "json.load(response)" : "response.read().decode()";
   return {
     curl: curl(call),
     javascript: lines(
       `const response = await fetch(${fetchArguments(call)});`,
       'if (!response.ok) throw new Error(response.status + " " + (await response.text()));',
-      `console.log(await response.${json ? "json" : "text"}());`,
+      `console.log(${bytes ? "(await response.arrayBuffer()).byteLength" : shown});`,
     ),
     python: lines(
       ...pythonImports(call, json),
       "",
       ...pythonRequest(call),
       "with urlopen(request) as response:",
-      json ? "    print(json.load(response))" : "    print(response.read().decode())",
+      `    print(${bytes ? "len(response.read())" : printed})`,
     ),
   };
 }
