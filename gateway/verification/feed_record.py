@@ -6,10 +6,10 @@ also one for a part beyond the checkpoint that this process of the door shows, a
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
@@ -39,6 +39,8 @@ from gateway.verification.copies import (
     read_publication_line,
 )
 from gateway.verification.failures import NotThere, VerificationFailed
+
+T = TypeVar("T")
 
 DOOR = "feed door"
 REQUEST_S = 60.0
@@ -125,8 +127,12 @@ class FeedRecord(SignedRecord):
 
     async def document(self, path: str, most: int) -> bytes:
         """Return the body of an answer with status 200, of at most `most` bytes. Raises VerificationFailed."""
+        return await self._repeated(lambda: self._answer(path, most))
+
+    async def _repeated(self, request: Callable[[], Awaitable[T | Failure]]) -> T:
+        """Return what a request has as its answer; repeat it a few times if it may succeed in a moment."""
         attempt, pause_s = 1, PAUSE_S
-        while isinstance(answer := await self._answer(path, most), Failure):
+        while isinstance(answer := await request(), Failure):
             if attempt == ATTEMPTS or not _may_pass(answer):
                 if answer.status == 404:
                     raise NotThere(answer.text, answer.problem)
@@ -141,30 +147,33 @@ class FeedRecord(SignedRecord):
         Raises VerificationFailed (unreachable, figures_differ).
         """
         url = f"{self._url}/feed?{urlencode({'levels': ','.join(levels)})}"
+        return await self._repeated(lambda: self._snapshot(url, since))
+
+    async def _snapshot(self, url: str, since: ShownAreas | None) -> ShownAreas | Failure:
         try:
-            return await self._block(url, since)
+            found = await self._block(url, since)
         except NotFollowed as redirected:
-            failure = failure_of_answer(redirected.answer, DOOR, self._proxy)
+            return failure_of_answer(redirected.answer, DOOR, self._proxy)
         except _TooMuch as error:
             raise VerificationFailed("unreachable", f"{without_user(url)}: {error}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            failure = failure_of_error(url, error, self._proxy)
-        except (ValueError, KeyError, TypeError) as error:
+            return failure_of_error(url, error, self._proxy)
+        except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
             text = f"{without_user(url)}: the feed is not one of version 1: {error}"
             raise VerificationFailed("figures_differ", text) from None
-        raise VerificationFailed("unreachable", failure.text)
+        return failure_of_answer(found, DOOR, self._proxy) if isinstance(found, HttpAnswer) else found
 
-    async def _block(self, url: str, since: ShownAreas | None) -> ShownAreas:
-        headers = {"Accept": "text/event-stream", "Accept-Encoding": "gzip"}
-        if since is not None:
-            headers["Last-Event-ID"] = since.cursor
+    async def _block(self, url: str, since: ShownAreas | None) -> ShownAreas | HttpAnswer:
+        """Read a stream to its first block; return any other answer.
+
+        Without `Accept: text/event-stream`, a door that has no room answers 503, and not a stream without a block.
+        """
+        headers = {"Accept-Encoding": "gzip"} | ({"Last-Event-ID": since.cursor} if since is not None else {})
         parser, found, size = EventParser(), dict[str, Mapping[str, Any]](), 0
         timeout = aiohttp.ClientTimeout(total=FEED_S, sock_read=FEED_SILENCE_S)
         async with self._http.get(url, headers=headers, timeout=timeout) as response:
             if response.status != 200 or response.content_type != "text/event-stream":
-                body = await response.content.read(LINE_MAX)
-                answer = HttpAnswer(str(response.url), response.status, response.headers, body)
-                raise VerificationFailed("unreachable", failure_of_answer(answer, DOOR, self._proxy).text)
+                return await self._whole(response, LINE_MAX)
             inflate = _inflater(response.headers.get("Content-Encoding", ""))
             async for piece in response.content.iter_any():
                 for part in _parts(inflate, piece):
@@ -206,17 +215,21 @@ class FeedRecord(SignedRecord):
 
     async def _request(self, url: str, most: int) -> HttpAnswer:
         async with self._http.get(url, headers={"Accept-Encoding": "gzip"}) as response:
-            inflate = _inflater(response.headers.get("Content-Encoding", ""))
-            body = bytearray()
-            received = 0
-            async for piece in response.content.iter_any():
-                received += len(piece)
-                body += piece if inflate is None else _inflated(inflate, piece, most + 1 - len(body))
-                if len(body) > most or received > most + LINE_MAX:
-                    raise _TooMuch(f"the answer is larger than {most} bytes")
-            if inflate is not None and not inflate.eof:
-                raise _TooMuch("the answer is not valid gzip")
-            return HttpAnswer(str(response.url), response.status, response.headers, bytes(body))
+            return await self._whole(response, most)
+
+    @staticmethod
+    async def _whole(response: aiohttp.ClientResponse, most: int) -> HttpAnswer:
+        """Read an answer of at most `most` bytes to its end. Raises _TooMuch."""
+        inflate = _inflater(response.headers.get("Content-Encoding", ""))
+        body, received = bytearray(), 0
+        async for piece in response.content.iter_any():
+            received += len(piece)
+            body += piece if inflate is None else _inflated(inflate, piece, most + 1 - len(body))
+            if len(body) > most or received > most + LINE_MAX:
+                raise _TooMuch(f"the answer is larger than {most} bytes")
+        if inflate is not None and not inflate.eof:
+            raise _TooMuch("the answer is not valid gzip")
+        return HttpAnswer(str(response.url), response.status, response.headers, bytes(body))
 
 
 def _may_pass(failure: Failure) -> bool:

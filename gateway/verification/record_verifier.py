@@ -24,6 +24,7 @@ from gateway.transparency.tree import Tree
 from gateway.verification.copies import ShownAreas, SignedRecord
 from gateway.verification.failures import NotThere, VerificationFailed
 from gateway.verification.record_checks import (
+    ENTRIES_MAX,
     SignedCheckpoint,
     check_continues,
     check_earlier,
@@ -250,6 +251,9 @@ class RecordVerifier:
             return None
         before = self._shown
         shown = await self._record.areas(self._registry.levels, before)
+        if shown.sequence > ENTRIES_MAX:
+            text = f"the feed shows figures of sequence {shown.sequence}, and no more than {ENTRIES_MAX} are read"
+            raise VerificationFailed("figures_differ", text)
         if before is None:
             return shown
         for _ in range(BEHIND_ATTEMPTS):

@@ -33,6 +33,7 @@ async def failure_with(path: str, handler: Handler) -> VerificationFailed:
     return raised.value
 
 
+BLOCK = b'event: block\nid: 0-0\ndata: {"sequence": %d, "chain": "", "snapshot": true}\n\n'
 LIMITS = ("REGISTRY_MAX", "PAGE_MAX", "FEED_MAX", "BUNDLE_MAX", "NOTE_MAX")
 PATHS = ("log/checkpoint", "log/registry", "log/tile/{path:.*}", "publications", "feed")
 
@@ -106,6 +107,54 @@ async def test_something_else_is_a_failure_with_a_code(path: str, body: bytes) -
         "registry_mismatch",
         "chain_mismatch",
     )
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        b"event: block\nid: 1-00000000\ndata: []\n\n",
+        b"event: block\nid: 1-00000000\ndata: {\n\n",
+        b'event: block\nid: x\ndata: {"sequence": "1", "chain": 5, "snapshot": true}\n\n',
+        b"event: area\ndata: []\n\n",
+        b'event: area\ndata: {"area": []}\n\n',
+        b"event: area\ndata: " + b"[" * 5000 + b"\n\n",
+        b'event: area\ndata: {"area": 3}\n\n' + BLOCK % 0,
+        BLOCK % -7,
+        BLOCK % 300,
+        BLOCK % (1 << 60),
+        b"\xff\xfe\n\n",
+    ],
+)
+async def test_a_feed_of_something_else_is_a_failure_with_a_code(events: bytes) -> None:
+    """Not a traceback."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=events, content_type="text/event-stream")
+
+    feed = Feed(a_night())
+    routes = [web.get(f"{PREFIX}/feed", answer)]
+    routes += [route for route in feed.routes() if route.path != f"{PREFIX}/feed"]
+    async with a_door(*routes) as url:
+        with pytest.raises(VerificationFailed) as raised:
+            await verified(f"{url}{PREFIX}")
+    assert raised.value.code in ("unreachable", "figures_differ", "chain_mismatch")
+
+
+async def test_a_door_without_room_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the figures as for everything else."""
+    monkeypatch.setattr(feed_record, "PAUSE_S", 0.01)
+    feed = Feed(a_night())
+    refused = 2
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal refused
+        refused -= 1
+        return await feed.feed(request) if refused < 0 else web.Response(status=503)
+
+    path = f"{PREFIX}/feed"
+    routes = [web.get(path, answer)] + [route for route in feed.routes() if route.path != path]
+    async with a_door(*routes) as url:
+        await verified(f"{url}{PREFIX}")
 
 
 async def test_answers_of_another_encoding_are_refused() -> None:
