@@ -8,8 +8,7 @@ from base64 import b64encode
 import msgspec
 import orjson
 
-from gateway.election.report import canonical, decode_stored, digest_of
-from gateway.transparency.entries import MalformedEntry, parse_entry
+from gateway.election.report import Report, canonical, decode_stored, digest_of
 from gateway.transparency.merkle import ProofInvalid, leaf_hash, verify_inclusion
 from gateway.transparency.note import MalformedNote
 from gateway.transparency.policy import Policy
@@ -49,11 +48,7 @@ def verify_receipt(file: bytes, policy: Policy, report: bytes | None = None) -> 
     signed = check_signatures(proof.note.encode(), policy)
     check_quorum(signed)
     entry = _included(proof, signed, report)
-    try:
-        is_report = parse_entry(entry) is None
-        found = decode_stored(entry) if is_report else None
-    except (MalformedEntry, msgspec.DecodeError):
-        found = None
+    found = _as_report(entry)
     if found is None:
         text = f"the proof is for entry {proof.index} of the log, which is not a report"
         raise VerificationFailed("not_included", text)
@@ -101,11 +96,16 @@ def _failure_of(proof: ProofFile, signed: SignedCheckpoint, entry: bytes) -> Pro
 
 
 def _named(entry: bytes) -> str:
+    found = _as_report(entry)
+    return f": it is for unit {found.unit}, revision {found.revision}" if found is not None else ""
+
+
+def _as_report(entry: bytes) -> Report | None:
+    """Return an entry as a report; None for an opening or closing entry, and for anything else."""
     try:
-        found = decode_stored(entry)
-    except (msgspec.DecodeError, MalformedEntry):
-        return ""
-    return f": it is for unit {found.unit}, revision {found.revision}"
+        return decode_stored(entry)
+    except msgspec.DecodeError:
+        return None
 
 
 def read_report(content: bytes) -> bytes | None:

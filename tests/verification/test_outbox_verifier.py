@@ -109,7 +109,7 @@ def codes(result: OutboxResult) -> list[str]:
     return [each.code for each in failings(result)]
 
 
-def hold_lines(*ends: tuple[str, int, str]) -> list[bytes]:
+def hold_lines(*ends: tuple[str, int, str], first: int = 1) -> list[bytes]:
     """The list of holds: of each unit and revision its beginning, and its end unless it is still held."""
     lines, chain = [], bytes(32)
     for unit, revision, state in ends:
@@ -118,7 +118,7 @@ def hold_lines(*ends: tuple[str, int, str]) -> list[bytes]:
                 {
                     "at": "2025-09-08T20:00:00Z",
                     "digest": None,
-                    "number": len(lines) + 1,
+                    "number": len(lines) + first,
                     "reason": "duplicate" if each == "rejected" else None,
                     "revision": revision,
                     "rules": ["fell"],
@@ -237,6 +237,7 @@ async def test_a_copy_needs_a_list_of_holds_for_rejected_reports(outbox: Outbox,
         lambda lines: [lines[0].replace(b"a-2", b"a-1"), *lines[1:]],
         lambda lines: [lines[0], b"not JSON\n"],
         lambda lines: [b'{"number":1,' + lines[0][1:]],
+        lambda _: hold_lines(("a-2", 3, "rejected"), first=2),
     ],
 )
 async def test_a_list_of_holds_that_was_altered_is_noticed(
