@@ -9,7 +9,7 @@ import structlog
 
 from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
 from gateway.election.record import Head
-from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable
+from gateway.errors import GatewayError, JournalUnavailable
 from gateway.journal.signing import SigningJournal
 from gateway.signer.cosigning import Cosigning
 from gateway.signer.directory import LogKeys, SignDirectory, SignedState
@@ -100,8 +100,13 @@ class LogSigner:
             return []
         return self._log.cosigning.cosigned(self._log.state.signed.size)
 
+    @property
+    def reads_again(self) -> bool:
+        """Whether the next round continues to read all entries again."""
+        return self._log is not None and self._log.memory.rechecked is not None
+
     async def round(self, *, full: bool = False) -> Outcome:
-        """Perform one round. Raises GatewayError."""
+        """Perform one round; with `full`, begin to read all entries again. Raises GatewayError."""
         if (found := await self._prepare()) is not None:
             return found
         assert self._log is not None
@@ -218,7 +223,9 @@ class LogSigner:
         found = [each for each in logs if each.id == self.election]
         head = next((each for each in heads if each.id == self.election), None)
         if not found or head is None or found[-1].history != current.head.history:
-            raise ElectionUnknown(f"the log {current.origin} is no longer there")
+            raise JournalUnavailable(
+                f"the log {current.origin} is not the newest of {self.election} any more"
+            )
         current.head = found[-1]
         newest = await self._newest_checkpoint(current)
         closing = current.head.closing

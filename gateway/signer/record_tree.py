@@ -57,6 +57,13 @@ class RecordTree:
         same_end = closing == (self.tree.leaf(self.size - 1) if self.closed else None)
         return self.follows(shown) and shown.sequence == self.sequence and same_end
 
+    def first_difference(self, after: int, bodies: Sequence[bytes]) -> int | None:
+        """Return the index of the first of the reports after a sequence that is not the one in the tree."""
+        for index, body in enumerate(bodies, after + 1):
+            if leaf_hash(body) != self.tree.leaf(index):
+                return index
+        return None
+
     def reopen(self) -> None:
         """Remove the closing entry, if there is one."""
         if self.closed:

@@ -34,6 +34,8 @@ from gateway.signer.steps import (
 
 PAGE = 256
 """Reports that are read at once; together at most 16 MiB."""
+PAGES_AGAIN = 128
+"""Pages of those entries that are read again in one round, so that what is new does not wait for all of them."""
 BEHIND, FORKED = "record_behind", "record_forked"
 
 UNCONFIRMED = Waiting("reports that were signed are waiting for their confirmation by the standby")
@@ -55,6 +57,8 @@ class LogMemory:
         """What the witnesses had cosigned at the start; None: they are to be asked."""
         self.changed: str | None = None
         """What a full read found changed below the size that was signed."""
+        self.rechecked: int | None = None
+        """Up to which sequence the entries have been read again; None if that is not under way."""
         self.broken_chains = 0
         """Full reads in a row after which the chain did not follow from the entries."""
         self.number: int | None = None
@@ -62,7 +66,7 @@ class LogMemory:
 
 
 def sign_round(memory: LogMemory, *, full: bool = False) -> Steps[Outcome]:
-    """Perform one round; with `full`, read all entries again."""
+    """Perform one round; with `full`, begin to read all entries again, which later rounds complete."""
     signed: Signed = yield ReadSigned()  # what was signed is read before the record, which only grows
     if memory.witnessed is None:
         memory.witnessed = yield AskWitnesses(signed)
@@ -98,12 +102,34 @@ def _read(memory: LogMemory, shown: Shown, signed: Signed, full: bool) -> Steps[
     """Read entries until the tree has all that the database shows; return why it does not."""
     if not full and memory.changed is not None:
         return Refusal(FORKED, memory.changed)  # until the next full read
-    if not full and memory.read_in_full:
+    if memory.changed is None and memory.read_in_full:
         if shown.sequence < memory.record.sequence <= shown.accepted:
             return UNCONFIRMED
-        if memory.record.follows(shown) and (yield from _read_on(memory.record, shown)):
-            return None
+        if (yield from _read_on(memory.record, shown)):
+            if full and memory.rechecked is None:
+                memory.rechecked = 0
+            return (yield from _recheck(memory, signed))
+    memory.rechecked = None
     return (yield from _read_all(memory, shown, signed))
+
+
+def _recheck(memory: LogMemory, signed: Signed) -> Steps[Waiting | Refusal | None]:
+    """Read some of the entries again that the tree has, if that is under way; return whether one was changed."""
+    record = memory.record
+    for _ in range(PAGES_AGAIN):
+        if memory.rechecked is None:
+            break
+        bodies = yield ReadEntries(memory.rechecked, min(PAGE, record.sequence - memory.rechecked))
+        differs = record.first_difference(memory.rechecked, bodies)
+        if differs is not None and differs < signed.size and record.has(signed):
+            return _refuse_changed(memory, _not_signed(differs))
+        if differs is not None or (not bodies and memory.rechecked < record.sequence):
+            memory.read_in_full = False
+            return REPLACED
+        memory.rechecked += len(bodies)
+        if memory.rechecked >= record.sequence:
+            memory.rechecked = None
+    return None
 
 
 def _read_on(record: RecordTree, shown: Shown) -> Steps[bool]:
@@ -136,7 +162,7 @@ def _read_all(memory: LogMemory, shown: Shown, signed: Signed) -> Steps[Waiting 
                 return REPLACED
             reading.compare(bodies)
     except Changed as change:
-        return _refuse_changed(memory, f"entry {change.index} is not the one that was signed")
+        return _refuse_changed(memory, _not_signed(change.index))
     reading.end()
     record.close(shown.closing)
     if not record.is_all_of(shown):
@@ -150,8 +176,12 @@ def _read_all(memory: LogMemory, shown: Shown, signed: Signed) -> Steps[Waiting 
     return None
 
 
+def _not_signed(index: int) -> str:
+    return f"entry {index} is not the one that was signed"
+
+
 def _refuse_changed(memory: LogMemory, reason: str) -> Refusal:
-    memory.changed = reason
+    memory.changed, memory.rechecked = reason, None
     return Refusal(FORKED, reason)
 
 

@@ -17,7 +17,7 @@ from gateway.backoff import Backoff
 from gateway.deadline import wait_at_most
 from gateway.election.log_record import LogHead
 from gateway.election.record import Head
-from gateway.errors import GatewayError, JournalUnavailable
+from gateway.errors import GatewayError
 from gateway.journal.signing import SigningJournal
 from gateway.signer.directory import SignDirectory, SignDirUnusable
 from gateway.signer.log_signer import LogSigner, NoKey, describe
@@ -122,7 +122,7 @@ class _LogTask:
         self._wake = asyncio.Event()
         self._seen: tuple[object, ...] = ()
         self._covered: Covered | None = None
-        self._covered_at = time.monotonic()
+        self._polled_at = self._covered_at = time.monotonic()
         self._outcome: Outcome | GatewayError | None = None
         self._refused: str | None = None
         self._refused_read_s = REFUSED_READ_S
@@ -134,6 +134,7 @@ class _LogTask:
 
     def update(self, head: LogHead, public: Head) -> None:
         """Note what is public now; wake the task if that is to be signed at once."""
+        self._polled_at = time.monotonic()
         seen = (head.history, public.sequence, public.chain, head.closing is not None, head.size)
         if seen == self._seen:
             return
@@ -169,7 +170,7 @@ class _LogTask:
                 now = time.monotonic()
                 full = now >= full_due
                 pause_s = self._timing.every_s
-                if full or self._changed or self._urgent or not isinstance(self._outcome, Covered):
+                if full or self._is_due():
                     self._changed = self._urgent = False
                     outcome = await self._round(full)
                     if full and not isinstance(outcome, GatewayError):
@@ -181,11 +182,16 @@ class _LogTask:
                         pause_s = min(pause_s, backoff.next())
                         self._changed = True
                 else:
-                    self._covered_at = now
+                    self._covered_at = self._polled_at
                 await self._refresh()
                 await self._wait(pause_s)
         finally:
             await self._signer.close()
+
+    def _is_due(self) -> bool:
+        """Whether a round is due at the interval."""
+        unsettled = not isinstance(self._outcome, Covered)
+        return self._changed or self._urgent or unsettled or self._signer.reads_again
 
     def _next_full_read_s(self, outcome: Outcome) -> float:
         """Return in how many seconds everything is read again; sooner while the log is refused."""
@@ -230,28 +236,34 @@ class _LogTask:
 
     def _note(self, outcome: Outcome | GatewayError) -> None:
         """Keep an outcome, and log it if it is another one than before."""
-        election, refused = self._signer.election, self._refused
-        self.has_key = not isinstance(outcome, NoLog | NoKey)
+        refused, self._refused = self._refused, self._refusal_in(outcome)
+        if isinstance(outcome, SignDirUnusable) or not isinstance(outcome, GatewayError):
+            self.has_key = not isinstance(outcome, NoLog | NoKey)
         if isinstance(outcome, Covered):
             if outcome.inserted:
                 self._cosigned_at = time.monotonic()
             self._covered, self._covered_at = outcome, time.monotonic()
-            self._refused = None
-        elif isinstance(outcome, Refusal):
-            self._refused = outcome.code
-        elif isinstance(outcome, SignDirUnusable):
-            self._refused = "sign_dir_unusable"
-        elif isinstance(outcome, GatewayError) and not outcome.retryable:
-            self._refused = "failed"
-        elif not isinstance(outcome, JournalUnavailable):
-            self._refused = None
+        self._log(outcome, refused)
+        self._outcome = outcome
+
+    def _refusal_in(self, outcome: Outcome | GatewayError) -> str | None:
+        """Return why nothing is signed until somebody acts; an outage of the database changes nothing about it."""
+        if isinstance(outcome, Refusal):
+            return outcome.code
+        if isinstance(outcome, SignDirUnusable):
+            return "sign_dir_unusable"
+        if isinstance(outcome, GatewayError):
+            return self._refused if outcome.retryable else "failed"
+        return None
+
+    def _log(self, outcome: Outcome | GatewayError, refused: str | None) -> None:
+        election = self._signer.election
+        text = str(outcome) if isinstance(outcome, GatewayError) else describe(outcome)
         if isinstance(outcome, NoKey) and not isinstance(self._outcome, NoKey):
             log.info("not signed", election=election, reason=outcome.reason)
-        text = str(outcome) if isinstance(outcome, GatewayError) else describe(outcome)
         if self._refused and self._refused != refused:
             log.error("nothing is signed", election=election, code=self._refused, reason=text)
         elif refused and not self._refused:
             log.info("signed again", election=election)
         elif isinstance(outcome, GatewayError) and not self._refused:
             log.warning("round not completed", election=election, reason=text)
-        self._outcome = outcome

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from gateway.signer import rounds
 from gateway.signer.steps import Covered, Refusal, Store, Submit
 from tests.counts import EXTENT, count, examples
 from tests.signer.world import SimulatedSigner, World
@@ -120,6 +121,13 @@ class TwoSigners(SignerMachine):
     """Two signers, each with a directory of its own, and a witness that answers."""
 
     signers = 2
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few entries take several pages, and reading all of them again takes several rounds."""
+    monkeypatch.setattr(rounds, "PAGE", 2)
+    monkeypatch.setattr(rounds, "PAGES_AGAIN", 1)
 
 
 def run(machine: type[SignerMachine], number: int, **options: Any) -> None:
