@@ -33,6 +33,8 @@ from gateway.wire.json import to_json
 
 ENTRIES_MAX = 50_000_000
 """Entries of a log that is read; a country's night has some 10 000, and each takes 65 bytes of memory."""
+TIME_MAX_S = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970."""
 COMPARED = (
     *("parent", "level", "name", "sequence", "eligible", "units", "counts"),
     *("revision", "counted_at", "status"),
@@ -85,7 +87,7 @@ def check_fresh(signed: SignedCheckpoint, policy: Policy, now: datetime, max_age
     agreement = policy.check(signed.note, now=int(now.timestamp()), max_age_s=max_age_s)
     if not agreement.met:
         times = ", ".join(
-            f"{name} at {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            f"{name} at {time_of(at):%Y-%m-%d %H:%M:%S} UTC"
             for name, at in sorted(agreement.cosigned.items())
         )
         text = (
@@ -93,6 +95,11 @@ def check_fresh(signed: SignedCheckpoint, policy: Policy, now: datetime, max_age
             f" requires have cosigned it in the last {max_age_s:.0f} s, by the clock of this machine: {times}"
         )
         raise VerificationFailed("stale", text)
+
+
+def time_of(seconds: int) -> datetime:
+    """Return the time of a cosignature, whatever a witness has stated."""
+    return datetime.fromtimestamp(min(seconds, TIME_MAX_S), UTC)
 
 
 def check_unsigned(published_at: datetime, now: datetime, max_age_s: float) -> None:

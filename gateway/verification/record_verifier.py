@@ -38,6 +38,7 @@ from gateway.verification.record_checks import (
     check_signatures,
     check_tile,
     check_unsigned,
+    time_of,
 )
 from gateway.verification.record_fold import RecordFold
 from gateway.verification.saved_state import Saved
@@ -212,9 +213,7 @@ class RecordVerifier:
             root=b64encode(checkpoint.root).decode(),
             log_keys=[str(key) for key in agreement.log_keys],
             witnesses={
-                name: datetime.fromtimestamp(agreement.cosigned[name], UTC)
-                if name in agreement.cosigned
-                else None
+                name: time_of(agreement.cosigned[name]) if name in agreement.cosigned else None
                 for name in self._policy.witnesses
             },
             quorum=agreement.sentence,

@@ -1,13 +1,14 @@
 """Each fault of a record alone is found under its own code, and the same record without it passes."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from gateway.transparency.checkpoint import parse_checkpoint
+from gateway.transparency.cosignature import cosign
 from gateway.transparency.note import parse_note
 from gateway.verification.copies import Copy
 from gateway.verification.failures import VerificationFailed
@@ -222,6 +223,18 @@ async def test_a_fork_for_one_reader_lacks_the_witnesses() -> None:
     """An honest one has cosigned the other record."""
     async with serving(replace(forked(REPORTS), cosigners=WITNESSES[:1])) as feed:
         assert await code_of(feed.url) == "too_few_witnesses"
+
+
+async def test_a_witness_may_state_any_time(tmp_path: Path) -> None:
+    """One far in the future is not fresh, and nothing breaks."""
+    night = replace(a_night(), cosigned_at=datetime.max.replace(tzinfo=UTC))
+    async with serving(night) as feed:
+        assert await code_of(feed.url) == "stale"
+    note = night.note().split(b"\n\n")[0] + b"\n"
+    cosigned = cosign(WITNESSES[0], note.decode(), 2**63 - 1)
+    directory = night.write(tmp_path)
+    (directory / "log/checkpoint").write_bytes(night.note() + cosigned.line.encode())
+    assert (await verified(str(directory))).witnesses["w1"] == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 async def test_a_closed_record_need_not_be_fresh() -> None:
