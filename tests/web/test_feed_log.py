@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from gateway.election.record import Publication
-from gateway.feed import archive, log_checkpoints
+from gateway.feed import archive
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.transparency.checkpoint import open_checkpoint
 from gateway.transparency.entries import Previous
@@ -22,6 +22,7 @@ from gateway.transparency.note import parse_note
 from gateway.transparency.proof_file import parse_proof
 from gateway.transparency.tiles import decode_bundle
 from gateway.transparency.tree import Tree
+from gateway.web import feed_log
 from tests.feed.log_record import WITNESSES, FakeLogs, WrittenLog
 from tests.feed.served import FakeRecord, Served, a_night, served, until
 from tests.web.described import undescribed
@@ -305,21 +306,46 @@ async def test_a_changed_report_is_not_shown_in_a_signed_record(
         assert (await signed.get("/tile/entries/000")).status == 200
 
 
+async def test_what_was_shown_stays_when_the_record_is_another_one(
+    signed: Signed, small: GeneratedElection, http: aiohttp.ClientSession
+) -> None:
+    """Checkpoint and tiles are those of the record that was shown; entries of another are not shown with them."""
+    signed.written.sign()
+    async with opened(signed, http) as signed.door:
+        await signed.shown(601)
+        shown = [(await signed.get(path)).body for path in ("/checkpoint", "/tile/0/000")]
+        generation = signed.door.feed.generation
+        signed.record.night = a_night(small.registry, COUNT, votes=2)
+        signed.door.hub.wake()
+        await until(lambda: signed.door.feed.generation != generation)
+        await until(lambda: signed.door.feed.settled and signed.door.feed.log.disagrees)
+        assert [(await signed.get(path)).body for path in ("/checkpoint", "/tile/0/000")] == shown
+        for path in ("/tile/entries/000", "/proof/600"):
+            (await signed.get(path)).problem(503, "journal_unavailable")
+        assert (await ask(http, "GET", signed.door.url("/publications"))).status == 200
+        generation = signed.door.feed.generation
+        signed.record.night = signed.night
+        signed.door.hub.wake()
+        await until(lambda: signed.door.feed.generation != generation)
+        await until(lambda: signed.door.feed.settled and not signed.door.feed.log.disagrees)
+        assert (await signed.get("/checkpoint")).body == shown[0]
+        assert (await signed.get("/tile/entries/000")).status == 200
+
+
 async def test_old_entries_are_read_once_for_all_and_charged_to_who_asks_first(
     signed: Signed, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One address alone gets no more than its allowance; bundles that are made already are for everybody."""
-    monkeypatch.setattr(log_checkpoints, "TAIL_MAX", 2)
+    monkeypatch.setattr(feed_log, "BUNDLE_COST", 1 << 20)
     signed.written.sign()
     async with opened(signed, http, unshared_per_address=1) as signed.door:
         await signed.shown(601)
         for path in ("/tile/entries/000", "/tile/entries/001"):
             assert (await signed.get(path)).status == 200
         refused = await signed.get("/tile/entries/001.p/255")
-        for width in range(1, 255):
-            for bundle in ("000", "001"):
-                if refused.status == 200:
-                    refused = await signed.get(f"/tile/entries/{bundle}.p/{width}")
+        for width in range(1, 20):
+            if refused.status == 200:
+                refused = await signed.get(f"/tile/entries/001.p/{width}")
         refused.problem(429, "overloaded")
         for path in ("/proof/1", "/checkpoints?after=0"):
             (await signed.get(path)).problem(429, "overloaded")
