@@ -186,6 +186,19 @@ async def test_wrong_record_is_not_copied(tmp_path: Path, fault: Fault, code: st
         assert copy.size == night.size
 
 
+async def test_wrong_full_bundle_is_not_kept(tmp_path: Path) -> None:
+    """Bundles are written as they are read; if they do not lead to the root, they are read again."""
+    night = a_night()
+    entries = (*night.entries[:10], night.entries[10] + b" ", *night.entries[11:])
+    wrong = replace(night, entries=entries, signed=night.entries)
+    async with serving(wrong) as feed, mirroring(feed, tmp_path, night.size) as copy:
+        with pytest.raises(VerificationFailed, match="hash to the root"):
+            await copy.update()
+        feed.night = night
+        await copy.update()
+        assert copy.size == night.size
+
+
 @pytest.mark.parametrize("fault", [Fault.NOT_A_SUM, Fault.REVISION_REPEATED, Fault.SECOND_OPENING])
 async def test_signed_entry_that_is_wrong_is_kept(tmp_path: Path, fault: Fault) -> None:
     """As evidence: the log has signed it."""
