@@ -96,7 +96,7 @@ def test_results_are_written_as_they_are_printed(tmp_path: Path) -> None:
     "name",
     variants(
         [name for name in MEASUREMENTS if name != "peers"],
-        *(name for name in MEASUREMENTS if name not in ("peers", "tls", "growth", "space")),
+        *(name for name in MEASUREMENTS if name not in ("peers", "tls", "growth", "space", "sign")),
     ),
 )
 def test_a_measurement_has_figures_and_breaks_no_guarantee(name: str, small: Options) -> None:
