@@ -1,6 +1,7 @@
 """The signed record from the signer through the journal to readers of the feed door, and its embargo."""
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -13,8 +14,9 @@ import asyncpg
 from gateway.election.report import canonical
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.transparency.checkpoint import Checkpoint, open_checkpoint
+from gateway.transparency.entries import Previous
 from gateway.transparency.merkle import leaf_hash, root_of, verify_inclusion
-from gateway.transparency.note import parse_note
+from gateway.transparency.note import parse_note, parse_vkey
 from gateway.transparency.proof_file import parse_proof
 from gateway.transparency.tiles import decode_bundle
 from tests.conftest import Database
@@ -172,6 +174,51 @@ async def test_a_signed_record_can_be_verified_from_the_feed_door(
         assert entries[1:-1] == [canonical(a_report(unit)) for unit in units_of(small)]
         document = (await ask(http, "GET", feed_url(gateway, election, ""))).document
         assert document["log"]["vkeys"] == [str(key) for key in keys]
+
+
+async def test_a_new_history_is_shown_beside_the_one_before(
+    gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection, tmp_path: Path
+) -> None:
+    """As soon as it is signed, by processes that go on; the checkpoints of the one before stay readable."""
+    election = await gateway.load(a_registry(small))
+    sender = await gateway.issue(election, [COUNTRY])
+    log = feed_url(gateway, election, "/log")
+    async with signing(gateway.database, tmp_path / "sign", live=[election]) as signed:
+        receipts = await pushed(http, sender, *(a_report(unit) for unit in units_of(small)[:10]))
+        await until_shown(gateway, http, election, 11)
+        head, sign_dir = await signed.log(election), signed.directory
+    assert head is not None
+    assert head.origin is not None
+    before = (await ask(http, "GET", f"{log}/checkpoint")).body
+    lost = Previous(origin=head.origin, root=b64encode(bytes(32)).decode(), shared=len(receipts), size=99)
+    async with gateway.administration() as acts:
+        await acts.start_history(election, lost, "a test")
+    await asyncio.sleep(1.2)  # two polls, of every worker
+    assert (await ask(http, "GET", f"{log}/checkpoint")).body == before
+    sign_dir.create(sign_dir.origin(election, 2, rehearsal=False))
+    async with signing(gateway.database, tmp_path / "sign") as signed:
+
+        async def all_show() -> bool:
+            seen = set()
+            for _ in range(CONNECTIONS):
+                async with aiohttp.ClientSession() as fresh:
+                    seen.add((await ask(fresh, "GET", f"{log}/checkpoint")).body.split(b"\n")[0])
+            return seen == {f"{head.origin}/2".encode()}
+
+        await until(all_show)
+        assert (await ask(http, "GET", f"{log}/history/1/checkpoint")).body == before
+        document = (await ask(http, "GET", feed_url(gateway, election, ""))).document
+        assert (document["log"]["history"], document["log"]["origin"]) == (2, f"{head.origin}/2")
+        bundles = [
+            decode_bundle((await ask(http, "GET", f"{log}{history}/tile/entries/000.p/11")).body, 11)
+            for history in ("/history/1", "", "/history/2")
+        ]
+        assert bundles[0][0] == head.opening
+        assert bundles[1] == bundles[2]
+        assert bundles[0][1:] == bundles[1][1:]
+        old, _ = open_checkpoint(parse_note(before), [parse_vkey(key) for key in head.vkeys])
+        assert old.root == root_of(map(leaf_hash, bundles[0]))
+        assert max(of_metric(await gateway.metrics(), "log_disagrees", election)) == 0
 
 
 async def test_a_changed_body_is_noticed_by_a_feed_that_starts_again(
