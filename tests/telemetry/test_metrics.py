@@ -35,7 +35,7 @@ from tests.web.doors import ask, until
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 LABELS = {
-    "process": r"supervisor|(push|feed)-\d+",
+    "process": r"supervisor|signer-0|(push|feed)-\d+",
     "outcome": "accepted|duplicate|refused|retry",
     "code": "[a-z_]+",
     "reason": "full|address|head|handshakes|files|unread|stalled|input",
