@@ -6,6 +6,7 @@ fails in it, disturbs no other one.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -129,7 +130,8 @@ class _LogTask:
         self._urgent = True
         self._changed = True
         self._last_published = datetime.now(UTC)
-        self._cosigned_at = time.monotonic()
+        self._cosigned_at = -math.inf
+        """When the witnesses were last asked; at a start they are, as their cosignatures may be old by then."""
         self.has_key = False
 
     def update(self, head: LogHead, public: Head) -> None:

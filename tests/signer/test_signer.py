@@ -169,6 +169,24 @@ async def test_witnesses_cosign_and_one_that_does_not_answer_delays_nothing(
         assert signed.signer.states()[election].witnesses == 2
 
 
+async def test_cosignatures_are_refreshed_when_the_signer_starts(
+    database: Database, acts: Administration, journal: PostgresJournal, tmp_path: Path
+) -> None:
+    """They may be old by then, and readers refuse a checkpoint whose cosignatures are."""
+    election, key = await loaded(acts, journal)
+    await add(journal, key)
+    witness = FakeWitness()
+    async with signing(database, tmp_path, [witness], live=[election]) as signed:
+        await signed.wait_covered(election)
+    asked = len(witness.submitted)
+    async with signing(database, tmp_path, [witness], live=[election], cosign_s=3600.0):
+
+        async def asked_again() -> bool:
+            return len(witness.submitted) > asked
+
+        await until(asked_again)
+
+
 async def test_a_changed_body_is_refused_and_others_are_signed(
     database: Database, acts: Administration, journal: PostgresJournal, owner: Connection, tmp_path: Path
 ) -> None:
