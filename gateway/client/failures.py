@@ -207,7 +207,7 @@ def problem_of(answer: HttpAnswer) -> _Problem | None:
         return None
     try:
         return msgspec.json.decode(answer.body, type=_Problem)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

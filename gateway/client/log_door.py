@@ -101,7 +101,7 @@ async def get_bounded(
 def _code_of(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Problem).code
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
 

@@ -145,7 +145,7 @@ class ProofFetching:
                 url = source.push_url.rstrip("/") + path
                 status, body = await get_bounded(http, url, AREAS_BYTES_MAX, bearer(source.token))
             areas = msgspec.json.decode(body, type=OwnTransfers).areas if status == 200 else []
-        except (GatewayError, msgspec.DecodeError):
+        except (GatewayError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if areas:
             proofs.note_areas(source.to, source.token, areas)
@@ -191,7 +191,7 @@ class ProofFetching:
             lines = [canonical_report(item.body) or b"{}" for item in batch]
             answer = await post(http, url, b"\n".join(lines), headers)
             results = msgspec.json.decode(answer.body, type=Results).results if answer.status == 200 else []
-        except (aiohttp.ClientError, TimeoutError, OSError, NotFollowed, msgspec.DecodeError):
+        except (aiohttp.ClientError, OSError, NotFollowed, ValueError, RecursionError):
             return None
         return results if len(results) == len(batch) else None
 

@@ -103,7 +103,7 @@ def _results(body: bytes, reports: int) -> list[Answer] | None:
     """Return the answers to a number of reports, or None if these are others."""
     try:
         answers = msgspec.json.decode(body, type=Results).results
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return answers if len(answers) == reports else None
 
@@ -112,7 +112,7 @@ def _answer(body: bytes) -> list[Answer] | None:
     """Return the answer to a single report, or None if it is another."""
     try:
         return [msgspec.json.decode(body, type=Answer)]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -145,7 +145,7 @@ class PushOverWebSocket:
                 return goodbye or self._closed(socket.close_code)
             try:
                 frame = _decoder.decode(message.data)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 text = f"{self._url}: the messages are not those of a push door of version 1: check the URL"
                 return Ended(Failure("not_a_door", text, True), self._progress)
             if not greeted:

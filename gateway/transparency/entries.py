@@ -107,7 +107,7 @@ def _decode(entry: bytes, kind: type[_T], version: str) -> _T:
         raise MalformedEntry(f"an entry must not exceed {ENTRY_MAX} bytes, and has {len(entry)}")
     try:
         decoded = msgspec.json.decode(entry, type=kind)
-    except msgspec.DecodeError as error:  # a ValidationError is one
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedEntry(f"not an entry {version}: {error}") from None
     if decoded.entry != version:
         raise MalformedEntry(f"the entry must be {version}, not {decoded.entry[:40]!r}")

@@ -81,7 +81,7 @@ def read_checkpoint_line(line: bytes, where: str) -> CheckpointLine:
     """Read a line of `checkpoints.ndjson`. Raises VerificationFailed (bad_signature)."""
     try:
         return _checkpoint_line.decode(line)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise VerificationFailed("bad_signature", f"{where}: not a list of checkpoints: {error}") from None
 
 
@@ -89,7 +89,7 @@ def read_publication_line(line: bytes, where: str) -> PublicationLine:
     """Read a line of publications. Raises VerificationFailed (chain_mismatch)."""
     try:
         return _publication_line.decode(line)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise VerificationFailed("chain_mismatch", f"{where}: not a list of publications: {error}") from None
 
 

@@ -158,7 +158,7 @@ class FeedRecord(SignedRecord):
             raise VerificationFailed("unreachable", f"{without_user(url)}: {error}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return failure_of_error(url, error, self._proxy)
-        except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             text = f"{without_user(url)}: the feed is not one of version 1: {error}"
             raise VerificationFailed("figures_differ", text) from None
         return failure_of_answer(found, DOOR, self._proxy) if isinstance(found, HttpAnswer) else found

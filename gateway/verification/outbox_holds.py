@@ -53,7 +53,7 @@ class HoldList:
         """Add the next line. Raises VerificationFailed (chain_mismatch)."""
         try:
             found = _decoder.decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise VerificationFailed(
                 "chain_mismatch", f"the list of holds has no such line: {error}"
             ) from None

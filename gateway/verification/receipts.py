@@ -104,7 +104,7 @@ def _as_report(entry: bytes) -> Report | None:
     """Return an entry as a report; None for an opening or closing entry, and for anything else."""
     try:
         return decode_stored(entry)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

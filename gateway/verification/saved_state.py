@@ -53,7 +53,7 @@ def load_state(path: Path) -> Saved | None:
         raise BadState(f"{path}: {reason_of(error)}") from None
     try:
         return _saved(msgspec.json.decode(content, type=_File))
-    except (msgspec.DecodeError, MalformedNote, ValueError) as error:
+    except (MalformedNote, ValueError, RecursionError) as error:
         text = f"{path}: not a file of --state, or damaged: {error}; name another file, or restore it from a backup"
         raise BadState(text) from None
 

@@ -219,3 +219,34 @@ async def test_an_election_is_found_by_the_list_of_the_door() -> None:
         assert (await verified(url)).election == "made-up-1"
         async with open_record(url, "made-up-1") as record:
             assert record.where == f"{url}{PREFIX}"
+
+
+DEEP = b"[" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("log/checkpoint", b'{"code": "\xee", "detail": ""}'),
+        ("log/checkpoint", b'{"code": ' + DEEP),
+        ("publications", b'{"held": ' + DEEP),
+        ("publications", b'{"digest": "\xee"}'),
+        ("log/registry", DEEP),
+        ("feed", b'event: block\ndata: {"held": ' + DEEP + b"\n\n"),
+    ],
+)
+async def test_json_that_no_decoder_reads_is_a_failure_with_a_code(path: str, body: bytes) -> None:
+    """Nested too deeply, or not UTF-8, where decoders raise errors of their own."""
+    kinds = {"log/checkpoint": "application/problem+json", "feed": "text/event-stream"}
+
+    async def answer(_: web.Request) -> web.Response:
+        status = 404 if path == "log/checkpoint" else 200
+        return web.Response(status=status, body=body, content_type=kinds.get(path, "text/plain"))
+
+    feed = Feed(a_night())
+    routes = [web.get(f"{PREFIX}/{path}", answer)]
+    routes += [route for route in feed.routes() if route.path != f"{PREFIX}/{path}"]
+    async with a_door(*routes) as url:
+        with pytest.raises(VerificationFailed) as raised:
+            await verified(f"{url}{PREFIX}")
+    assert raised.value.code in ("unreachable", "chain_mismatch", "registry_mismatch", "figures_differ")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from gateway.verification.failures import VerificationFailed
 from gateway.verification.feed_record import open_record
 from gateway.verification.record_verifier import RecordVerifier, Verified
 from gateway.verification.saved_state import Saved, load_state, save_state
+from tests.counts import count
 from tests.transparency.records import (
     EXPECTED,
     ONLY_AT_A_DOOR,
@@ -242,6 +244,32 @@ async def test_a_closed_record_need_not_be_fresh() -> None:
     night = a_night(closed=True)
     async with serving(replace(night, cosigned_at=STARTED)) as feed:
         assert (await verified(feed.url)).max_age_s is None
+
+
+async def test_no_change_of_a_copy_is_missed(tmp_path: Path) -> None:
+    """Of any byte of what is signed; and nothing ends in another error."""
+    sound = a_night(reports=30, closed=True).write(tmp_path / "sound")
+    paths = ("log/checkpoint", "log/registry", "log/tile/entries/000.p/32", "log/tile/0/000.p/32")
+    for number in range(count(40, full=2000)):
+        random = Random(number)
+        changed = sound / paths[number % len(paths)]
+        content = changed.read_bytes()
+        at, length = random.randrange(len(content)), random.randrange(1, 30)
+        match random.randrange(4):
+            case 0:
+                other = content[:at] + bytes([content[at] ^ 1 << random.randrange(8)]) + content[at + 1 :]
+            case 1:
+                other = content[:at] + content[at + length :]
+            case 2:
+                other = content[:at] + random.randbytes(length) + content[at:]
+            case _:
+                other = content[:at] + content[at:][::-1]
+        if other == content:
+            continue
+        changed.write_bytes(other)
+        assert await code_of(str(sound)) != "unreachable", number
+        changed.write_bytes(content)
+    await verified(str(sound))
 
 
 async def test_whatever_else_a_copy_has_is_compared(tmp_path: Path) -> None:
