@@ -36,6 +36,7 @@ from tests.conftest import Database
 from tests.counts import examples
 from tests.journal.holding import decide, hold
 from tests.journal.makers import TIMEOUT_S, UNITS, a_registry, a_report, append, sequences
+from tests.shown import blocks
 
 FUTURE = datetime(2050, 1, 1, tzinfo=UTC)
 NOW = datetime(2025, 9, 8, 20, 0, tzinfo=UTC)
@@ -507,3 +508,27 @@ async def test_a_closed_election_has_its_closing_once_its_holds_are_decided(
     await hold(owner, key, a_report("a-3"))
     await hold(owner, key, a_report("a-3"), rule=None)
     assert (await head_of(signing, identifier)).closing == entry
+
+
+async def test_a_checkpoint_is_never_changed_and_its_owner_can_remove_a_false_one(
+    acts: Administration, journal: PostgresJournal, signing: SigningJournal, owner: Connection
+) -> None:
+    """Only with the statements of docs/security.md, for one that nobody has signed; then the signer can go on."""
+    identifier, key = await opened(acts, journal)
+    await append(journal, key, 1, *(a_report(unit) for unit in UNITS))
+    origin = f"results.example.no/live/{identifier}"
+    fence = (await signing.begin_round(key, "a")).fence
+    await signing.declare_log(key, 1, fence, origin, [KEY], [])
+    await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, 1))
+    await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, 9))
+    for statement in ("UPDATE checkpoint SET note = note", "DELETE FROM checkpoint", "TRUNCATE checkpoint"):
+        with pytest.raises(asyncpg.PostgresError, match="never changed"):
+            await owner.execute(statement)
+    (remove,) = [
+        each.text for each in blocks("security.md") if "DELETE FROM valgnatt.checkpoint" in each.text
+    ]
+    await owner.execute(remove.replace("ELECTION", identifier).replace("4711", "9"))
+    assert [each.size for each in await signing.logs.checkpoints(key, 1, 0)] == [1]
+    assert await signing.insert_checkpoint(key, 1, fence, a_checkpoint(origin, 8))
+    with pytest.raises(asyncpg.PostgresError, match="never changed"):
+        await owner.execute("DELETE FROM checkpoint")
