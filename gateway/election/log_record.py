@@ -11,6 +11,11 @@ import msgspec
 
 from gateway.transparency.entries import Closing, Opening
 
+KEYS_MAX = 8
+"""Keys of a log that sign at the same time."""
+WITNESSES_MAX = 16
+"""Witnesses of a log, and cosignatures of a checkpoint."""
+
 
 class LogHead(msgspec.Struct, frozen=True, gc=False):
     """One history of an opened election. The newest one of an election is the last that `LogRecord.heads` returns."""

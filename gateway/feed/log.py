@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from gateway.deadline import wait_at_most
-from gateway.election.log_record import LogHead, SignedCheckpoint
+from gateway.election.log_record import KEYS_MAX, LogHead, SignedCheckpoint
 from gateway.election.record import Publication
 from gateway.errors import JournalUnavailable
 from gateway.feed.log_checkpoints import Checkpoints
@@ -32,6 +32,8 @@ READ_MAX = 1000
 """Checkpoints that are read, and wait to be compared, at once."""
 BEHIND_MAX_S = 30.0
 """How long, in seconds, the record may lack entries that a checkpoint covers: a replica may lag behind."""
+FAILED_S = 5.0
+"""The pause after an unexpected error, in seconds."""
 COSIGNED_LATER = 32
 """How many of the newest checkpoints are read again for cosignatures that have arrived later."""
 
@@ -192,6 +194,16 @@ class ElectionLog:
                 log.warning("log not read", election=self._election, error=str(error))
                 await asyncio.sleep(POLL_S)
                 self._requested.set()
+            except (
+                Exception
+            ) as error:  # a mistake about one log, or what it was made to read, must not end the feeds
+                if "failed" not in self._differences:
+                    log.exception("log not followed", election=self._election, error=error)
+                self.differs("failed", f"it cannot be followed: {type(error).__name__}")
+                await asyncio.sleep(FAILED_S)
+                self._requested.set()
+            else:
+                self.agrees("failed")
 
     async def _follow(self) -> None:
         """Read what was signed, and show the newest checkpoint that the tree agrees with. Raises JournalUnavailable."""
@@ -319,11 +331,13 @@ def _difference(head: LogHead, tree: RecordTree, checkpoint: SignedCheckpoint) -
     assert head.origin is not None
     stated = Checkpoint(head.origin, checkpoint.size, checkpoint.root).text()
     try:
-        noted = parse_note(checkpoint.note.encode()).text
+        note = parse_note(checkpoint.note.encode())
     except MalformedNote:
-        noted = ""
-    if noted != stated:
+        note = None
+    if note is None or note.text != stated:
         return f"the note of the checkpoint of size {checkpoint.size} states something else"
+    if len(note.signatures) > KEYS_MAX or any(each.name != head.origin for each in note.signatures):
+        return f"the note of the checkpoint of size {checkpoint.size} has signatures of others than its log"
     if tree.tree.root(checkpoint.size) != checkpoint.root:
         return f"the entries of the record have another root than the checkpoint of size {checkpoint.size}"
     return None

@@ -11,9 +11,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from gateway.election.log_record import Cosignature, SignedCheckpoint
+from gateway.election.log_record import WITNESSES_MAX, Cosignature, SignedCheckpoint
 from gateway.errors import JournalUnavailable
+from gateway.transparency.cosignature import time_of
 from gateway.transparency.merkle import HASH_SIZE
+from gateway.transparency.note import COSIGNATURE, MalformedKey, MalformedNote, parse_signature, parse_vkey
 from gateway.wire.json import to_json
 
 PAGE = 256
@@ -150,11 +152,26 @@ class Checkpoints:
 
 
 def _by_size(cosignatures: Iterable[Cosignature]) -> dict[int, list[str]]:
-    """Return the lines of each size, in the order of their witnesses."""
+    """Return the lines of each size, in the order of their witnesses, without those that are no cosignatures.
+
+    Such a line would make the note unreadable for everybody.
+    """
     lines: dict[int, list[str]] = {}
     for each in sorted(cosignatures, key=lambda each: (each.size, each.witness)):
-        lines.setdefault(each.size, []).append(each.line)
+        of_size = lines.setdefault(each.size, [])
+        if len(of_size) < WITNESSES_MAX and _is_well_formed(each):
+            of_size.append(each.line)
     return lines
+
+
+def _is_well_formed(cosignature: Cosignature) -> bool:
+    """Whether the line has the form of a cosignature of its witness; whether it is valid, readers verify."""
+    try:
+        key, signature = parse_vkey(cosignature.witness), parse_signature(cosignature.line)
+        time_of(signature)
+    except (MalformedKey, MalformedNote):
+        return False
+    return key.kind == COSIGNATURE and key.made(signature)
 
 
 def _text(checkpoint: SignedCheckpoint, cosignatures: Sequence[str]) -> CheckpointText:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.election.log_record import KEYS_MAX
 from gateway.errors import GatewayError
 from gateway.signer.steps import Signed
 from gateway.transparency.ed25519 import SigningKey, generate, parse_skey
@@ -271,10 +272,6 @@ class SignDirectory:
             yield
         except OSError as error:
             raise SignDirUnusable(f"{error.filename or self.path}: {error.strerror}") from error
-
-
-KEYS_MAX = 8
-"""Keys of a log that sign at the same time, as many as may be declared."""
 
 
 def _kind(rehearsal: bool) -> str:

@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from gateway.election.log_record import WITNESSES_MAX
 from gateway.election.record import Publication
 from gateway.errors import JournalUnavailable
 from gateway.feed import log as log_module
 from gateway.feed import log_checkpoints
 from gateway.feed.log import ElectionLog
 from gateway.feed.log_reading import OneAtATime
+from gateway.transparency.ed25519 import SigningKey
 from gateway.transparency.entries import Previous
+from gateway.transparency.note import COSIGNATURE, parse_note
 from gateway.transparency.tiles import Tile
 from gateway.transparency.tree import Tree
 from tests.election.makers import Record, a_report
@@ -123,6 +126,45 @@ async def test_nothing_is_shown_before_the_first_checkpoints_are_compared(writte
         await followed.apply(NIGHT[3:7])
         assert followed.log.known
         assert followed.size == 8
+
+
+@pytest.mark.parametrize("wrong", ["another name", "too many"])
+async def test_a_checkpoint_with_signatures_of_others_is_not_shown(written: WrittenLog, wrong: str) -> None:
+    """What readers are shown has room for the signatures of witnesses, which a note bounds."""
+    written.sign()
+    note = written.checkpoints[0].note
+    more = (
+        "— other.example AAAAAAA=\n" if wrong == "another name" else f"— {written.head.origin} AAAAAAA=\n" * 8
+    )
+    written.checkpoints[0] = msgspec.structs.replace(written.checkpoints[0], note=note + more)
+    async with following(written) as followed:
+        await followed.poll()
+        assert followed.size == 0
+        assert followed.log.disagrees
+
+
+async def test_an_unexpected_error_is_an_alarm_and_ends_no_feed(
+    written: WrittenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a time in the database that no program can read; what was shown stays, and the log is followed again."""
+    monkeypatch.setattr(log_module, "FAILED_S", 0.0)
+    written.sign()
+    written.add(NIGHT[:3])
+    async with following(written) as followed:
+        await followed.apply(NIGHT[:3])
+        await followed.poll()
+        with monkeypatch.context() as broken:
+
+            async def fail(*_: int) -> None:
+                raise OverflowError("date value out of range")
+
+            broken.setattr(followed.logs, "checkpoints", fail)
+            written.sign()
+            followed.log.update_heads(await followed.logs.heads())
+            await until(lambda: followed.log.disagrees)
+            assert followed.size == 1
+        await until(lambda: followed.size == 4)
+        await until(lambda: not followed.log.disagrees)
 
 
 @pytest.mark.parametrize("wrong", ["body", "root", "note"])
@@ -281,6 +323,29 @@ async def test_cosignatures_are_added_as_they_arrive(written: WrittenLog) -> Non
         assert shown.checkpoints.newest_text(4).note.count(b"\n") == 7
         note = shown.checkpoints.newest_text(2).note.decode()
         assert note == written.checkpoints[0].note + "".join(f"{line}\n" for line in lines)
+
+
+async def test_lines_that_are_no_cosignatures_of_their_witnesses_are_not_shown(written: WrittenLog) -> None:
+    """Whoever inserted them: they would make the note unreadable, or more than a reader has to accept."""
+    written.sign()
+    async with following(written) as followed:
+        await followed.poll()
+        assert followed.log.current is not None
+        good = written.cosign(1, WITNESSES[0])
+        of_other = written.cosign(1, WITNESSES[1])
+        vkey = str(WITNESSES[1].vkey)
+        for line in ("— w ====", "no line", good, of_other[:-8] + "AAA=", "— witness2.example.no AAAAAAA="):
+            written.cosignatures[1, vkey] = msgspec.structs.replace(written.cosignatures[1, vkey], line=line)
+            written.change()
+            await followed.poll()
+            note = followed.log.current.checkpoints.newest_text(1).note.decode()
+            assert note == written.checkpoints[0].note + good + "\n", line
+        for number in range(99):
+            witness = SigningKey(f"w{number}", COSIGNATURE, bytes(32))
+            written.cosign(1, witness)
+        await followed.poll()
+        note_ = parse_note(followed.log.current.checkpoints.newest_text(1).note)
+        assert len(note_.signatures) == 1 + WITNESSES_MAX
 
 
 async def test_a_log_that_cannot_be_read_is_read_again(

@@ -406,9 +406,13 @@ async def test_whatever_a_signer_locks_neither_appends_nor_feeds_nor_acts_wait(
 
 
 async def test_a_signer_cannot_write_without_end(
-    acts: Administration, journal: PostgresJournal, signing: SigningJournal, owner: Connection
+    acts: Administration,
+    journal: PostgresJournal,
+    signing: SigningJournal,
+    owner: Connection,
+    database: Database,
 ) -> None:
-    """Writes, checkpoints and cosignatures are bounded in number, and each in bytes."""
+    """Writes, checkpoints and cosignatures are bounded in number, and each in bytes and in time."""
     identifier, key = await opened(acts, journal)
     await append(journal, key, 1, *(a_report(unit) for unit in UNITS))
     origin = f"results.example.no/live/{identifier}"
@@ -429,6 +433,16 @@ async def test_a_signer_cannot_write_without_end(
         await signing.insert_checkpoint(
             key, 1, fence, msgspec.structs.replace(one, note=one.note + "x" * 8192)
         )
+    async with open_pool(database.signer_url, signer=True, max_size=1) as pool, pool.acquire() as login:
+        insert = "SELECT valgnatt_signing.insert_checkpoint($1, 1, $2, $3, $4, {}, $5)"
+        for at in (
+            "'infinity'",
+            "'1969-12-31Z'",
+            "'10000-01-01Z'",
+            "'4000-01-01 BC'",
+        ):  # programs cannot read them
+            with pytest.raises(asyncpg.CheckViolationError):
+                await login.execute(insert.format(at), key, fence, 1, one.root, one.note)
     await signing.insert_checkpoint(key, 1, fence, one)
     line = "— w AAAA"
     for witness in many[:16]:

@@ -78,7 +78,7 @@ CREATE TRIGGER election_opened BEFORE UPDATE ON valgnatt.election
 CREATE TRIGGER previous_opened BEFORE INSERT OR UPDATE OR DELETE ON valgnatt.previous
     FOR EACH ROW EXECUTE FUNCTION valgnatt.refuse_opened();
 
--- What the signer writes.
+-- What the signer writes. Times are those that programs can read: nobody shall end a feed with one that they cannot.
 
 -- The log of a history, as `log` in /v1/elections shows it. Without one, an election has no log.
 CREATE TABLE valgnatt.log (
@@ -95,7 +95,7 @@ CREATE TABLE valgnatt.checkpoint (
     history   integer NOT NULL,
     size      bigint NOT NULL CHECK (size >= 1),
     root      bytea NOT NULL CHECK (octet_length(root) = 32),
-    signed_at timestamptz NOT NULL,
+    signed_at timestamptz NOT NULL CHECK (signed_at >= '1970-01-01Z' AND signed_at < '10000-01-01Z'),
     note      text NOT NULL CHECK (octet_length(note) <= 8192),  -- with the signature lines of the log, not of witnesses
     PRIMARY KEY (election, history, size)
 );
@@ -108,7 +108,7 @@ CREATE TABLE valgnatt.cosignature (
     history  integer NOT NULL,
     size     bigint NOT NULL,
     witness  text NOT NULL,             -- its key
-    at       timestamptz NOT NULL,      -- the time that the witness has signed
+    at       timestamptz NOT NULL CHECK (at >= '1970-01-01Z' AND at < '10000-01-01Z'),  -- what the witness has signed
     line     text NOT NULL,             -- without its end of line
     PRIMARY KEY (election, history, size, witness)
 ) WITH (fillfactor = 70);
