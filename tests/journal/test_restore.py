@@ -37,6 +37,7 @@ from gateway.verification.failures import VerificationFailed
 from gateway.verification.restorable import read_restorable
 from tests.conftest import Database, privileges_of
 from tests.election.makers import DOCUMENT
+from tests.fork_server import Command, run_command
 from tests.journal.holding import decide, hold
 from tests.journal.makers import UNITS, a_registry, a_report, append, until, waiting_for_locks
 from tests.shown import commands
@@ -380,13 +381,13 @@ async def test_the_command_restores_from_a_mirror_and_can_be_killed(site: Site, 
     (tmp_path / "policy").write_bytes(policy_text(2, night.log_key))
     before = await backup.state()
     with mirror(tmp_path / "copy") as url:
+        environ = {**os.environ, "VALGNATT_DATABASE_URL": backup.database.url}
         command = ["record", "restore", backup.election, url, "--policy", str(tmp_path / "policy")]
         async with backup.owner() as owner, backup.owner() as watching, owner.transaction():
             await owner.execute("LOCK TABLE checkpoint IN ACCESS EXCLUSIVE MODE")
-            killed = await started(backup, *command)
-            await until(lambda: waiting_for_locks(watching, 1))
-            killed.kill()
-            await killed.wait()
+            with Command(*command, environ=environ) as killed:
+                await until(lambda: waiting_for_locks(watching, 1))
+                killed.kill()
         left = (
             "SELECT NOT EXISTS (SELECT FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'valgnatt')"
@@ -399,25 +400,11 @@ async def test_the_command_restores_from_a_mirror_and_can_be_killed(site: Site, 
         assert done.returncode == 0, output
         assert f"restored\t{len(UNITS)} reports, sequences 1 to {len(UNITS)}" in output
         assert (await backup.record()).shown == record.shown
-        again = await started(backup, *command)
-        assert b"nothing to restore" in (await again.communicate())[0]
+        again = await asyncio.to_thread(run_command, *command, environ=environ)
+        assert "nothing to restore" in again.out
         (tmp_path / "copy" / "log" / "checkpoint").write_bytes(night.note().replace(b"13", b"12", 1))
-        failed = await started(backup, *command)
-        output = (await failed.communicate())[0].decode()
-        assert (failed.returncode, output.startswith("valgnatt: bad_signature: ")) == (1, True), output
-
-
-async def started(site: Site, *arguments: str) -> asyncio.subprocess.Process:
-    """Start the command, whose messages and errors are read as one."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway",
-        *arguments,
-        env={**os.environ, "VALGNATT_DATABASE_URL": site.database.url},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+        failed = await asyncio.to_thread(run_command, *command, environ=environ)
+        assert (failed.status, failed.err.startswith("valgnatt: bad_signature: ")) == (1, True), failed
 
 
 async def documented(site: Site, names: dict[str, str]) -> asyncio.subprocess.Process:
