@@ -24,6 +24,7 @@ PIECE = 1 << 24
 class Passwords(NamedTuple):
     owner: str
     reader: str
+    signer: str | None = None
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +76,19 @@ def places_of(password: str, pid: int) -> set[str]:
 async def expect_each_in_its_process(gateway: Gateway, passwords: Passwords) -> None:
     """The expected matches show that the search works."""
     processes = await pids(gateway)
-    assert set(processes) == {"supervisor", "push-0", "feed-0"}
+    assert set(processes) == {"supervisor", "push-0", "feed-0"} | (
+        {"signer-0"} if passwords.signer else set()
+    )
     assert places_of(passwords.owner, processes["push-0"]) == {"memory"}
     assert places_of(passwords.reader, processes["feed-0"]) == {"memory"}
     assert places_of(passwords.owner, processes["feed-0"]) == set()
     assert places_of(passwords.reader, processes["push-0"]) == set()
+    if passwords.signer is not None:
+        assert places_of(passwords.signer, processes["signer-0"]) == {"memory"}
+        assert places_of(passwords.signer, processes["push-0"]) == set()
+        assert places_of(passwords.signer, processes["feed-0"]) == set()
+        assert places_of(passwords.owner, processes["signer-0"]) == set()
+        assert places_of(passwords.reader, processes["signer-0"]) == set()
 
 
 async def test_a_feed_process_has_no_password_of_the_owner(database: Database) -> None:
@@ -92,11 +101,11 @@ async def test_a_feed_process_has_no_password_of_the_owner(database: Database) -
 async def test_a_feed_process_beside_an_embedded_postgres_has_no_password_of_the_owner(
     database: Database, tmp_path: Path
 ) -> None:
-    """Both passwords are drawn by the machine itself."""
+    """Nor has the signer. All three passwords are drawn by the machine itself."""
     os.chmod(tmp_path, 0o755)
-    async with running(
-        database, usual_start=True, database_url="", feed_database_url="", data_dir=tmp_path / "data"
-    ) as gateway:
+    own = {"database_url": "", "feed_database_url": "", "data_dir": tmp_path / "data"}
+    signing = {"sign_dir": tmp_path / "sign", "log_name": "results.example.no"}
+    async with running(database, usual_start=True, **own, **signing) as gateway:
         passwords = Passwords(*(tmp_path / "data" / "passwords").read_text().split())
         await expect_each_in_its_process(gateway, passwords)
 
@@ -111,7 +120,7 @@ async def test_with_passwords_in_files_no_environment_has_one(database: Database
     passwords = Passwords(password_of(database.url), password_of(database.feed_url))
     async with running(database, usual_start=True, **options) as gateway:
         await expect_each_in_its_process(gateway, passwords)
-        for password in passwords:
+        for password in filter(None, passwords):
             assert places_of(password, gateway.pid) <= {"memory"}
 
 
