@@ -20,7 +20,7 @@ from gateway.feed.log_reading import LogReader
 from gateway.feed.log_tree import RecordTree
 from gateway.feed.log_views import CurrentLog, EarlierLog, LogView
 from gateway.transparency.checkpoint import Checkpoint
-from gateway.transparency.entries import MalformedEntry, parse_opening
+from gateway.transparency.entries import MalformedEntry, parse_opening, registry_hash
 from gateway.transparency.merkle import leaf_hash
 from gateway.transparency.note import MalformedNote, parse_note
 
@@ -32,6 +32,8 @@ READ_MAX = 1000
 """Checkpoints that are read, and wait to be compared, at once."""
 BEHIND_MAX_S = 30.0
 """How long, in seconds, the record may lack entries that a checkpoint covers: a replica may lag behind."""
+REGISTRY_MAX_S = 5.0
+"""How long, in seconds, the registry may be another one than that of the opening, which is read separately."""
 FAILED_S = 5.0
 """The pause after an unexpected error, in seconds."""
 COSIGNED_LATER = 32
@@ -58,6 +60,9 @@ class ElectionLog:
         self._differences: dict[object, str] = {}
         self._current: CurrentLog | None = None
         self._earlier: dict[int, tuple[LogHead, Checkpoints, int]] = {}
+        self._registry: str | None = None
+        self._opened_with: tuple[bytes, str] | None = None
+        self._registry_differs_since: float | None = None
         self._known = asyncio.Event()
         if reader is None:
             self._known.set()
@@ -97,6 +102,29 @@ class ElectionLog:
             self._requested.set()
         elif self._pending:
             self._requested.set()
+        self._check_registry()
+
+    def set_registry(self, document: bytes) -> None:
+        """Set the registry that this process shows."""
+        self._registry = registry_hash(document) if self._reader is not None else None
+
+    def _check_registry(self) -> None:
+        """Note if the registry has not been the one in the opening entry for longer than replacing it may take."""
+        newest, now = self._heads[-1] if self._heads else None, asyncio.get_running_loop().time()
+        if self._registry is None or newest is None or newest.origin is None:
+            return
+        if self._opened_with is None or self._opened_with[0] != newest.opening:
+            try:
+                self._opened_with = newest.opening, parse_opening(newest.opening).registry
+            except MalformedEntry:
+                self._opened_with = newest.opening, ""
+        if self._opened_with[1] == self._registry:
+            self._registry_differs_since = None
+            self.agrees("registry")
+        elif self._registry_differs_since is None:
+            self._registry_differs_since = now
+        elif now - self._registry_differs_since > REGISTRY_MAX_S:
+            self.differs("registry", "the registry is not the one in the opening entry")
 
     @property
     def _pending(self) -> bool:

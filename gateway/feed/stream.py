@@ -148,6 +148,7 @@ class ElectionFeed:
         self.archive = Archive(partial(self._publication_lines, self.head.key))
         self.holds_follower.start(self.registry.units, partial(self._record.hold_lines, self.head.key))
         self.log.start()
+        self.log.set_registry(documents.registry)
         self.backlog: dict[str, Backlog] = {}
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[_Key, Channel] = {}

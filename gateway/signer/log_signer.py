@@ -240,6 +240,7 @@ class LogSigner:
             head.accepted,
             None if newest is None else Signed(newest.size, newest.root),
             foreign,
+            self._is_declared(current, current.head),
         )
 
     async def _newest_checkpoint(self, current: _Log) -> SignedCheckpoint | None:
@@ -272,15 +273,18 @@ class LogSigner:
     async def _begin(self, current: _Log) -> Begun:
         head = current.head
         began, logs, heads = await self._journal.begin_and_read(head.key, self._signer)
-        vkeys, witnesses = (
-            [str(each) for each in self._keys.vkeys],
-            [str(each) for each in current.cosigning.vkeys],
-        )
-        if head.origin is None or list(head.vkeys) != vkeys or list(head.witnesses) != witnesses:
-            await self._journal.declare_log(
-                head.key, head.history, began.fence, str(current.origin), vkeys, witnesses
-            )
+        if not self._is_declared(current, head):
+            declared = self._declaration(current)
+            await self._journal.declare_log(head.key, head.history, began.fence, *declared)
         return Begun(began.fence, await self._shown(current, logs, heads))
+
+    def _declaration(self, current: _Log) -> tuple[str, list[str], list[str]]:
+        """Return the origin, the keys and the witnesses of the log."""
+        witnesses = [str(each) for each in current.cosigning.vkeys]
+        return str(current.origin), [str(each) for each in self._keys.vkeys], witnesses
+
+    def _is_declared(self, current: _Log, head: LogHead) -> bool:
+        return (head.origin, list(head.vkeys), list(head.witnesses)) == self._declaration(current)
 
     async def _insert(self, current: _Log, number: int, signed: Signed, note: str) -> None:
         assert current.state is not None

@@ -214,8 +214,9 @@ def _newest(shown: Shown, signed: Signed) -> Signed:
 
 
 def _is_due(record: RecordTree, shown: Shown, signed: Signed) -> bool:
-    """Whether the tree, the directory and the table do not all have the same size."""
-    return shown.newest is None or not record.size == signed.size == shown.newest.size
+    """Whether the tree, the directory and the table do not all have the same size, or the log is to be declared."""
+    settled = shown.newest is not None and record.size == signed.size == shown.newest.size
+    return not settled or not shown.declared
 
 
 def _sign(memory: LogMemory, signed: Signed) -> Steps[Outcome]:

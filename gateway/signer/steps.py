@@ -32,6 +32,8 @@ class Shown(msgspec.Struct, frozen=True):
     """The newest checkpoint in the table."""
     foreign: bool = False
     """Whether that checkpoint was signed by none of the keys of this log."""
+    declared: bool = True
+    """Whether the table of logs has the origin, the keys and the witnesses of this log."""
 
 
 class Begun(msgspec.Struct, frozen=True):

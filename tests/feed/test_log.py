@@ -348,6 +348,23 @@ async def test_lines_that_are_no_cosignatures_of_their_witnesses_are_not_shown(w
         assert len(note_.signatures) == 1 + WITNESSES_MAX
 
 
+async def test_a_registry_that_is_not_that_of_the_opening_is_an_alarm(
+    written: WrittenLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a reader who asks for it; but not while a registry that was replaced just before is read."""
+    async with following(written) as followed:
+        followed.log.set_registry(b'{"another": 1}')
+        await followed.poll()
+        await followed.poll()
+        assert not followed.log.disagrees
+        monkeypatch.setattr(log_module, "REGISTRY_MAX_S", -1.0)
+        await followed.poll()
+        assert followed.log.disagrees
+        followed.log.set_registry(REGISTRY)
+        await followed.poll()
+        assert not followed.log.disagrees
+
+
 async def test_a_log_that_cannot_be_read_is_read_again(
     written: WrittenLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

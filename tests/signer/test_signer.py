@@ -214,6 +214,30 @@ async def test_a_changed_body_is_refused_and_others_are_signed(
         assert refused(signed, election) is None
 
 
+async def test_a_log_is_declared_again_also_if_nothing_is_to_be_signed(
+    database: Database, acts: Administration, journal: PostgresJournal, owner: Connection, tmp_path: Path
+) -> None:
+    """Whether its row was changed or lost, or the signer has another witness than before."""
+    election, key = await loaded(acts, journal)
+    await add(journal, key)
+    witness = FakeWitness()
+    async with signing(database, tmp_path, live=[election]) as signed:
+        await signed.wait_covered(election)
+        before = await signed.log(election)
+    await owner.execute("DELETE FROM log WHERE election = $1", key)
+    async with signing(database, tmp_path, [witness], cosign_s=0.0) as signed:
+
+        async def cosigned() -> bool:
+            return bool(await signed.journal.logs.cosignatures(key, 1, 0, 99))
+
+        await until(cosigned)
+        head = await signed.log(election)
+        assert head is not None
+        assert before is not None
+        assert (head.origin, head.vkeys, head.size) == (before.origin, before.vkeys, before.size)
+        assert list(head.witnesses) == [str(witness.vkey)]
+
+
 async def rewritten(owner: Connection, key: int, sequence: int, body: bytes) -> bytes:
     """Replace the body of a report as a superuser, with all digests and chains; return the one before."""
     before: bytes = await owner.fetchval(f"SELECT body FROM report_{key} WHERE sequence = $1", sequence)
