@@ -28,7 +28,7 @@ from gateway.election.hold_list import HoldLine
 from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
 from gateway.election.record import Head, Publication, Unapplied
 from gateway.election.registry import read_registry
-from gateway.feed.log_tree import RecordTree
+from gateway.feed.log_tree import AppliedTree
 from gateway.feed.stream import Documents, ElectionFeed
 from gateway.rehearsal.dataset import DataSet
 from gateway.telemetry.metrics import FeedMetrics
@@ -173,7 +173,7 @@ async def _applied_us(given: _Given, *, tree: bool) -> float:
 
 def _memory_per_report(night: Sequence[Publication]) -> float:
     tracemalloc.start()
-    tree = RecordTree()
+    tree = AppliedTree()
     tree.open(b"opening")
     tree.add(night)
     for _ in tree.grow(len(night) + 1):

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.doctor.findings import some
+from gateway.durable_files import sync_directory
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, Refused, text_of
 from gateway.humanize import counted
 from gateway.journal.administration import TOKEN_PREFIX, Administration, NewToken, new_secret
@@ -120,26 +121,19 @@ class TokenFile:
             file.write(text.encode("utf-8-sig"))
             file.flush()
             os.fsync(file.fileno())
-            self._sync_directory()
+            sync_directory(self.path.absolute().parent)
 
     def complete(self) -> None:
         """Give the pending file its name, if no file has that."""
         with self._named_errors(self.path, f"the tokens are issued, and in {self.pending}"):
             os.link(self.pending, self.path)  # fails where the name exists, unlike a rename
             os.unlink(self.pending)
-            self._sync_directory()
+            sync_directory(self.path.absolute().parent)
 
     def discard(self) -> None:
         """Delete the pending file."""
         with self._named_errors(self.pending):
             os.unlink(self.pending)
-
-    def _sync_directory(self) -> None:
-        fd = os.open(self.path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
     @contextmanager
     def _named_errors(self, path: Path, more: str = "") -> Iterator[None]:

@@ -17,7 +17,7 @@ from gateway.election.record import Publication
 from gateway.errors import JournalUnavailable
 from gateway.feed.log_checkpoints import Checkpoints
 from gateway.feed.log_reading import LogReader
-from gateway.feed.log_tree import RecordTree
+from gateway.feed.log_tree import AppliedTree
 from gateway.feed.log_views import CurrentLog, EarlierLog, LogView
 from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.entries import MalformedEntry, parse_opening, registry_hash
@@ -70,7 +70,7 @@ class ElectionLog:
 
     def start(self) -> None:
         """Start with an empty tree, because the record is applied from its beginning. What is shown stays."""
-        self.tree = RecordTree()
+        self.tree = AppliedTree()
         self._restart()
         self._requested.set()
 
@@ -254,7 +254,7 @@ class ElectionLog:
         if tree is self.tree and heads is self._heads and (settled or not self._unread):
             self._known.set()
 
-    async def _follow_newest(self, head: LogHead, tree: RecordTree) -> None:
+    async def _follow_newest(self, head: LogHead, tree: AppliedTree) -> None:
         assert self._reader is not None
         if self._checkpoints is None:
             read = partial(self._reader.checkpoints, head.key, head.history)
@@ -276,7 +276,7 @@ class ElectionLog:
         if tree is self.tree and self._settled():
             self._check_behind(head, tree)
 
-    async def _compare(self, head: LogHead, tree: RecordTree, checkpoints: Checkpoints) -> None:
+    async def _compare(self, head: LogHead, tree: AppliedTree, checkpoints: Checkpoints) -> None:
         """Compare the checkpoints that were read with the tree, as far as it goes."""
         while self._unread and checkpoints is self._checkpoints and self._unread[0].size <= tree.size:
             checkpoint = self._unread[0]
@@ -292,7 +292,7 @@ class ElectionLog:
             checkpoints.add(checkpoint)
             self._show(head, tree, checkpoints)
 
-    def _show(self, head: LogHead, tree: RecordTree, checkpoints: Checkpoints) -> None:
+    def _show(self, head: LogHead, tree: AppliedTree, checkpoints: Checkpoints) -> None:
         """Show the newest of the checkpoints, unless a larger one, or one that it is not consistent with, is shown."""
         size, shown = checkpoints.newest, self._current
         if shown is not None and shown.head.history == head.history and shown.number != tree.number:
@@ -303,7 +303,7 @@ class ElectionLog:
         closing = tree.closing if size == tree.tree.size and tree.closed else None
         self._current = CurrentLog(head, tree.number, tree.tree, checkpoints, size, closing)
 
-    def _check_behind(self, head: LogHead, tree: RecordTree) -> None:
+    def _check_behind(self, head: LogHead, tree: AppliedTree) -> None:
         """Note if the record lacks something that was signed or shown, for longer than a replica may lag."""
         shown, now = self._current, asyncio.get_running_loop().time()
         lacks_shown = (
@@ -354,7 +354,7 @@ class ElectionLog:
         self._earlier[head.history] = head, checkpoints, shared
 
 
-def _difference(head: LogHead, tree: RecordTree, checkpoint: SignedCheckpoint) -> str | None:
+def _difference(head: LogHead, tree: AppliedTree, checkpoint: SignedCheckpoint) -> str | None:
     """Return how a checkpoint differs from the tree, or its note from its root; None if it does not."""
     assert head.origin is not None
     stated = Checkpoint(head.origin, checkpoint.size, checkpoint.root).text()

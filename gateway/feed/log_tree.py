@@ -19,7 +19,7 @@ STEP = 1000
 _numbers = count(1)
 
 
-class RecordTree:
+class AppliedTree:
     """The entries of a record, as far as this process has applied it. Invariants:
 
     * The entry at index n is the report of sequence n; index 0 is the opening, and no entry follows the closing.

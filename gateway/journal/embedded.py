@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from gateway.durable_files import sync_directory
 from gateway.errors import GatewayError
 from gateway.reserved_ports import reserved_port
 
@@ -502,6 +503,4 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-    directory = os.open(path.parent, os.O_DIRECTORY)
-    os.fsync(directory)
-    os.close(directory)
+    sync_directory(path.parent)

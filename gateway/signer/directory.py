@@ -23,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.durable_files import sync_directory
 from gateway.election.log_record import KEYS_MAX
 from gateway.errors import GatewayError
 from gateway.signer.steps import Signed
@@ -229,7 +230,7 @@ class SignDirectory:
         with self._errors():
             _replace(path.with_suffix(".retired"), f"{vkey}\n".encode())
             path.unlink()
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         return vkey
 
     def _add(self, log: Origin) -> SigningKey:
@@ -299,7 +300,7 @@ def _make_directory(root: Path, directory: Path) -> None:
     ]
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(each.parent)
+        sync_directory(each.parent)
 
 
 def _create(path: Path, content: bytes) -> None:
@@ -309,7 +310,7 @@ def _create(path: Path, content: bytes) -> None:
         os.link(temporary, path)  # unlike a rename, it replaces nothing
     finally:
         temporary.unlink()
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -320,7 +321,7 @@ def _replace(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 def _write_temporary(path: Path, content: bytes) -> Path:
@@ -335,11 +336,3 @@ def _write_temporary(path: Path, content: bytes) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,7 +21,7 @@ from gateway.signer.steps import (
     ReadEntries,
     ReadLog,
     ReadSigned,
-    Refusal,
+    RecordRefused,
     Shown,
     Sign,
     Signed,
@@ -98,10 +98,12 @@ def check_round(memory: LogMemory) -> Steps[Outcome]:
     return Covered(_newest(shown, signed), memory.record.closed, inserted=False)
 
 
-def _read(memory: LogMemory, shown: Shown, signed: Signed, full: bool) -> Steps[Waiting | Refusal | None]:
+def _read(
+    memory: LogMemory, shown: Shown, signed: Signed, full: bool
+) -> Steps[Waiting | RecordRefused | None]:
     """Read entries until the tree has all that the database shows; return why it does not."""
     if not full and memory.changed is not None:
-        return Refusal(FORKED, memory.changed)  # until the next full read
+        return RecordRefused(FORKED, memory.changed)  # until the next full read
     if memory.changed is None and memory.read_in_full:
         if shown.sequence < memory.record.sequence <= shown.accepted:
             return UNCONFIRMED
@@ -113,7 +115,7 @@ def _read(memory: LogMemory, shown: Shown, signed: Signed, full: bool) -> Steps[
     return (yield from _read_all(memory, shown, signed))
 
 
-def _recheck(memory: LogMemory, signed: Signed) -> Steps[Waiting | Refusal | None]:
+def _recheck(memory: LogMemory, signed: Signed) -> Steps[Waiting | RecordRefused | None]:
     """Read some of the entries again that the tree has, if that is under way; return whether one was changed."""
     record = memory.record
     for _ in range(PAGES_AGAIN):
@@ -148,7 +150,7 @@ def _read_on(record: RecordTree, shown: Shown) -> Steps[bool]:
     return record.is_all_of(shown)
 
 
-def _read_all(memory: LogMemory, shown: Shown, signed: Signed) -> Steps[Waiting | Refusal | None]:
+def _read_all(memory: LogMemory, shown: Shown, signed: Signed) -> Steps[Waiting | RecordRefused | None]:
     """Compare all entries with the tree, which then has what the database shows; return why it does not."""
     record, opening = memory.record, shown.opening
     assert opening is not None
@@ -180,15 +182,15 @@ def _not_signed(index: int) -> str:
     return f"entry {index} is not the one that was signed"
 
 
-def _refuse_changed(memory: LogMemory, reason: str) -> Refusal:
+def _refuse_changed(memory: LogMemory, reason: str) -> RecordRefused:
     memory.changed, memory.rechecked = reason, None
-    return Refusal(FORKED, reason)
+    return RecordRefused(FORKED, reason)
 
 
-def _judge(memory: LogMemory, shown: Shown, signed: Signed) -> Waiting | Refusal | None:
+def _judge(memory: LogMemory, shown: Shown, signed: Signed) -> Waiting | RecordRefused | None:
     """Return why nothing may be signed, if the record contradicts something that was."""
     if shown.foreign:
-        return Refusal(
+        return RecordRefused(
             FORKED, "the newest checkpoint in the database is signed by none of the keys in the directory"
         )
     known = [(signed, "this signer signed")]
@@ -199,13 +201,13 @@ def _judge(memory: LogMemory, shown: Shown, signed: Signed) -> Waiting | Refusal
     record = memory.record
     for each, what in known:
         if each.size <= record.size and not record.has(each):
-            return Refusal(FORKED, f"{what} {each.size} entries, and the record has others")
+            return RecordRefused(FORKED, f"{what} {each.size} entries, and the record has others")
     size, what = max([(each.size, what) for each, what in known] + [(witnessed.size, "a witness cosigned")])
     if size <= record.size:
         return None
     if shown.sequence < shown.accepted and size <= shown.accepted + 2:  # opening and closing are no reports
         return UNCONFIRMED
-    return Refusal(BEHIND, f"{what} {size} entries, and the record has only {record.size}")
+    return RecordRefused(BEHIND, f"{what} {size} entries, and the record has only {record.size}")
 
 
 def _newest(shown: Shown, signed: Signed) -> Signed:
@@ -231,7 +233,7 @@ def _sign(memory: LogMemory, signed: Signed) -> Steps[Outcome]:
         return REPLACED
     if verdict := _judge(memory, shown, signed):
         return (
-            ANOTHER if others and isinstance(verdict, Refusal) else verdict
+            ANOTHER if others and isinstance(verdict, RecordRefused) else verdict
         )  # the next round judges what it reads
     if signed.size and (shown.newest is None or signed.size > shown.newest.size):
         yield from _publish(begun.number, signed)  # signed before, but not in the table: byte for byte again

@@ -22,7 +22,7 @@ from gateway.errors import GatewayError
 from gateway.journal.signing import SigningJournal
 from gateway.signer.directory import SignDirectory, SignDirUnusable
 from gateway.signer.log_signer import LogSigner, NoKey, describe
-from gateway.signer.steps import Covered, NoLog, Outcome, Refusal
+from gateway.signer.steps import Covered, NoLog, Outcome, RecordRefused
 from gateway.signer.witness_client import Witness
 from gateway.telemetry.logs import Outage
 from gateway.telemetry.signer_metrics import LogState
@@ -178,7 +178,7 @@ class _LogTask:
                     if full and not isinstance(outcome, GatewayError):
                         full_due = now + self._next_full_read_s(outcome)
                     self._note(outcome)
-                    if isinstance(outcome, Covered | NoLog | NoKey | Refusal):
+                    if isinstance(outcome, Covered | NoLog | NoKey | RecordRefused):
                         backoff.reset()
                     else:
                         pause_s = min(pause_s, backoff.next())
@@ -197,7 +197,7 @@ class _LogTask:
 
     def _next_full_read_s(self, outcome: Outcome) -> float:
         """Return in how many seconds everything is read again; sooner while the log is refused."""
-        if not isinstance(outcome, Refusal):
+        if not isinstance(outcome, RecordRefused):
             self._refused_read_s = REFUSED_READ_S
             return self._timing.full_read_s
         seconds = min(self._refused_read_s, self._timing.full_read_s)
@@ -250,7 +250,7 @@ class _LogTask:
 
     def _refusal_in(self, outcome: Outcome | GatewayError) -> str | None:
         """Return why nothing is signed until somebody acts; an outage of the database changes nothing about it."""
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, RecordRefused):
             return outcome.code
         if isinstance(outcome, SignDirUnusable):
             return "sign_dir_unusable"

@@ -130,7 +130,7 @@ class Waiting(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class RecordRefused(msgspec.Struct, frozen=True):
     """The record contradicts what was signed; nothing is signed until it does not."""
 
     code: str
@@ -138,7 +138,7 @@ class Refusal(msgspec.Struct, frozen=True):
     reason: str
 
 
-Outcome = NoLog | Covered | Waiting | Refusal
+Outcome = NoLog | Covered | Waiting | RecordRefused
 
 
 class Checked(msgspec.Struct, frozen=True):

@@ -7,7 +7,6 @@ is a value. Every request has a limit in seconds and every answer one in bytes. 
 
 import asyncio
 import base64
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -30,6 +29,7 @@ from gateway.transparency.note import (
     parse_note,
     parse_signature,
 )
+from gateway.transparency.witness_protocol import SIZE_TYPE, origin_hash
 
 TIMEOUT_S = 1.0
 """How long a witness may take to answer, from the connection to the last byte, in seconds."""
@@ -37,8 +37,6 @@ ANSWER_MAX = 128 << 10
 """Bytes of an answer that are read: 16 signatures of any kind, or a checkpoint with as many."""
 REASON_MAX = 200
 """Characters of a refusal that are kept."""
-SIZE_TYPE = "text/x.tlog.size"
-"""The media type of a conflict that names the size of the newest checkpoint that the witness cosigned."""
 LINES_MAX = 100
 """Signature lines of an answer that are read."""
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
@@ -202,11 +200,6 @@ async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes | None:
             answer.close()
             return None
     return bytes(content)
-
-
-def origin_hash(origin: str) -> str:
-    """Return the name of a log in the URLs of a witness: the SHA-256 of its origin, in hex."""
-    return hashlib.sha256(origin.encode()).hexdigest()
 
 
 def request_body(old_size: int, consistency_proof: Sequence[bytes], note: bytes) -> bytes:

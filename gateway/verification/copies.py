@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.durable_files import sync_directory
 from gateway.errors import text_of
 from gateway.transparency.merkle import HASH_SIZE
 from gateway.transparency.note import NOTE_MAX
@@ -286,11 +287,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
 
 
 def _end_of_lines(file: int, size: int) -> int:

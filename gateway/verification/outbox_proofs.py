@@ -15,7 +15,7 @@ from gateway.transparency.policy import Agreement, Policy
 from gateway.transparency.proof_file import ProofFile, parse_proof
 from gateway.transparency.tree import Tree
 from gateway.verification.failures import VerificationFailed
-from gateway.verification.record_checks import SignedCheckpoint
+from gateway.verification.record_checks import TrustedCheckpoint
 
 
 class KnownProof(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ def largest_size(known: Iterable[KnownProof], origin: str) -> int:
     return max(sizes, default=0)
 
 
-def check_known(known: Collection[KnownProof], signed: SignedCheckpoint, tree: Tree) -> None:
+def check_known(known: Collection[KnownProof], signed: TrustedCheckpoint, tree: Tree) -> None:
     """Require that the record continues every signed checkpoint among the proofs of an outbox.
 
     `tree` is that of `signed`. Raises VerificationFailed (forked, rolled_back), with both notes.
@@ -86,7 +86,7 @@ def check_known(known: Collection[KnownProof], signed: SignedCheckpoint, tree: T
             raise VerificationFailed("forked", text, evidence)
 
 
-def replaceable(known: Iterable[KnownProof], signed: SignedCheckpoint, tree: Tree) -> set[tuple[str, int]]:
+def replaceable(known: Iterable[KnownProof], signed: TrustedCheckpoint, tree: Tree) -> set[tuple[str, int]]:
     """Return the units and revisions whose proofs the policy does not accept, though the record agrees with them.
 
     A proof of another log, or one that contradicts the record, is kept: it may be evidence.

@@ -27,7 +27,7 @@ from gateway.verification.outbox_checks import Agreement, Placed, Sent, compare
 from gateway.verification.outbox_holds import HoldList, read_holds
 from gateway.verification.outbox_proofs import KnownProof, check_known, largest_size, read_proofs, replaceable
 from gateway.verification.record_checks import (
-    SignedCheckpoint,
+    TrustedCheckpoint,
     check_fresh,
     check_quorum,
     check_registry,
@@ -55,7 +55,7 @@ class UnusableOutbox(GatewayError):
 class VerifiedRecord(msgspec.Struct, frozen=True):
     """A record whose signatures, root, registry and reports were verified."""
 
-    signed: SignedCheckpoint
+    signed: TrustedCheckpoint
     fold: RecordFold
     registry: Registry
     placed: list[Placed]
@@ -149,7 +149,7 @@ async def verify(
 
 
 async def verify_record(
-    record: SignedRecord, signed: SignedCheckpoint, document: bytes, registry: Registry, units: set[str]
+    record: SignedRecord, signed: TrustedCheckpoint, document: bytes, registry: Registry, units: set[str]
 ) -> VerifiedRecord:
     """Verify everything that a checkpoint covers, and return the reports of some units. Raises VerificationFailed."""
     check_quorum(signed)
@@ -244,7 +244,7 @@ async def _covering(
     sequence: int,
     known: Sequence[KnownProof],
     say: Callable[[str], None],
-) -> SignedCheckpoint:
+) -> TrustedCheckpoint:
     """Return the newest checkpoint; of a feed door, wait at most COVER_S for one that covers what the outbox knows."""
     clock = asyncio.get_running_loop().time
     began = clock()

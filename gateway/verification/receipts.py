@@ -14,7 +14,7 @@ from gateway.transparency.note import MalformedNote
 from gateway.transparency.policy import Policy
 from gateway.transparency.proof_file import ProofFile, parse_proof
 from gateway.verification.failures import VerificationFailed
-from gateway.verification.record_checks import SignedCheckpoint, check_quorum, check_signatures
+from gateway.verification.record_checks import TrustedCheckpoint, check_quorum, check_signatures
 
 
 class VerifiedReceipt(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ def verify_receipt(file: bytes, policy: Policy, report: bytes | None = None) -> 
     )
 
 
-def _included(proof: ProofFile, signed: SignedCheckpoint, report: bytes | None) -> bytes:
+def _included(proof: ProofFile, signed: TrustedCheckpoint, report: bytes | None) -> bytes:
     """Return the entry that the proof is for: the report that was given, or else the one in the file."""
     entry = report if report is not None else proof.extra
     if entry is None:
@@ -86,7 +86,7 @@ def _included(proof: ProofFile, signed: SignedCheckpoint, report: bytes | None) 
     raise VerificationFailed("not_included", text)
 
 
-def _failure_of(proof: ProofFile, signed: SignedCheckpoint, entry: bytes) -> ProofInvalid | None:
+def _failure_of(proof: ProofFile, signed: TrustedCheckpoint, entry: bytes) -> ProofInvalid | None:
     checkpoint = signed.checkpoint
     try:
         verify_inclusion(proof.index, checkpoint.size, leaf_hash(entry), proof.hashes, checkpoint.root)

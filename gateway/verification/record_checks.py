@@ -42,8 +42,8 @@ COMPARED = (
 """Members of an area's document that follow from the registry and the reports alone."""
 
 
-class SignedCheckpoint(NamedTuple):
-    """A checkpoint with valid signatures."""
+class TrustedCheckpoint(NamedTuple):
+    """A checkpoint that trusted keys of its log have signed; every signature of theirs is valid."""
 
     data: bytes
     """The signed note, as it was read."""
@@ -57,14 +57,14 @@ class SignedCheckpoint(NamedTuple):
         return self.agreement.checkpoint
 
 
-def check_signatures(data: bytes, policy: Policy) -> SignedCheckpoint:
+def check_signatures(data: bytes, policy: Policy) -> TrustedCheckpoint:
     """Read a checkpoint that a trusted key of its log has signed.
 
     Raises VerificationFailed: bad_signature, or unreachable if it covers more entries than are read.
     """
     try:
         note = parse_note(data)
-        signed = SignedCheckpoint(data, note, policy.check(note))
+        signed = TrustedCheckpoint(data, note, policy.check(note))
     except (MalformedNote, BadSignature) as error:
         raise VerificationFailed("bad_signature", str(error)) from None
     if (size := signed.checkpoint.size) > ENTRIES_MAX:
@@ -74,7 +74,7 @@ def check_signatures(data: bytes, policy: Policy) -> SignedCheckpoint:
     return signed
 
 
-def check_quorum(signed: SignedCheckpoint) -> None:
+def check_quorum(signed: TrustedCheckpoint) -> None:
     """Require that enough witnesses have cosigned. Raises VerificationFailed (too_few_witnesses)."""
     if not signed.agreement.met_at_any_time:
         size = signed.checkpoint.size
@@ -82,7 +82,7 @@ def check_quorum(signed: SignedCheckpoint) -> None:
         raise VerificationFailed("too_few_witnesses", text)
 
 
-def check_fresh(signed: SignedCheckpoint, policy: Policy, now: datetime, max_age_s: float) -> None:
+def check_fresh(signed: TrustedCheckpoint, policy: Policy, now: datetime, max_age_s: float) -> None:
     """Require a quorum of cosignatures that are at most `max_age_s` seconds old. Raises VerificationFailed (stale)."""
     agreement = policy.check(signed.note, now=int(now.timestamp()), max_age_s=max_age_s)
     if not agreement.met:
@@ -173,7 +173,7 @@ def check_tile(tile: Tile, hashes: bytes, tree: Tree) -> None:
         )
 
 
-def check_earlier(earlier: SignedCheckpoint, newest: SignedCheckpoint, tree: Tree) -> None:
+def check_earlier(earlier: TrustedCheckpoint, newest: TrustedCheckpoint, tree: Tree) -> None:
     """Require that the tree begins with that of an earlier checkpoint. Raises VerificationFailed (forked)."""
     size = earlier.checkpoint.size
     if earlier.checkpoint.origin != newest.checkpoint.origin or tree.root(size) != earlier.checkpoint.root:

@@ -14,7 +14,7 @@ from gateway.verification.copies import Copy
 from gateway.verification.evidence import save_evidence
 from gateway.verification.failures import VerificationFailed
 from gateway.verification.feed_record import is_url, open_record
-from gateway.verification.record_checks import SignedCheckpoint, check_continues
+from gateway.verification.record_checks import TrustedCheckpoint, check_continues
 from gateway.verification.record_report import document_of, failure_document, follow_line, lines_of
 from gateway.verification.record_verifier import RecordVerifier, Verified
 from gateway.verification.saved_state import Saved, load_state, save_state
@@ -80,7 +80,7 @@ async def _verify(options: RecordOptions) -> None:
 
 
 async def _verify_new(
-    verifier: RecordVerifier, signed: SignedCheckpoint, saving: SavingRecord | None, options: RecordOptions
+    verifier: RecordVerifier, signed: TrustedCheckpoint, saving: SavingRecord | None, options: RecordOptions
 ) -> Verified:
     """Verify what a new checkpoint covers, then save what was asked for. Raises VerificationFailed, BadState."""
     try:

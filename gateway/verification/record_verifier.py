@@ -25,7 +25,7 @@ from gateway.verification.copies import ShownAreas, SignedRecord
 from gateway.verification.failures import NotThere, VerificationFailed
 from gateway.verification.record_checks import (
     ENTRIES_MAX,
-    SignedCheckpoint,
+    TrustedCheckpoint,
     check_continues,
     check_earlier,
     check_figures,
@@ -120,7 +120,7 @@ class RecordVerifier:
         self._published_at: datetime | None = None
         self._verified_at: datetime | None = None
 
-    async def checkpoint(self) -> SignedCheckpoint:
+    async def checkpoint(self) -> TrustedCheckpoint:
         """Return the newest checkpoint, with valid signatures. Raises VerificationFailed.
 
         One that is behind may come from a process of the door that is; a moment later it must not be.
@@ -132,18 +132,18 @@ class RecordVerifier:
             await asyncio.sleep(BEHIND_PAUSE_S)
         return signed
 
-    def _is_behind(self, signed: SignedCheckpoint) -> bool:
+    def _is_behind(self, signed: TrustedCheckpoint) -> bool:
         """Whether a checkpoint is smaller than the saved one and consistent with it."""
         if self.saved is None or signed.checkpoint.origin != self.saved.checkpoint.origin:
             return False
         size = signed.checkpoint.size
         return size < self.saved.checkpoint.size and self.saved.tree.root(size) == signed.checkpoint.root
 
-    def is_new(self, signed: SignedCheckpoint) -> bool:
+    def is_new(self, signed: TrustedCheckpoint) -> bool:
         """Whether this verifier has not verified what a checkpoint covers."""
         return self._fold is None or self.saved is None or signed.checkpoint != self.saved.checkpoint
 
-    async def renew(self, signed: SignedCheckpoint) -> None:
+    async def renew(self, signed: TrustedCheckpoint) -> None:
         """Verify a checkpoint that is not new: its cosignatures, and now and then what is shown beside it.
 
         Raises VerificationFailed. Figures may change without a new checkpoint only for a short time.
@@ -154,7 +154,7 @@ class RecordVerifier:
         check_quorum(signed)
         self.check_age(signed)
 
-    async def verify(self, signed: SignedCheckpoint) -> Verified:
+    async def verify(self, signed: TrustedCheckpoint) -> Verified:
         """Verify everything that a checkpoint covers. Raises VerificationFailed, with the notes as evidence."""
         try:
             return await self._verify(signed)
@@ -164,7 +164,7 @@ class RecordVerifier:
                 failure.evidence["checkpoint-before"] = self.saved.note
             raise
 
-    def check_age(self, signed: SignedCheckpoint) -> float | None:
+    def check_age(self, signed: TrustedCheckpoint) -> float | None:
         """Require fresh cosignatures where that applies; return the limit in seconds. Raises VerificationFailed."""
         closed = self._fold is not None and self._fold.closing is not None
         if not self._record.is_door or self._policy.quorum == NONE or closed:
@@ -175,7 +175,7 @@ class RecordVerifier:
         check_fresh(signed, self._policy, now, max_age_s)
         return max_age_s
 
-    async def _verify(self, signed: SignedCheckpoint) -> Verified:
+    async def _verify(self, signed: TrustedCheckpoint) -> Verified:
         checkpoint, saved = signed.checkpoint, self.saved
         check_quorum(signed)
         if saved is not None:
@@ -292,7 +292,7 @@ class RecordVerifier:
                 )
         catch_up.add([each for each in publications if catch_up.sequence < each.sequence <= last])
 
-    async def _check_copy(self, signed: SignedCheckpoint, tree: Tree) -> None:
+    async def _check_copy(self, signed: TrustedCheckpoint, tree: Tree) -> None:
         """Compare what else a copy has of the log: its tiles, which others read, and its earlier checkpoints."""
         for tile in tiles_of(tree.size):
             assert tile.level is not None

@@ -6,9 +6,9 @@ from pathlib import Path
 from gateway.humanize import counted
 from gateway.output import say
 from gateway.transparency.note import parse_vkey
+from gateway.transparency.witness_protocol import origin_hash
 from gateway.witness.decision import Kept
 from gateway.witness.directory import STATE
-from gateway.witness.door import origin_hash
 from gateway.witness.state import Evidence, State
 
 

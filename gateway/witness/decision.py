@@ -11,9 +11,6 @@ from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.merkle import EMPTY_ROOT, ProofInvalid, verify_consistency
 from gateway.witness.submission import Submission
 
-SIZE_TYPE = "text/x.tlog.size"
-"""The media type of an answer that is the size of the newest cosigned checkpoint."""
-
 
 class Kept(StrEnum):
     """Why a refused checkpoint is kept."""

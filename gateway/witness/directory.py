@@ -11,11 +11,12 @@ its state, or a state with another key, is refused. Restoring either from a back
 import os
 from pathlib import Path
 
+from gateway.durable_files import sync_directory
 from gateway.errors import GatewayError
 from gateway.secret_files import read_secret
 from gateway.transparency.ed25519 import SigningKey, generate, parse_skey
 from gateway.transparency.note import COSIGNATURE
-from gateway.witness.state import State, StateLost, create_state, sync_directory
+from gateway.witness.state import State, StateLost, create_state
 
 KEY, VKEY, STATE = "witness.key", "witness.vkey", "state.sqlite"
 _ADVICE = (

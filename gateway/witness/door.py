@@ -6,7 +6,6 @@ those of the doors (`web.connections`). Source: C2SP tlog-witness.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,6 +15,7 @@ from aiohttp import web
 from gateway.errors import GatewayError, Overloaded
 from gateway.telemetry.logs import Outage
 from gateway.telemetry.witness_metrics import WitnessMetrics
+from gateway.transparency.witness_protocol import origin_hash
 from gateway.web.answers import Problem
 from gateway.web.client_address import ClientAddresses
 from gateway.web.concurrency_limit import ConcurrencyLimit
@@ -130,11 +130,6 @@ class WitnessDoor:
             self._outage.succeeded()
         elif isinstance(error, GatewayError):
             self._outage.failed(error)
-
-
-def origin_hash(origin: str) -> str:
-    """Return the name of a log in URLs: the SHA-256 of its origin, in hex."""
-    return hashlib.sha256(origin.encode()).hexdigest()
 
 
 def _response(answer: Answer) -> web.Response:

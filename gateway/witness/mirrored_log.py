@@ -19,7 +19,7 @@ from gateway.transparency.policy import Policy
 from gateway.transparency.tree import Tree
 from gateway.verification.copies import CHECKPOINT, Copy, PublicationLine, SignedRecord
 from gateway.verification.failures import VerificationFailed
-from gateway.verification.record_checks import SignedCheckpoint, check_root, check_signatures
+from gateway.verification.record_checks import TrustedCheckpoint, check_root, check_signatures
 from gateway.verification.saved_state import Saved
 from gateway.verification.saving import SavingRecord
 from gateway.witness.state import CosignedCheckpoint
@@ -59,7 +59,7 @@ class MirroredLog:
         """The size of the checkpoint of the copy."""
         self._signatures = 0
 
-    async def update(self) -> SignedCheckpoint:
+    async def update(self) -> TrustedCheckpoint:
         """Copy up to the newest cosigned checkpoint that the feed door shows; return the checkpoint that it shows.
 
         Raises VerificationFailed, MirrorFull, and BadState if the copy cannot be used. A later call continues.
@@ -89,7 +89,7 @@ class MirroredLog:
         return saving
 
     async def _copy_up_to(
-        self, saving: SavingRecord, target: CosignedCheckpoint, shown: SignedCheckpoint
+        self, saving: SavingRecord, target: CosignedCheckpoint, shown: TrustedCheckpoint
     ) -> None:
         checkpoint = Checkpoint(target.origin, target.size, target.root)
         try:

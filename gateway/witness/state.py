@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.durable_files import sync_directory
 from gateway.errors import GatewayError
 from gateway.witness.decision import Kept
 
@@ -308,15 +309,6 @@ def create_state(path: Path, vkey: str) -> None:
         db.execute("COMMIT")
     temporary.rename(path)
     sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Wait until the entries of a directory are on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lock_directory(directory: Path) -> int:

@@ -22,7 +22,8 @@ from gateway.transparency.checkpoint import Checkpoint, open_checkpoint
 from gateway.transparency.cosignature import cosign, verify_cosignature
 from gateway.transparency.ed25519 import SigningKey
 from gateway.transparency.note import BadSignature, MalformedNote, Note, VerifierKey, parse_note
-from gateway.witness.decision import SIZE_TYPE, Cosign, Kept, Refuse, decide
+from gateway.transparency.witness_protocol import SIZE_TYPE
+from gateway.witness.decision import Cosign, Kept, Refuse, decide
 from gateway.witness.logs import Log
 from gateway.witness.state import NOTE_MAX, CosignedCheckpoint, Evidence, State
 from gateway.witness.submission import BadSubmission, Submission, parse_submission

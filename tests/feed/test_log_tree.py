@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.feed.log_tree import RecordTree
+from gateway.feed.log_tree import AppliedTree
 from gateway.transparency.entries import Closing
 from gateway.transparency.merkle import leaf_hash, root_of
 from tests.counts import examples
@@ -17,7 +17,7 @@ def a_closing(sequence: int) -> bytes:
     return Closing(chain="00" * 32, closed_at="2025-09-09T03:00:00Z", sequence=sequence).encode()
 
 
-def grown(tree: RecordTree, size: int) -> RecordTree:
+def grown(tree: AppliedTree, size: int) -> AppliedTree:
     for _ in tree.grow(size):
         pass
     return tree
@@ -32,7 +32,7 @@ def grown(tree: RecordTree, size: int) -> RecordTree:
 )
 def test_roots_are_those_of_the_entries(steps: list[tuple[str, int]]) -> None:
     """In whatever order reports, opening and closing are added, and however far the tree has grown in between."""
-    tree, opening, closing, count = RecordTree(), None, None, 0
+    tree, opening, closing, count = AppliedTree(), None, None, 0
     for step, number in steps:
         match step:
             case "add":
@@ -65,7 +65,7 @@ def test_roots_are_those_of_the_entries(steps: list[tuple[str, int]]) -> None:
 
 def test_a_closing_entry_may_be_known_before_the_reports_that_it_follows() -> None:
     """It is added when they are; nothing follows it, and one that does not fit is noticed."""
-    tree = RecordTree()
+    tree = AppliedTree()
     tree.open(b"opening")
     tree.add(REPORTS[:2])
     assert tree.close(a_closing(3))
@@ -84,7 +84,7 @@ def test_a_closing_entry_may_be_known_before_the_reports_that_it_follows() -> No
 
 
 def test_only_an_entry_that_closes_is_a_closing_entry() -> None:
-    tree = RecordTree()
+    tree = AppliedTree()
     tree.open(b"opening")
     assert not tree.close(b"{}")
     assert tree.size == 1

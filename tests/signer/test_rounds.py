@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from gateway.signer import rounds
-from gateway.signer.steps import Covered, Refusal, Store, Submit
+from gateway.signer.steps import Covered, RecordRefused, Store, Submit
 from tests.counts import EXTENT, count, examples
 from tests.signer.world import SimulatedSigner, World
 
@@ -181,7 +181,7 @@ def test_each_step_has_to_come_where_it_does(broken: str) -> None:
         world.append(1)
         assert isinstance(signer.round(full=True), Covered)
         world = World(1, broken)
-        assert isinstance(killed_before_the_insert(world).round(full=True), Refusal)
+        assert isinstance(killed_before_the_insert(world).round(full=True), RecordRefused)
 
 
 @pytest.mark.timeout(600)

@@ -20,7 +20,7 @@ from gateway.signer.steps import (
     ReadEntries,
     ReadLog,
     ReadSigned,
-    Refusal,
+    RecordRefused,
     Shown,
     Sign,
     Signed,
@@ -271,7 +271,7 @@ class SimulatedSigner:
         except StopIteration as end:
             self._steps = None
             outcome: Outcome = end.value
-            if isinstance(outcome, Refusal):
+            if isinstance(outcome, RecordRefused):
                 assert self._lost or self._repeats, f"needless refusal: {outcome.reason}"
             self.outcomes.append(outcome)
             return

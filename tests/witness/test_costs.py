@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from gateway.signer.witness_client import Cosigned, WitnessClient, origin_hash
+from gateway.signer.witness_client import Cosigned, WitnessClient
 from gateway.transparency.ed25519 import SigningKey
 from gateway.transparency.note import ED25519, Note, parse_note
+from gateway.transparency.witness_protocol import origin_hash
 from gateway.witness.submission import BODY_MAX
 from tests.attack.cost import Cost, cost_of
 from tests.attack.hostile import Target, ask, ask_on_new_connections

@@ -22,10 +22,10 @@ from gateway.signer.witness_client import (
     Refused,
     Unreachable,
     WitnessClient,
-    origin_hash,
 )
 from gateway.transparency.ed25519 import generate
 from gateway.transparency.note import COSIGNATURE
+from gateway.transparency.witness_protocol import origin_hash
 from gateway.witness.decision import Kept
 from gateway.witness.directory import WitnessDirectoryUnusable, open_directory
 from gateway.witness.state import StateLost, WitnessStateUnavailable
