@@ -30,7 +30,7 @@ from gateway.signer.steps import Signed
 from gateway.transparency.ed25519 import SigningKey, generate, parse_skey
 from gateway.transparency.merkle import EMPTY_ROOT
 from gateway.transparency.note import MalformedKey, VerifierKey, parse_vkey
-from gateway.transparency.origins import Origin
+from gateway.transparency.origins import MalformedOrigin, Origin, parse_origin
 
 SIGNED = "signed.json"
 FILE_MAX = 64 << 10
@@ -95,8 +95,8 @@ class SignDirectory:
         self._name = log_name
 
     def origin(self, election: str, history: int, *, rehearsal: bool) -> Origin:
-        """Return the origin of a log of this gateway."""
-        return Origin(self._name, rehearsal, election, history)
+        """Return the origin of a log of this gateway. Raises MalformedOrigin."""
+        return parse_origin(str(Origin(self._name, rehearsal, election, history)))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -126,9 +126,10 @@ class SignDirectory:
             for rehearsal in (False, True):
                 for election in _listed(self.path / _kind(rehearsal)):
                     numbers = [int(each.name) for each in _listed(election) if _NUMBER.fullmatch(each.name)]
-                    found += [
-                        self.origin(election.name, each, rehearsal=rehearsal) for each in sorted(numbers)
-                    ]
+                    with suppress(MalformedOrigin):  # a directory of something else
+                        found += [
+                            self.origin(election.name, each, rehearsal=rehearsal) for each in sorted(numbers)
+                        ]
             return found
 
     def newest(self, election: str) -> Origin | None:

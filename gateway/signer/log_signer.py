@@ -12,7 +12,7 @@ from gateway.election.record import Head
 from gateway.errors import GatewayError, JournalUnavailable
 from gateway.journal.signing import SigningJournal
 from gateway.signer.cosigning import Cosigning
-from gateway.signer.directory import LogKeys, SignDirectory, SignedState
+from gateway.signer.directory import LogKeys, SignDirectory, SignDirUnusable, SignedState
 from gateway.signer.rounds import LogMemory, Steps, check_round, sign_round
 from gateway.signer.steps import (
     AskWitnesses,
@@ -157,6 +157,12 @@ class LogSigner:
             await asyncio.to_thread(self._directory.create, origin)
             self._keys = await asyncio.to_thread(self._directory.keys, origin)
             log.info("key of a rehearsal created", log=str(origin), vkey=str(self._keys.vkeys[0]))
+        if not self._keys.signing and head.vkeys:
+            raise SignDirUnusable(
+                f"{self._directory.path} has no key of {origin}, which was signed with"
+                f" {', '.join(head.vkeys)}: restore this directory; if nobody has it, start a new history with"
+                f" `valgnatt sign --new-history {self.election}`"
+            )
         if not self._keys.signing:
             return NoKey(f"there is no key for {origin}: `valgnatt key create {self.election}` creates one")
         return None
@@ -231,7 +237,7 @@ class LogSigner:
         closing = current.head.closing
         if closing is not None and parse_closing(closing).sequence != head.sequence:
             closing = None  # the database was replaced between the two
-        foreign = newest is not None and not self._is_ours(current, newest)
+        foreign = newest is not None and not is_signed_by(self._keys, current.origin, newest)
         return Shown(
             current.head.opening,
             closing,
@@ -253,14 +259,6 @@ class LogSigner:
             return None
         current.note = found[-1].note
         return found[-1]
-
-    def _is_ours(self, current: _Log, checkpoint: SignedCheckpoint) -> bool:
-        try:
-            note = parse_note(checkpoint.note.encode())
-            opened, _ = open_checkpoint(note, [*self._keys.vkeys, *self._keys.retired])
-        except GatewayError:
-            return False
-        return opened == Checkpoint(str(current.origin), checkpoint.size, checkpoint.root)
 
     async def _read_entries(self, current: _Log, after: int, most: int) -> list[bytes]:
         publications = await self._journal.record.publications(current.head.key, after, most)
@@ -295,6 +293,15 @@ class LogSigner:
         self.checkpoints += 1
         current.note = note
         await current.cosigning.inserted(signed.size)
+
+
+def is_signed_by(keys: LogKeys, origin: Origin, checkpoint: SignedCheckpoint) -> bool:
+    """Whether one of the keys of a log, also one that was retired, has signed a checkpoint."""
+    try:
+        opened, _ = open_checkpoint(parse_note(checkpoint.note.encode()), [*keys.vkeys, *keys.retired])
+    except GatewayError:
+        return False
+    return opened == Checkpoint(str(origin), checkpoint.size, checkpoint.root)
 
 
 def describe(outcome: Outcome) -> str:

@@ -4,21 +4,23 @@ The opening entry of the new history names the last checkpoint of the one before
 """
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.config import Config
-from gateway.election.log_record import LogHead
+from gateway.election.log_record import LogHead, SignedCheckpoint
 from gateway.errors import ElectionUnknown, Refused
 from gateway.journal.administration import administration
 from gateway.journal.connection import open_pool
 from gateway.journal.log import CHECKPOINTS_MAX
 from gateway.journal.signing import SigningJournal
 from gateway.signer.directory import NOTHING_SIGNED, SignDirectory, SignDirUnusable
+from gateway.signer.log_signer import is_signed_by
 from gateway.signer.rounds import PAGE
 from gateway.signer.service import database_of, directory_of
 from gateway.signer.steps import Signed
 from gateway.transparency.ed25519 import SigningKey
 from gateway.transparency.entries import Previous, parse_opening
+from gateway.transparency.origins import Origin
 from gateway.transparency.tree import Tree
 
 
@@ -53,11 +55,9 @@ async def _previous(
     head = logs[-1]
     rehearsal = parse_opening(head.opening).rehearsal
     log = directory.origin(election, head.history, rehearsal=rehearsal)
-    tree, checkpoints = await _tree(journal, head), await _checkpoints(journal, head)
-    try:
-        known = directory.state(log).signed
-    except SignDirUnusable:  # that is why a new history is needed
-        known = None
+    tree, stored = await _tree(journal, head), await _checkpoints(journal, head)
+    known = _known(directory, log, stored)
+    checkpoints = [Signed(each.size, each.root) for each in stored]
     last = max(
         [*checkpoints, *([known] if known is not None else [])], key=lambda each: each.size, default=None
     )
@@ -78,6 +78,17 @@ async def _previous(
     return previous, rehearsal, head.history
 
 
+def _known(directory: SignDirectory, log: Origin, stored: Sequence[SignedCheckpoint]) -> Signed | None:
+    """Return what was signed last; None if the directory does not know, which is why a new history is needed."""
+    try:
+        keys, known = directory.keys(log), directory.state(log).signed
+    except SignDirUnusable:
+        return None
+    if stored and not is_signed_by(keys, log, stored[-1]):
+        return None  # not the directory that signed it, such as one with a key that was created in its place
+    return known
+
+
 async def _tree(journal: SigningJournal, head: LogHead) -> Tree:
     """Return the tree of the present record."""
     tree, sequence = Tree(), 0
@@ -91,10 +102,10 @@ async def _tree(journal: SigningJournal, head: LogHead) -> Tree:
     return tree
 
 
-async def _checkpoints(journal: SigningJournal, head: LogHead) -> list[Signed]:
-    found: list[Signed] = []
+async def _checkpoints(journal: SigningJournal, head: LogHead) -> list[SignedCheckpoint]:
+    found: list[SignedCheckpoint] = []
     while page := await journal.logs.checkpoints(head.key, head.history, found[-1].size if found else 0):
-        found += [Signed(each.size, each.root) for each in page]
+        found += page
         if len(page) < CHECKPOINTS_MAX:
             break
     return found

@@ -191,7 +191,9 @@ def _judge(memory: LogMemory, shown: Shown, signed: Signed) -> Waiting | RecordR
     """Return why nothing may be signed, if the record contradicts something that was."""
     if shown.foreign:
         return RecordRefused(
-            FORKED, "the newest checkpoint in the database is signed by none of the keys in the directory"
+            FORKED,
+            "the newest checkpoint in the database is signed by none of the keys in the directory: if that is not the"
+            " directory that signed it, restore that one",
         )
     known = [(signed, "this signer signed")]
     if shown.newest is not None:

@@ -1,6 +1,7 @@
 """`valgnatt sign`, `valgnatt key`, and the signer of `valgnatt serve`, as their users see them."""
 
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.request import urlopen
@@ -19,12 +20,6 @@ from tests.fork_server import Command, Ended, run_command
 from tests.journal.makers import UNITS, a_registry, a_report, append, until
 from tests.running import running
 from tests.signer.signing import LOG_NAME, create_key, signing
-
-
-@pytest.fixture
-def database(shared_database: Database) -> Database:
-    """The shared database."""
-    return shared_database
 
 
 class Commands:
@@ -131,6 +126,34 @@ async def test_check_says_in_one_line_per_election_what_is_refused_and_a_new_his
     assert previous is not None
     assert (previous.origin, previous.size, previous.shared) == (str(log), 9, 3)
     assert valgnatt("sign", "--check").status == 0
+
+
+async def test_a_lost_directory_is_refused_and_a_new_history_goes_on_though_a_key_was_created(
+    valgnatt: Commands, database: Database, acts: Administration, journal: PostgresJournal, tmp_path: Path
+) -> None:
+    """A log that has a key in the database is not one without a key, and no other key can continue it."""
+    lost, key = await signable(acts, journal)
+    async with signing(database, tmp_path, live=[lost]) as signed:
+        await signed.wait_covered(lost)
+    shutil.rmtree(tmp_path / "live")
+    checked = valgnatt("sign", "--check")
+    assert checked.status == 1
+    assert f"sign_dir_unusable: {tmp_path} has no key of {LOG_NAME}/live/{lost}" in checked.out
+    async with signing(database, tmp_path) as signed:
+
+        async def refused() -> bool:
+            state = signed.signer.states().get(lost)
+            return state is not None and state.refused == "sign_dir_unusable"
+
+        await until(refused)
+    assert valgnatt("key", "create", lost).status == 0
+    assert "restore that one" in valgnatt("sign", "--check").out
+    started = valgnatt("sign", "--new-history", lost, "--reason", "the directory was lost")
+    assert started.status == 0, started
+    async with signing(database, tmp_path) as signed:
+        await append(journal, key, (await journal.election(lost)).version, a_report(UNITS[0], 2))
+        checkpoint = await signed.wait_covered(lost, 4)
+    assert checkpoint.note.startswith(f"{LOG_NAME}/live/{lost}/2\n5\n")
 
 
 async def test_serve_runs_a_signer_whose_failures_do_not_stop_the_doors(

@@ -21,7 +21,7 @@ from gateway.signer.directory import (
 )
 from gateway.signer.steps import Signed
 from gateway.transparency.ed25519 import parse_skey
-from gateway.transparency.origins import Origin
+from gateway.transparency.origins import MalformedOrigin, Origin
 
 NAME = "results.example.no"
 STATE = SignedState(Signed(7, bytes(range(32))), datetime(2025, 9, 8, 20, 0, tzinfo=UTC))
@@ -53,6 +53,15 @@ def test_a_key_is_only_readable_by_its_owner(directory: SignDirectory, log: Orig
     assert directory.keys(log).vkeys == [key.vkey]
     assert directory.logs() == [log]
     assert not [each for each in files(directory).iterdir() if each.name.startswith(".")]
+
+
+@pytest.mark.parametrize("election", ["../e", "live/e", "E", "", "e\n"])
+def test_only_an_identifier_of_an_election_names_a_log(directory: SignDirectory, election: str) -> None:
+    """Nothing is created elsewhere; and a directory of another name is none of a log."""
+    with pytest.raises(MalformedOrigin, match="not"):
+        directory.origin(election, 1, rehearsal=False)
+    (directory.path / "live/Copy of e/1").mkdir(parents=True)
+    assert directory.logs() == []
 
 
 def test_what_was_signed_is_read_again(directory: SignDirectory, log: Origin) -> None:
