@@ -31,8 +31,8 @@ class AppliedTree:
         self.closing: bytes | None = None
         self.reports = 0
         """The sequence of the last report that was added."""
-        self._waiting = bytearray()
-        """The leaf hashes of the entries after those in the tree, from index 1 on before the opening is known."""
+        self._waiting = bytearray(HASH_SIZE)
+        """The leaf hashes of the entries after those in the tree; zeros for the opening before it is known."""
         self._begin()
 
     def _begin(self) -> None:
@@ -56,10 +56,11 @@ class AppliedTree:
         """Set the opening entry. If it was another one, the tree is made again."""
         if opening == self.opening:
             return
-        leaves = self._leaves()
-        self._begin()
+        if self.opening is not None:
+            self._waiting = self._leaves()
+            self._begin()
         self.opening = opening
-        self._waiting = bytearray(leaf_hash(opening)) + leaves
+        self._waiting[:HASH_SIZE] = leaf_hash(opening)
 
     def close(self, closing: bytes) -> bool:
         """Set the closing entry, before or after the reports that precede it are applied.
@@ -98,16 +99,15 @@ class AppliedTree:
         """Return the leaf hash of an entry; None if it is not known."""
         if index < self.tree.size:
             return self.tree.leaf(index)
-        first = 1 if self.opening is None else self.tree.size
-        start = (index - first) * HASH_SIZE
-        return bytes(self._waiting[start : start + HASH_SIZE]) or None if start >= 0 else None
+        if index == 0 and self.opening is None:
+            return None
+        start = (index - self.tree.size) * HASH_SIZE
+        return bytes(self._waiting[start : start + HASH_SIZE]) or None
 
-    def _leaves(self) -> bytes:
-        """Return the leaf hashes of all reports."""
-        if self.opening is None:
-            return bytes(self._waiting)
+    def _leaves(self) -> bytearray:
+        """Return the leaf hashes of the opening and of all reports."""
         in_tree = self.tree.size - self.closed
-        tiles = [
-            self.tree.tile(0, start // FULL, min(FULL, in_tree - start)) for start in range(0, in_tree, FULL)
-        ]
-        return b"".join((*tiles, self._waiting))[HASH_SIZE:]
+        leaves = bytearray()
+        for start in range(0, in_tree, FULL):
+            leaves += self.tree.tile(0, start // FULL, min(FULL, in_tree - start))
+        return leaves + self._waiting
