@@ -102,8 +102,8 @@ class FeedLog:
         client = self._addresses.of_request(request)
         if count > 1:
             self._limits.require_allowance(client)
-        if not view.checkpoints.in_memory(first):
-            self._limits.charge_read(client)
+        if pages := view.checkpoints.pages_to_read(first, first + count):
+            self._limits.charge_read(client, pages)
         try:
             return await view.checkpoints.texts(first, first + count)
         except JournalUnavailable as error:

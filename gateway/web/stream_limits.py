@@ -100,7 +100,7 @@ class StreamLimits:
         if not archive.in_memory(first):
             self.charge_read(client)
 
-    def charge_read(self, client: str) -> None:
-        """Charge a read of many lines of the record. Raises Problem."""
+    def charge_read(self, client: str, reads: int = 1) -> None:
+        """Charge reads of many lines of the record each. Raises Problem."""
         self.require_allowance(client)
-        self.allowance.use(client, RANGE_COST)
+        self.allowance.use(client, reads * RANGE_COST)
