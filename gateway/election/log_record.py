@@ -91,6 +91,8 @@ class VerifiedCopy(msgspec.Struct, frozen=True, kw_only=True):
     reports: int
     bodies: Callable[[], Iterator[bytes]]
     """Yields the canonical bytes of every report, in order."""
+    root: Callable[[int], bytes]
+    """Returns the root of the first entries, for every size up to `size`."""
     published_at: Callable[[int], datetime]
     """Returns when the report of a sequence was published; it never falls along the record."""
     checkpoints: Sequence[SignedCheckpoint]

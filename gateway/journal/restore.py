@@ -334,7 +334,7 @@ class _Work:
     async def _insert_checkpoints(self) -> int:
         """Insert the checkpoints and cosignatures that are missing, and end the round of a signer that runs.
 
-        Raises Refused if there is one of the same size with another root, or one that the copy contradicts.
+        Raises Refused if the record has a checkpoint that the entries of the copy contradict.
         """
         copy, history = self._copy, self._copy.opening.history
         known = {
@@ -343,11 +343,9 @@ class _Work:
                 "SELECT size, root FROM checkpoint WHERE election = $1 AND history = $2", self._key, history
             )
         }
-        for each in copy.checkpoints:
-            if known.get(each.size, each.root) != each.root:
-                raise Refused(
-                    f"the record has a checkpoint of size {each.size} with another root than the copy's"
-                )
+        for size, root in known.items():
+            if size <= copy.size and copy.root(size) != root:
+                raise Refused(f"the record has a checkpoint of size {size} with another root than the copy's")
         missing = [each for each in copy.checkpoints if each.size not in known]
         await self._connection.execute(
             "INSERT INTO log (election, history, origin, vkeys, witnesses) VALUES ($1, $2, $3, $4, $5)"

@@ -9,15 +9,14 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
-import orjson
 
 from gateway.client.outbox import Destination, Item, Outbox
 from gateway.client.outbox_file import OutboxUnavailable
 from gateway.client.proof_check import canonical_report
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
 from gateway.election.report import digest_of
 from gateway.election.validation import Scope
-from gateway.errors import GatewayError, MalformedRegistry
+from gateway.errors import GatewayError
 from gateway.humanize import duration
 from gateway.transparency.policy import NONE, Policy
 from gateway.transparency.proof_file import ProofFile
@@ -33,9 +32,10 @@ from gateway.verification.record_checks import (
     check_registry,
     check_root,
     check_signatures,
+    registry_in,
 )
 from gateway.verification.record_fold import RecordFold
-from gateway.verification.record_verifier import MAX_AGE_S, QUIET, QUIET_MAX_AGE_S
+from gateway.verification.record_verifier import default_max_age_s
 
 COVER_S = 15.0
 """How long to wait for a checkpoint that covers the newest receipt, in seconds; the log is 6 s behind at most."""
@@ -100,7 +100,7 @@ async def verify(
     if something is waited for.
     """
     document = await record.registry()
-    registry = _read_registry(document)
+    registry = registry_in(document)
     if registry is None:
         text = f"{record.where}: the registry cannot be read as one"
         raise VerificationFailed("registry_mismatch", text, {"registry.json": document})
@@ -201,13 +201,6 @@ def _sent(item: Item) -> Sent | None:
     )
 
 
-def _read_registry(document: bytes) -> Registry | None:
-    try:
-        return read_registry(orjson.loads(document), stored=True)
-    except (ValueError, MalformedRegistry):
-        return None
-
-
 def _destination(outbox: Outbox, election: str, gateway: str | None) -> Destination:
     """Return the destination whose reports are compared. Raises UnusableOutbox."""
     if gateway is not None:
@@ -267,11 +260,11 @@ async def _check_age(
     if not record.is_door or policy.quorum == NONE or verified.fold.closing is not None:
         return
     last = verified.fold.reports
-    quiet = False
+    published_at: datetime | None = None
     if max_age_s is None and last:
         async for lines in record.publications(last - 1, last):
-            quiet = now - lines[-1].published_at > QUIET
-    check_fresh(verified.signed, policy, now, max_age_s or (QUIET_MAX_AGE_S if quiet else MAX_AGE_S))
+            published_at = lines[-1].published_at
+    check_fresh(verified.signed, policy, now, max_age_s or default_max_age_s(published_at, now))
 
 
 def _store_proofs(

@@ -13,9 +13,10 @@ import msgspec
 import orjson
 
 from gateway.election.record import next_chain
-from gateway.election.registry import Registry
+from gateway.election.registry import Registry, read_registry
 from gateway.election.report import canonical, digest_of
 from gateway.election.state import ElectionState
+from gateway.errors import MalformedRegistry
 from gateway.humanize import counted
 from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.entries import Opening, registry_hash
@@ -180,6 +181,14 @@ def check_earlier(earlier: TrustedCheckpoint, newest: TrustedCheckpoint, tree: T
         evidence = {"checkpoint": newest.data, f"checkpoint-{size}": earlier.data}
         text = f"the checkpoint of size {size} contradicts that of size {newest.checkpoint.size}; both are signed"
         raise VerificationFailed("forked", text, evidence)
+
+
+def registry_in(document: bytes) -> Registry | None:
+    """Return the registry that a document is; None if it cannot be read as one."""
+    try:
+        return read_registry(orjson.loads(document), stored=True)
+    except (ValueError, MalformedRegistry):
+        return None
 
 
 def check_registry(origin: str, opening: Opening, document: bytes, registry: Registry | None) -> None:

@@ -13,10 +13,9 @@ import msgspec
 import orjson
 
 from gateway.election.record import CHAIN_START, Publication
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
 from gateway.election.report import canonical
 from gateway.election.state import CatchUp, ElectionState
-from gateway.errors import MalformedRegistry
 from gateway.transparency.entries import Previous
 from gateway.transparency.policy import NONE, Policy
 from gateway.transparency.tiles import tiles_of
@@ -38,6 +37,7 @@ from gateway.verification.record_checks import (
     check_signatures,
     check_tile,
     check_unsigned,
+    registry_in,
     time_of,
 )
 from gateway.verification.record_fold import RecordFold
@@ -52,6 +52,11 @@ RENEWED = timedelta(seconds=60)
 """After how long what is shown is verified again, if there is no new checkpoint."""
 BEHIND_ATTEMPTS, BEHIND_PAUSE_S = 12, 0.5
 """How often a door is asked whose processes may be at different sequences, and the seconds between."""
+
+
+def default_max_age_s(published_at: datetime | None, now: datetime) -> float:
+    """Return the default of the greatest age of cosignatures, in seconds, by when the last report was published."""
+    return QUIET_MAX_AGE_S if published_at is not None and now - published_at > QUIET else MAX_AGE_S
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -170,8 +175,7 @@ class RecordVerifier:
         if not self._record.is_door or self._policy.quorum == NONE or closed:
             return None
         now = self._clock()
-        quiet = self._published_at is not None and now - self._published_at > QUIET
-        max_age_s = self._max_age_s or (QUIET_MAX_AGE_S if quiet else MAX_AGE_S)
+        max_age_s = self._max_age_s or default_max_age_s(self._published_at, now)
         check_fresh(signed, self._policy, now, max_age_s)
         return max_age_s
 
@@ -235,11 +239,8 @@ class RecordVerifier:
     async def _begin(self) -> RecordFold:
         """Read the registry; whether it is the right one is checked once the opening entry is."""
         self._document = await self._record.registry()
-        try:
-            self._registry = read_registry(orjson.loads(self._document), stored=True)
-        except (ValueError, MalformedRegistry):
-            self._registry = None
-        else:
+        self._registry = registry_in(self._document)
+        if self._registry is not None:
             self._state = ElectionState(self._registry)
         self._fold = RecordFold(self._registry)
         return self._fold

@@ -93,6 +93,7 @@ async def read_restorable(
         size=checkpoint.size,
         reports=fold.reports,
         bodies=reports.bodies,
+        root=fold.tree.root,
         published_at=reports.published_at,
         checkpoints=kept,
         cosignatures=cosignatures,

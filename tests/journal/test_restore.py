@@ -324,6 +324,21 @@ async def test_another_opening_is_named_as_the_difference(site: Site, tmp_path: 
         await restore(backup, tmp_path / "copy", trust(night))
 
 
+async def test_a_record_with_a_checkpoint_that_the_copy_contradicts_is_left_alone(
+    site: Site, tmp_path: Path
+) -> None:
+    """Even if the copy has none of that size: two records were signed."""
+    await end_embargo(site)
+    await site.append(*UNITS[:2])
+    night, _ = await a_copy(site, tmp_path / "copy")
+    await site.execute("INSERT INTO log VALUES ($1, 1, 'x', '{x}', '{}')", site.key)
+    await site.execute("INSERT INTO checkpoint VALUES ($1, 1, 2, $2, now(), 'x')", site.key, bytes(32))
+    before = await site.state()
+    with pytest.raises(Refused, match="a checkpoint of size 2 with another root"):
+        await restore(site, tmp_path / "copy", trust(night))
+    assert await site.state() == before
+
+
 async def test_holds_end_as_the_record_shows(site: Site, tmp_path: Path) -> None:
     """One is in the record, one has a later report there, and one is still open; a closed record has rejected it."""
     await end_embargo(site)
