@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.client.commands import running_command
 from tests.client.desk import Desk, until
 from tests.client.scripted import Open, Request, answer, scripted
 from tests.client.scripted_log import problem
+from tests.counts import variants
 from tests.running import Gateway, Sender, served
 from tests.signer.signing import LOG_NAME, create_key
 from tests.web.conftest import make_database
@@ -76,7 +78,7 @@ async def covered(gateway: Gateway, election: str, size: int) -> None:
 
 
 def verify(*arguments: object) -> tuple[int, str, str]:
-    with running_command("verify", *arguments, environ={"PATH": ""}) as process:
+    with running_command("verify", *arguments, environ=os.environ) as process:
         output, errors = process.communicate(timeout=60.0)
     assert "Traceback" not in errors
     return process.returncode, output, errors
@@ -190,7 +192,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", variants(HOSTILE, "silent", "huge", "broken"))
 async def test_no_feed_door_changes_anything_for_a_sender(
     kind: str, desk: Desk, gateway: Gateway, sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """`valgnatt verify outbox`: a record agrees with what was sent, and each fault alone gives its code."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -458,7 +459,7 @@ async def test_a_long_list_is_shortened_in_text_alone(outbox: Outbox, tmp_path: 
 
 @contextmanager
 def command(*arguments: object) -> Iterator[tuple[int, str, str]]:
-    with Command("verify", "outbox", *arguments, environ={"PATH": ""}) as process:
+    with Command("verify", "outbox", *arguments, environ=os.environ) as process:
         output, errors = process.communicate(timeout=30.0)
     assert "Traceback" not in errors
     yield process.returncode, output, errors

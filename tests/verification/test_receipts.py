@@ -1,6 +1,7 @@
 """`valgnatt verify receipt`: a proof shows that a report is in the log, and each fault gives its code."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def test_what_is_no_report_is_not_read_as_one(content: bytes) -> None:
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
-    with Command("verify", "receipt", *arguments, environ={"PATH": ""}) as process:
+    with Command("verify", "receipt", *arguments, environ=os.environ) as process:
         output, errors = process.communicate(timeout=30.0)
     assert "Traceback" not in errors
     return process.returncode, output, errors

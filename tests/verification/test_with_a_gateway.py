@@ -22,8 +22,6 @@ from tests.witness.processes import WitnessProcess
 
 pytestmark = pytest.mark.long
 
-ENVIRON = {"PATH": os.environ["PATH"]}
-
 
 class Follower:
     """The command, which prints a document for each checkpoint."""
@@ -79,7 +77,9 @@ async def test_an_election_is_followed_from_its_opening_to_its_closing(
             options = ("--policy", policy, "--save", tmp_path / "copy", "--state", tmp_path / "state")
             url = f"{gateway.feed_url}/v1/elections/{election}"
             await _is_signed(http, url)
-            with Command("verify", "record", url, *options, "--follow", "--json", environ=ENVIRON) as process:
+            with Command(
+                "verify", "record", url, *options, "--follow", "--json", environ=os.environ
+            ) as process:
                 follower = Follower(process)
                 found = await follower.until(1)
                 assert found["figures_at"] in (0, 30), "under embargo, or just released"
@@ -106,7 +106,7 @@ async def test_an_election_is_followed_from_its_opening_to_its_closing(
                 policy,
                 "--state",
                 tmp_path / "state",
-                environ=ENVIRON,
+                environ=os.environ,
             ) as again:
                 output, errors = await asyncio.to_thread(again.communicate)
             assert (again.returncode, errors) == (0, "")

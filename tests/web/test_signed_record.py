@@ -27,6 +27,8 @@ from tests.signer.test_signer import rewritten
 from tests.web.doors import COUNTRY, a_registry, a_report, ask, feed_url, pushed, shown, units_of, until
 from tests.web.test_embargo import CONNECTIONS, some_holds
 
+LOOKS = count(3, full=CONNECTIONS)
+"""Connections on each of which every path is requested."""
 LOG_PATHS = (
     "checkpoint",
     "checkpoints",
@@ -50,7 +52,7 @@ async def every_log_answer(gateway: Gateway, election: str) -> list[dict[str, An
     And the metrics of its processes about the election.
     """
     seen = []
-    for _ in range(CONNECTIONS):
+    for _ in range(LOOKS):
         answers: dict[str, Any] = {}
         async with aiohttp.ClientSession(auto_decompress=False) as http:
             for path in LOG_PATHS:
