@@ -18,6 +18,7 @@ import yaml
 
 from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
 from gateway.journal.feed_login import excess_privileges, read_feed_login
+from gateway.journal.session import SIGNER_ROLE
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.reserved_ports import reserved_ports
 from tests.deploy.proxies import DEPLOY
@@ -27,7 +28,7 @@ from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, feed_url, pushe
 
 pytestmark = pytest.mark.long
 
-OWNER, READER = "ownerpassword1", "readerpassword1"
+OWNER, READER, SIGNER = "ownerpassword1", "readerpassword1", "signerpassword1"
 
 
 class Cluster(NamedTuple):
@@ -141,20 +142,21 @@ def secret(cluster: Cluster, name: str, password: str) -> str:
 async def prepared_by_the_operator(cluster: Cluster) -> None:
     """Set up a cluster as CloudNativePG does: owner, queries of the manifest, database, managed roles."""
     spec = yaml.safe_load((DEPLOY / "kubernetes" / "postgres.yaml").read_text())["spec"]
-    initdb, (role,) = spec["bootstrap"]["initdb"], spec["managed"]["roles"]
+    initdb, logins = spec["bootstrap"]["initdb"], spec["managed"]["roles"]
     connection = await asyncpg.connect(cluster.admin_url)
     await connection.execute(f"CREATE ROLE {initdb['owner']} LOGIN PASSWORD '{OWNER}'")
     for query in initdb["postInitSQL"]:
         await connection.execute(query)
     await connection.execute(f"CREATE DATABASE {initdb['database']} OWNER {initdb['owner']}")
-    assert role["login"]
+    assert [each["inRoles"] for each in logins if each["login"]] == [["valgnatt_feed"], ["valgnatt_signer"]]
     inside = await asyncpg.connect(cluster.admin_url.replace("/postgres?", f"/{initdb['database']}?"))
     for query in initdb["postInitApplicationSQL"]:
         await inside.execute(query)
     await inside.close()
-    await connection.execute(
-        f"CREATE ROLE {role['name']} LOGIN PASSWORD '{READER}' IN ROLE {', '.join(role['inRoles'])}"
-    )
+    for login, password in zip(logins, (READER, SIGNER), strict=True):
+        await connection.execute(
+            f"CREATE ROLE {login['name']} LOGIN PASSWORD '{password}' IN ROLE {', '.join(login['inRoles'])}"
+        )
     await connection.close()
 
 
@@ -184,6 +186,9 @@ async def test_a_feed_that_may_only_read_follows_a_push_door_on_another_machine(
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await ask_for(reader, written)
     assert list(excess_privileges(await read_feed_login(reader, owner))) == []
+    if prepare is prepared_by_the_operator:
+        signer = cluster.url_of("valgnatt_signer_login", SIGNER)
+        assert list(excess_privileges(await read_feed_login(signer, owner, SIGNER_ROLE))) == []
     assert (
         await ask_for(owner, "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
         is False
