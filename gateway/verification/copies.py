@@ -18,7 +18,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -65,12 +65,15 @@ class PublicationLine(msgspec.Struct, frozen=True):
 
 
 class ShownAreas(NamedTuple):
-    """What the feed door shows at one sequence: every area, by identifier."""
+    """What the feed door shows at one sequence: the document of every area, as JSON, by identifier.
+
+    Documents are parsed one at a time where they are compared, as parsed ones take many times the memory.
+    """
 
     cursor: str
     sequence: int
     chain: str
-    areas: Mapping[str, Mapping[str, Any]]
+    areas: Mapping[str, bytes]
 
 
 _checkpoint_line = msgspec.json.Decoder(CheckpointLine)

@@ -6,15 +6,14 @@ also one for a part beyond the checkpoint that this process of the door shows, a
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
 import msgspec
-import orjson
 
 from gateway.client.documents import the_election
 from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
@@ -56,6 +55,8 @@ FEED_S, FEED_SILENCE_S = 180.0, 25.0
 """How long a snapshot of all areas may take, and how long there may be no byte of it; the door sends one every 10 s."""
 FEED_MAX = 192 << 20
 """Bytes of a snapshot of all areas, decompressed; that of Norway has 6 MB."""
+AREAS_MAX = 500_000
+"""Areas of a snapshot; a registry of REGISTRY_MAX bytes has fewer."""
 PART = 1 << 20
 """Bytes that are decompressed at a time."""
 PAGE = 1000
@@ -87,7 +88,7 @@ class FeedRecord(SignedRecord):
         """Yield every checkpoint above a size, a page at a time."""
         while True:
             path = f"/log/checkpoints?{urlencode({'after': after, 'limit': PAGE})}"
-            lines = (await self.document(path, PAGE_MAX)).splitlines()
+            lines = _lines_of(await self.document(path, PAGE_MAX))
             for line in lines:
                 found = read_checkpoint_line(line, f"{self.where}{path}")
                 if found.size <= after:
@@ -115,7 +116,7 @@ class FeedRecord(SignedRecord):
         while after < last:
             path = f"/publications?{urlencode({'after': after, 'limit': PAGE})}"
             where = f"{self.where}{path}"
-            lines = (await self.document(path, PAGE_MAX)).splitlines()
+            lines = _lines_of(await self.document(path, PAGE_MAX))
             found = [read_publication_line(line, where) for line in lines[: last - after]]
             if not found:
                 return
@@ -169,7 +170,7 @@ class FeedRecord(SignedRecord):
         Without `Accept: text/event-stream`, a door that has no room answers 503, and not a stream without a block.
         """
         headers = {"Accept-Encoding": "gzip"} | ({"Last-Event-ID": since.cursor} if since is not None else {})
-        parser, found, size = EventParser(), dict[str, Mapping[str, Any]](), 0
+        parser, found, size = EventParser(), dict[str, bytes](), 0
         timeout = aiohttp.ClientTimeout(total=FEED_S, sock_read=FEED_SILENCE_S)
         async with self._http.get(url, headers=headers, timeout=timeout) as response:
             if response.status != 200 or response.content_type != "text/event-stream":
@@ -182,8 +183,9 @@ class FeedRecord(SignedRecord):
                         raise _TooMuch(f"the snapshot is larger than {FEED_MAX >> 20} MiB")
                     for event in parser.feed(part):
                         if event.type == "area":
-                            area = orjson.loads(event.data)
-                            found[area["area"]] = area
+                            found[msgspec.json.decode(event.data, type=_ShownArea).area] = event.data
+                            if len(found) > AREAS_MAX:
+                                raise _TooMuch(f"the snapshot has more than {AREAS_MAX} areas")
                         elif event.type == "block":
                             header = msgspec.json.decode(event.data, type=_BlockHeader)
                             before = {} if since is None or header.snapshot else since.areas
@@ -245,6 +247,10 @@ class _BlockHeader(msgspec.Struct):
     snapshot: bool
 
 
+class _ShownArea(msgspec.Struct):
+    area: str
+
+
 class _TooMuch(Exception):
     """An answer of which no more is read."""
 
@@ -276,6 +282,12 @@ def _parts(inflate: "zlib._Decompress | None", piece: bytes) -> Iterator[bytes]:
     while piece:
         yield _inflated(inflate, piece, PART)
         piece = inflate.unconsumed_tail
+
+
+def _lines_of(page: bytes) -> list[bytes]:
+    """Return the first PAGE lines of a page, which has no more; a page of line feeds alone does not fill the memory."""
+    lines = page.split(b"\n", PAGE)
+    return lines[:PAGE] if lines[-1] else lines[:-1]
 
 
 def is_url(where: str) -> bool:

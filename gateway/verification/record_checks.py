@@ -61,13 +61,19 @@ class TrustedCheckpoint(NamedTuple):
 def check_signatures(data: bytes, policy: Policy) -> TrustedCheckpoint:
     """Read a checkpoint that a trusted key of its log has signed.
 
-    Raises VerificationFailed: bad_signature, or unreachable if it covers more entries than are read.
+    Raises VerificationFailed: bad_signature, with what was read as evidence, or unreachable if it covers more entries
+    than are read.
     """
+    refused = {"checkpoint-refused": data}
     try:
         note = parse_note(data)
         signed = TrustedCheckpoint(data, note, policy.check(note))
-    except (MalformedNote, BadSignature) as error:
-        raise VerificationFailed("bad_signature", str(error)) from None
+    except MalformedNote as error:
+        raise VerificationFailed(
+            "bad_signature", f"what was read is not a signed checkpoint: {error}", refused
+        ) from None
+    except BadSignature as error:
+        raise VerificationFailed("bad_signature", str(error), refused) from None
     if (size := signed.checkpoint.size) > ENTRIES_MAX:
         raise VerificationFailed(
             "unreachable", f"the log has {size} entries, and no more than {ENTRIES_MAX} are read"
@@ -250,10 +256,10 @@ def _other_publication(line: PublicationLine, what: str, shown: str, right: str)
     return VerificationFailed("chain_mismatch", text, evidence)
 
 
-def check_figures(state: ElectionState, shown: Mapping[str, Mapping[str, Any]], chain: str) -> None:
+def check_figures(state: ElectionState, shown: Mapping[str, bytes], chain: str) -> None:
     """Require that every area is shown with the sum of the reports. Raises VerificationFailed (figures_differ).
 
-    `shown` are the documents of all areas at the sequence of `state`, and `chain` is the one shown with them.
+    `shown` are the documents of all areas at the sequence of `state`, as JSON, and `chain` is the one shown with them.
     """
     if chain != state.chain.hex():
         text = f"the figures are shown with the chain {chain} at sequence {state.sequence}"
@@ -262,10 +268,15 @@ def check_figures(state: ElectionState, shown: Mapping[str, Mapping[str, Any]], 
         if area.id not in shown:
             raise VerificationFailed("figures_differ", f"area {area.id} ({area.name}) is not shown")
         expected: dict[str, Any] = orjson.loads(to_json(area_document(state, area.index)))
-        for path, found, right in differences(shown[area.id], expected):
+        try:
+            document: dict[str, Any] = orjson.loads(shown[area.id])
+        except ValueError as error:
+            text = f"the document of area {area.id} ({area.name}) cannot be read: {error}"
+            raise VerificationFailed("figures_differ", text, {"area-shown.json": shown[area.id]}) from None
+        for path, found, right in differences(document, expected):
             text = f"area {area.id} ({area.name}) is shown with {path} = {_short(found)} at sequence {state.sequence}"
             evidence = {
-                "area-shown.json": orjson.dumps(shown[area.id]),
+                "area-shown.json": shown[area.id],
                 "area-sum.json": orjson.dumps(expected),
             }
             raise VerificationFailed(

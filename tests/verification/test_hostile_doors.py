@@ -250,3 +250,41 @@ async def test_json_that_no_decoder_reads_is_a_failure_with_a_code(path: str, bo
         with pytest.raises(VerificationFailed) as raised:
             await verified(f"{url}{PREFIX}")
     assert raised.value.code in ("unreachable", "chain_mismatch", "registry_mismatch", "figures_differ")
+
+
+async def test_areas_of_a_snapshot_are_kept_as_text() -> None:
+    """Parsed JSON can take twenty times the memory of its text."""
+    area = b'{"area": "0", "more": [[], [], []]}'
+    events = b"event: area\ndata: " + area + b"\n\n" + BLOCK % 0
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=events, content_type="text/event-stream")
+
+    async with a_door(web.get(f"{PREFIX}/feed", answer)) as url, open_record(f"{url}{PREFIX}") as record:
+        assert (await record.areas(("country",))).areas == {"0": area}
+
+
+async def test_the_areas_of_a_snapshot_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In number too, as each takes memory besides its bytes."""
+    monkeypatch.setattr(feed_record, "AREAS_MAX", 3)
+    events = b"".join(b'event: area\ndata: {"area": "%d"}\n\n' % each for each in range(4))
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=events + BLOCK % 0, content_type="text/event-stream")
+
+    assert "more than 3 areas" in str(await failure_with("feed", answer))
+
+
+@pytest.mark.parametrize(
+    ("page", "lines"),
+    [
+        (b"", []),
+        (b"a", [b"a"]),
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"\n" * 5000, [b""] * 1000),
+        (b"a\n" * 1001, [b"a"] * 1000),
+    ],
+)
+def test_no_more_lines_of_a_page_are_split_than_it_may_have(page: bytes, lines: list[bytes]) -> None:
+    """Line feeds alone would take eight times their bytes."""
+    assert feed_record._lines_of(page) == lines

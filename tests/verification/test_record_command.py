@@ -98,6 +98,14 @@ async def test_a_failure_names_its_code_and_leaves_evidence(feed: Feed, trust: P
     assert (found / "entry-20").read_bytes() == feed.night.entries[20]
 
 
+async def test_a_checkpoint_with_a_wrong_signature_is_kept_as_evidence(feed: Feed, tmp_path: Path) -> None:
+    """It is what fails the check."""
+    status, _, err = await ended(feed.url, "--key", str(OTHER_KEY.vkey), "--evidence", tmp_path / "evidence")
+    assert (status, err.startswith("valgnatt: bad_signature: ")) == (1, True)
+    (found,) = (tmp_path / "evidence").iterdir()
+    assert (found / "checkpoint-refused").read_bytes() == feed.night.note()
+
+
 async def test_without_a_policy_the_keys_alone_are_required(feed: Feed, tmp_path: Path) -> None:
     """As an argument, or in a file; then no witness is."""
     keys = tmp_path / "keys"
