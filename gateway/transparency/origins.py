@@ -8,6 +8,7 @@ from gateway.errors import GatewayError
 NAME_MAX = 150
 """Characters of the name with which the origins of a gateway's logs begin."""
 _LIVE, _REHEARSAL = "live", "rehearsal"
+_NOT_PARTS = {"", ".", "..", _LIVE, _REHEARSAL}
 _ELECTION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HISTORY = re.compile(r"[2-9]|[1-9][0-9]{1,5}")
 
@@ -36,13 +37,13 @@ def check_name(name: str) -> str:
     """Return the name with which origins are to begin. Raises MalformedOrigin.
 
     It must be usable in the name of a key (C2SP signed-note), and must not contain `live` or `rehearsal` between
-    slashes, so that each origin can be read in one way only.
+    slashes, so that each origin can be read in one way only; nor `.` or `..`, as mirrors use origins as paths.
     """
     parts = name.split("/")
-    if not name or len(name) > NAME_MAX or "" in parts or _LIVE in parts or _REHEARSAL in parts:
+    if not name or len(name) > NAME_MAX or not _NOT_PARTS.isdisjoint(parts):
         raise MalformedOrigin(
             f"the name of a log has 1 to {NAME_MAX} characters, such as results.example.no, and no part of it"
-            " between slashes is empty, live or rehearsal"
+            " between slashes is empty, live, rehearsal, . or .."
         )
     if not name.isprintable() or "+" in name or any(each.isspace() for each in name):
         raise MalformedOrigin("the name of a log must have no white space, no + and no control characters")
