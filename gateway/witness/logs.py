@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.errors import GatewayError
 from gateway.transparency.note import ED25519, MalformedKey, VerifierKey, parse_vkey
+from gateway.transparency.origins import MalformedOrigin, parse_origin
 
 LOGS_MAX = 1000
 """Logs that one witness follows."""
@@ -64,4 +65,8 @@ def _key_and_url(argument: str) -> tuple[VerifierKey, str | None]:
         parts = urlsplit(url)
         if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
             raise BadLog(f"{key.name}: the URL must be that of the feed door or of the election there")
+        try:
+            parse_origin(key.name)
+        except MalformedOrigin as error:
+            raise BadLog(f"{error}; without a URL it is cosigned all the same, and not mirrored") from None
     return key, url

@@ -24,7 +24,7 @@ from gateway.signer.witness_client import (
     WitnessClient,
 )
 from gateway.transparency.ed25519 import generate
-from gateway.transparency.note import COSIGNATURE
+from gateway.transparency.note import COSIGNATURE, ED25519, VerifierKey
 from gateway.transparency.witness_protocol import origin_hash
 from gateway.witness.decision import Kept
 from gateway.witness.directory import WitnessDirectoryUnusable, open_directory
@@ -380,6 +380,10 @@ def test_full_disk_refuses_and_later_continues(tmp_path: Path, log: GrowingLog) 
     [
         ((), "name the witness with --name"),
         (("--name", "a b", "--log", "x"), "--log: not VKEY or VKEY=URL"),
+        (
+            ("--name", NAME, "--log", f"{VerifierKey('../a/live/b', ED25519, bytes(32))}=https://a.example"),
+            "--log: the name of a log has",
+        ),
         (("--name", NAME), "--log: no log to follow"),
         (("--name", NAME, "--evidence", "x"), "--evidence needs --check"),
         (("--name", NAME, "--tls-key", "x"), "--tls-key needs --tls-certificate"),
