@@ -287,7 +287,7 @@ class ElectionLog:
             self._unread.popleft()
             reason = _difference(head, tree, checkpoint)
             if reason is not None:
-                self.differs(("checkpoint", checkpoint.size), reason)
+                self.differs("checkpoint", reason)  # one line, although all that follow may differ, too
                 continue
             checkpoints.add(checkpoint)
             self._show(head, tree, checkpoints)

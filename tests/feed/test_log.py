@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.election.log_record import WITNESSES_MAX
 from gateway.election.record import Publication
@@ -141,6 +142,20 @@ async def test_a_checkpoint_with_signatures_of_others_is_not_shown(written: Writ
         await followed.poll()
         assert followed.size == 0
         assert followed.log.disagrees
+
+
+async def test_a_changed_entry_is_logged_once_whatever_was_signed_after_it(written: WrittenLog) -> None:
+    """A process that starts compares thousands of checkpoints with it."""
+    written.add(NIGHT)
+    for size in range(1, 13):
+        written.sign(size)
+    with capture_logs() as logged:
+        async with following(written) as followed:
+            await followed.apply([msgspec.structs.replace(NIGHT[0], body=ANOTHER[0].body), *NIGHT[1:]])
+            await followed.poll()
+            assert followed.size == 1
+    errors = [each["reason"] for each in logged if each["log_level"] == "error"]
+    assert errors == ["the entries of the record have another root than the checkpoint of size 2"]
 
 
 async def test_an_unexpected_error_is_an_alarm_and_ends_no_feed(
