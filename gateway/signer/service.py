@@ -103,6 +103,7 @@ async def sign(config: Config, stop: asyncio.Event | None = None) -> int:
     """Run a signer as a process of its own, until SIGTERM, SIGINT or `stop`; return the exit status."""
     stop = stop or asyncio.Event()
     forbid_inspection()
+    _require_options(config)
     manager = ServiceManager.from_environment(os.environ)
     async with AsyncExitStack() as opened:
         admin = None
@@ -112,15 +113,21 @@ async def sign(config: Config, stop: asyncio.Event | None = None) -> int:
         if admin is not None:
             await opened.enter_async_context(_admin_port(admin, signer, metrics))
         opened.enter_context(_signals(stop))
-        watchdog = asyncio.create_task(manager.run_watchdog(_responds), name="service manager")
-        try:
-            manager.ready()
-            log.info("signing", admin=None if admin is None else admin.getsockname()[1])
-            await stop.wait()
-            manager.stopping()
-        finally:
-            watchdog.cancel()
+        parts = await opened.enter_async_context(asyncio.TaskGroup())
+        watchdog = parts.create_task(manager.run_watchdog(_responds), name="service manager")
+        manager.ready()
+        log.info("signing", admin=None if admin is None else admin.getsockname()[1])
+        await stop.wait()
+        manager.stopping()
+        watchdog.cancel()
     return 0
+
+
+def _require_options(config: Config) -> None:
+    """Raise ConfigError for an option that a signer lacks, before it takes a port or a lock."""
+    directory_of(config)
+    database_of(config)
+    witnesses_of(config)
 
 
 async def check(config: Config) -> list[Checked]:

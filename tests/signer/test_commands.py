@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.request import urlopen
@@ -77,12 +78,14 @@ def test_a_key_is_printed_with_its_fingerprint(valgnatt: Commands) -> None:
 
 
 def test_what_a_signer_lacks_is_named(valgnatt: Commands) -> None:
-    """Before anything is signed or created."""
+    """Before anything is signed or created, and before a port is taken."""
     del valgnatt.environ["VALGNATT_SIGN_DIR"]
-    for command in (("sign",), ("sign", "--check"), ("key", "create", "e")):
-        ended = valgnatt(*command)
-        assert ended.status == 1
-        assert "set VALGNATT_SIGN_DIR" in ended.err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        valgnatt.environ["VALGNATT_ADMIN_PORT"] = str(taken.getsockname()[1])
+        for command in (("sign",), ("sign", "--check"), ("key", "create", "e")):
+            ended = valgnatt(*command)
+            assert ended.status == 1
+            assert "set VALGNATT_SIGN_DIR" in ended.err
     assert valgnatt("sign", "--new-history", "e").status == 2
     assert "needs --reason" in valgnatt("sign", "--new-history", "e").err
 
