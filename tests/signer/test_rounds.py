@@ -148,7 +148,7 @@ def test_checkpoints_never_contradict_each_other_and_nothing_is_refused_without_
     machine: type[SignerMachine],
 ) -> None:
     """After any history of crashes, failovers, cancelled waits and restores, between any two steps."""
-    run(machine, count(examples(800), full=5000))
+    run(machine, count(examples(400), full=5000))
 
 
 def killed_before_the_insert(world: World) -> SimulatedSigner:

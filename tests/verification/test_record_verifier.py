@@ -250,7 +250,7 @@ async def test_no_change_of_a_copy_is_missed(tmp_path: Path) -> None:
     """Of any byte of what is signed; and nothing ends in another error."""
     sound = a_night(reports=30, closed=True).write(tmp_path / "sound")
     paths = ("log/checkpoint", "log/registry", "log/tile/entries/000.p/32", "log/tile/0/000.p/32")
-    for number in range(count(40, full=2000)):
+    for number in range(count(20, full=2000)):
         random = Random(number)
         changed = sound / paths[number % len(paths)]
         content = changed.read_bytes()

@@ -17,7 +17,8 @@ from tests.conftest import Database
 from tests.fork_server import Command
 from tests.running import Gateway, running
 from tests.signer.signing import LOG_NAME, create_key
-from tests.web.doors import COUNTRY, a_registry, a_report, pushed, units_of
+from tests.web.doors import COUNTRY, a_registry, a_report, pushed, units_of, until
+from tests.web.test_embargo import CONNECTIONS
 from tests.witness.processes import WitnessProcess
 
 pytestmark = pytest.mark.long
@@ -76,7 +77,7 @@ async def test_an_election_is_followed_from_its_opening_to_its_closing(
             await pushed(http, sender, *(a_report(unit) for unit in units[:30]))
             options = ("--policy", policy, "--save", tmp_path / "copy", "--state", tmp_path / "state")
             url = f"{gateway.feed_url}/v1/elections/{election}"
-            await _is_signed(http, url)
+            await _is_signed(url)
             with Command(
                 "verify", "record", url, *options, "--follow", "--json", environ=os.environ
             ) as process:
@@ -114,11 +115,14 @@ async def test_an_election_is_followed_from_its_opening_to_its_closing(
             assert "332 entries" in output
 
 
-async def _is_signed(http: aiohttp.ClientSession, url: str) -> None:
-    """Wait for the first checkpoint that a witness has cosigned."""
-    async with asyncio.timeout(30.0):
-        while True:
-            async with http.get(f"{url}/log/checkpoint") as answer:
-                if answer.status == 200 and (await answer.read()).count("— ".encode()) == 2:
-                    return
-            await asyncio.sleep(0.1)
+async def _is_signed(url: str) -> None:
+    """Wait until every process shows a checkpoint that a witness has cosigned, on fresh connections to each."""
+
+    async def shown() -> bool:
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/log/checkpoint") as answer:
+            return answer.status == 200 and (await answer.read()).count("— ".encode()) == 2
+
+    async def shown_by_all() -> bool:
+        return all([await shown() for _ in range(CONNECTIONS)])
+
+    await until(shown_by_all)
