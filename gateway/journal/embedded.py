@@ -71,6 +71,7 @@ INITDB_S, READY_S = (
     60.0,
     60.0,
 )  # both take well under a second, except after a crash, when much WAL may be replayed
+RECOVERY_S = 3600.0  # while a backup is restored, all WAL since then is read from the archive and replayed
 PREDECESSOR_S = 15.0  # seconds for the previous server to end after its owner was killed
 STOPPING = (
     (signal.SIGINT, 20.0),
@@ -358,16 +359,20 @@ class EmbeddedPostgres:
         _write(self._address, json.dumps({**address, "started": _started(self.pid)}))
 
     def _ready(self, server: subprocess.Popen[bytes]) -> bool:
-        """Wait until the server accepts connections (True) or has ended (False)."""
-        deadline = time.monotonic() + READY_S
+        """Wait until the server accepts connections (True) or has ended (False).
+
+        Its status is "standby" while a backup is restored with `hot_standby = off`: then it accepts none.
+        """
+        limit_s = RECOVERY_S if (self._cluster / "recovery.signal").exists() else READY_S
+        deadline = time.monotonic() + limit_s
         while server.poll() is None:
             with suppress(FileNotFoundError):
                 match self._pid_file.read_text().split():
-                    case [pid, *_, "ready" | "standby"] if pid == str(server.pid):
+                    case [pid, *_, "ready"] if pid == str(server.pid):
                         return True
             if time.monotonic() > deadline:
                 self._end()
-                raise self._failure(f"Postgres was not ready after {READY_S:.0f} s")
+                raise self._failure(f"Postgres was not ready after {limit_s:.0f} s")
             time.sleep(0.005)
         return False
 

@@ -317,6 +317,16 @@ def test_restart_after_kill_keeps_data_and_address(data: Path) -> None:
         assert ask(server.tcp_url, "SELECT n FROM kept") == 7
 
 
+def test_start_waits_until_a_backup_is_restored(server: EmbeddedPostgres, data: Path) -> None:
+    """Before the point of the restore is reached, no connection is accepted (docs/backup.md)."""
+    server.stop()
+    with (data / "cluster/postgresql.auto.conf").open("a") as settings:
+        settings.write("restore_command = 'sleep 0.2; false'\nhot_standby = off\n")
+    (data / "cluster/recovery.signal").touch()
+    server.start()
+    assert ask(server.url, "SELECT pg_is_in_recovery()") is False
+
+
 async def test_restart_waits_for_orphaned_backends(server: EmbeddedPostgres, data: Path) -> None:
     """A backend that outlives its postmaster keeps the shared memory, so restart waits until it has ended."""
     server.start()
