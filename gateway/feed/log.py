@@ -222,9 +222,8 @@ class ElectionLog:
                 log.warning("log not read", election=self._election, error=str(error))
                 await asyncio.sleep(POLL_S)
                 self._requested.set()
-            except (
-                Exception
-            ) as error:  # a mistake about one log, or what it was made to read, must not end the feeds
+            except Exception as error:
+                # A mistake about one log, or what it was made to read, must not end the feeds.
                 if "failed" not in self._differences:
                     log.exception("log not followed", election=self._election, error=error)
                 self.differs("failed", f"it cannot be followed: {type(error).__name__}")

@@ -1,6 +1,6 @@
 """The tree of an election's log as the signer reads it: entries in order, compared with what it read before.
 
-Takes no digest and no root from the database. The chain is computed from the entries as well, and tells whether what is
+Takes no digest and no root from the database. The chain is computed from the entries as well, and shows whether what is
 read now continues what was read before. PURE.
 """
 

@@ -234,9 +234,9 @@ def _sign(memory: LogMemory, signed: Signed) -> Steps[Outcome]:
         memory.read_in_full = False
         return REPLACED
     if verdict := _judge(memory, shown, signed):
-        return (
-            ANOTHER if others and isinstance(verdict, RecordRefused) else verdict
-        )  # the next round judges what it reads
+        if others and isinstance(verdict, RecordRefused):
+            return ANOTHER  # the next round judges what it reads
+        return verdict
     if signed.size and (shown.newest is None or signed.size > shown.newest.size):
         yield from _publish(begun.number, signed)  # signed before, but not in the table: byte for byte again
     newest = _newest(shown, signed)

@@ -1,8 +1,7 @@
 """The signer of all elections: follows the record, and runs the rounds of each log in a task of its own.
 
-It polls what is public every POLL_S. A log is signed at the interval if it has
-grown, and at once when it was opened, when its embargo ended and when it was closed. What one log refuses, or what
-fails in it, disturbs no other one.
+It polls what is public every POLL_S. A log is signed at the interval if it has grown, and at once when it was opened,
+when its embargo ended and when it was closed. What one log refuses, or what fails in it, disturbs no other one.
 """
 
 import asyncio
