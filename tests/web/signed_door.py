@@ -99,6 +99,8 @@ class SignedDoor:
         self.signed_at = datetime.now(UTC) - timedelta(seconds=3)
         self.note = self.record.note()
         self.published = REPORTS
+        self.published_at = datetime.now(UTC)
+        self.has_checkpoint = True
         self.is_signed = True
         self.history = 1
 
@@ -121,6 +123,7 @@ class SignedDoor:
         application.router.add_get(base, self._election)
         application.router.add_get(f"{base}/log/checkpoint", self._checkpoint)
         application.router.add_get(f"{base}/log/checkpoints", self._checkpoints)
+        application.router.add_get(f"{base}/publications", self._publications)
         add_pages(application, FEED_PAGES)
         return application
 
@@ -138,7 +141,18 @@ class SignedDoor:
     async def _election(self, _: web.Request) -> web.Response:
         return web.json_response({**self._document(), "registry": REGISTRY})
 
+    async def _publications(self, request: web.Request) -> web.Response:
+        assert request.query["limit"] == "1"
+        line = {
+            "sequence": int(request.query["after"]) + 1,
+            "published_at": self.published_at.isoformat(),
+            "report": a_report(),
+        }
+        return web.Response(body=msgspec.json.encode(line) + b"\n", content_type="application/x-ndjson")
+
     async def _checkpoint(self, _: web.Request) -> web.Response:
+        if not self.has_checkpoint:
+            return web.Response(status=404)
         return web.Response(body=self.note.encode(), content_type="text/plain", charset="utf-8")
 
     async def _checkpoints(self, request: web.Request) -> web.Response:

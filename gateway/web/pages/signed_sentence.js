@@ -6,8 +6,10 @@ import { proofTexts } from "./proof_texts.js";
 /** @import { Checkpoint } from "./signed_note.js" */
 /** @import { Signatures } from "./proof_check.js" */
 
-const LATE_S = 60; // checkpoints are seconds apart while the record grows
+const LATE_S = 60; // a checkpoint covers a publication within seconds
 const COSIGNATURE_MAX_S = 180; // cosignatures are renewed every minute while the election is open
+const QUIET_S = 24 * 3600; // so long after the last publication, they are renewed every hour
+const COSIGNATURE_QUIET_MAX_S = 125 * 60;
 
 /** @typedef {[kind: "good" | "waits" | "bad", words: string]} Sentence */
 /**
@@ -17,6 +19,7 @@ const COSIGNATURE_MAX_S = 180; // cosignatures are renewed every minute while th
  * @property {number} age_s
  * @property {number} now_s the server's time since 1970
  * @property {number} published how many reports are public
+ * @property {number} uncovered_s how long the oldest report that the checkpoint does not cover has been public
  * @property {boolean} closed
  * @property {number} witnesses how many are configured
  */
@@ -35,15 +38,17 @@ export function latestCosignature({ witnesses }) {
  * @param {SignedState} state
  * @returns {Sentence}
  */
-export function signedSentence({ checkpoint, signatures, age_s, now_s, published, closed, witnesses }) {
+export function signedSentence(state) {
+  const { checkpoint, signatures, age_s, now_s, published, uncovered_s, closed, witnesses } = state;
   const texts = proofTexts();
+  if (!checkpoint && published && uncovered_s > LATE_S) return ["bad", texts.noneCovered(published)];
   if (!checkpoint) return ["waits", texts.noCheckpoint];
   if (signatures && signatures.log !== "good") return ["bad", texts.wrongSignature];
   const wrong = signatures?.problems.find(({ code }) => code === "badCosignature");
   if (wrong) return ["bad", texts.wrongCosignature(wrong.value)];
   const covered = Math.min(Number(checkpoint.size) - 1, published);
   const left = published - covered;
-  if (left && age_s > LATE_S) return ["bad", texts.late(age(age_s), left)];
+  if (left && uncovered_s > LATE_S) return ["bad", texts.late(age(age_s), left)];
   const coverage = !published
     ? texts.coversOpening
     : left
@@ -56,7 +61,8 @@ export function signedSentence({ checkpoint, signatures, age_s, now_s, published
   words.push(texts.agree(agree, witnesses));
   const latest = latestCosignature(signatures);
   const silent_s = latest === null ? 0 : now_s - latest;
-  if (!closed && silent_s > COSIGNATURE_MAX_S) words.push(texts.witnessesSilent(age(silent_s)));
+  const silentMost_s = age_s > QUIET_S ? COSIGNATURE_QUIET_MAX_S : COSIGNATURE_MAX_S;
+  if (!closed && silent_s > silentMost_s) words.push(texts.witnessesSilent(age(silent_s)));
   else if (agree === witnesses) return ["good", words.join(" ")];
   return ["waits", words.join(" ")];
 }

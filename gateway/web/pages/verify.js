@@ -25,7 +25,7 @@ import { latestCosignature, signedSentence } from "./signed_sentence.js";
 import { readTrust } from "./trust.js";
 import { withoutThisSoftware } from "./verify_commands.js";
 
-/** @import { ElectionAndRegistry, Log, StoredCheckpoint } from "../documents" */
+/** @import { ElectionAndRegistry, Log, Publication, StoredCheckpoint } from "../documents" */
 /** @import { Checkpoint } from "./signed_note.js" */
 /** @import { Signatures } from "./proof_check.js" */
 /** @import { Sentence } from "./signed_sentence.js" */
@@ -44,6 +44,11 @@ class VerifyPage {
    */
   #signedAt = null;
   #note = "";
+  /** The first report that the checkpoint does not cover, and when it was published, in milliseconds since 1970.
+   *
+   * @type {{ sequence: number, at: number } | null}
+   */
+  #uncovered = null;
   #isMalformed = false;
   #wasRead = false;
   #kind = "";
@@ -91,7 +96,10 @@ class VerifyPage {
       [this.#checkpoint, this.#note] = [null, ""]; // of another history, or verified with other keys
       this.redraw();
     }
-    if (this.log) await this.#readCheckpoint();
+    if (this.log) {
+      await this.#readCheckpoint();
+      await this.#readUncovered();
+    }
     this.#wasRead = true;
   }
 
@@ -114,6 +122,21 @@ class VerifyPage {
     if (checkpoint.size !== this.#checkpoint?.size) this.#signedAt = await this.#signingTime(checkpoint);
     this.#signatures = this.#lacking || !this.log ? null : await verified(checkpoint, this.log);
     [this.#checkpoint, this.#note] = [checkpoint, note];
+  }
+
+  /** Read when the first report that the checkpoint does not cover was published: it may have been just now. */
+  async #readUncovered() {
+    const sequence = this.#checkpoint ? Number(this.#checkpoint.size) : 1;
+    if (sequence > (this.election.sequence ?? 0)) this.#uncovered = null;
+    else if (this.#uncovered?.sequence !== sequence) {
+      const path = electionPath(this.election.id, `/publications?after=${sequence - 1}&limit=1`);
+      const response = await fetchWithin(path, { cache: "no-store" });
+      if (response.status !== 200) throw new BadAnswer(response);
+      const [line] = (await response.text()).split("\n");
+      /** @type {Publication} */
+      const publication = JSON.parse(line ?? "");
+      this.#uncovered = { sequence, at: Date.parse(publication.published_at) };
+    }
   }
 
   /**
@@ -152,6 +175,7 @@ class VerifyPage {
       age_s: this.#age_s(),
       now_s: this.clock.now() / 1000,
       published: this.election.sequence ?? 0,
+      uncovered_s: this.#uncovered ? (this.clock.now() - this.#uncovered.at) / 1000 : 0,
       closed: Boolean(this.election.closed_at),
       witnesses: this.log.witnesses.length,
     });

@@ -27,6 +27,7 @@ export const texts = ({ number, count }) => {
     wrongSignature: "The newest checkpoint is not signed correctly. Do not rely on these figures.",
     wrongCosignature: (name) => `The signature of the witness ${name} is wrong.`,
     noCheckpoint: "There is no checkpoint yet.",
+    noneCovered: (n) => `There is no checkpoint, although ${reports(n)} can be read.`,
     laterHistory: (n) =>
       `This is history number ${number(n)}: after a restore, something that had been signed was missing, and signing began again. The earlier checkpoints can still be read.`,
     unchecked: "This browser has not verified the signatures.",

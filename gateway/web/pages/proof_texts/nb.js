@@ -25,6 +25,8 @@ export const texts = ({ number, count }) => {
     wrongSignature: "Det nyeste sjekkpunktet er ikke riktig signert. Ikke stol på disse tallene.",
     wrongCosignature: (/** @type {string} */ name) => `Signaturen fra vitnet ${name} er feil.`,
     noCheckpoint: "Det finnes ikke noe sjekkpunkt ennå.",
+    noneCovered: (/** @type {number} */ n) =>
+      `Det finnes ikke noe sjekkpunkt, selv om ${reports(n)} kan leses.`,
     laterHistory: (/** @type {number} */ n) =>
       `Dette er historikk nummer ${number(n)}: etter en gjenoppretting manglet noe som var signert, og signeringen begynte på nytt. De tidligere sjekkpunktene kan fortsatt leses.`,
     unchecked: "Denne nettleseren har ikke kontrollert signaturene.",

@@ -25,6 +25,7 @@ export const texts = ({ number, count }) => {
     wrongSignature: "Det nyaste sjekkpunktet er ikkje rett signert. Ikkje stol på desse tala.",
     wrongCosignature: (name) => `Signaturen frå vitnet ${name} er feil.`,
     noCheckpoint: "Det finst ikkje noko sjekkpunkt enno.",
+    noneCovered: (n) => `Det finst ikkje noko sjekkpunkt, sjølv om ${reports(n)} kan lesast.`,
     laterHistory: (n) =>
       `Dette er historikk nummer ${number(n)}: etter ei gjenoppretting mangla noko som var signert, og signeringa byrja på nytt. Dei tidlegare sjekkpunkta kan framleis lesast.`,
     unchecked: "Denne nettlesaren har ikkje kontrollert signaturane.",
