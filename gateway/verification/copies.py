@@ -84,9 +84,12 @@ _encoder = msgspec.json.Encoder(order="sorted")
 def read_checkpoint_line(line: bytes, where: str) -> CheckpointLine:
     """Read a line of `checkpoints.ndjson`. Raises VerificationFailed (bad_signature)."""
     try:
-        return _checkpoint_line.decode(line)
+        found = _checkpoint_line.decode(line)
     except (ValueError, RecursionError) as error:
         raise VerificationFailed("bad_signature", f"{where}: not a list of checkpoints: {error}") from None
+    if found.note.split("\n", 3)[1:3] != [str(found.size), found.root]:
+        raise VerificationFailed("bad_signature", f"{where}: size and root are not those of the note")
+    return found
 
 
 def read_publication_line(line: bytes, where: str) -> PublicationLine:

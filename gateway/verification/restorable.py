@@ -31,6 +31,8 @@ from gateway.verification.record_fold import RecordFold
 _LENGTH = struct.Struct(">H")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_CLOCKS_DIFFER = timedelta(minutes=5)
+"""How much later than now a time in a copy may be, as the clocks of machines differ."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,11 @@ def _cosignatures(note: Note, policy: Policy, size: int, where: str) -> Iterator
 
 
 async def _published(record: SignedRecord, fold: RecordFold) -> "array[int]":
-    """Return when each report was published, as far as the copy has it. It must agree with the entries."""
+    """Return when each report was published, as far as the copy has it. It must agree with the entries.
+
+    Nobody has signed these times; but they must be past, and not decrease.
+    """
+    now = (datetime.now(UTC) + _CLOCKS_DIFFER - _EPOCH) // _MICROSECOND
     published = array("q")
     if not record.has_publications:
         return published
@@ -190,7 +196,10 @@ async def _published(record: SignedRecord, fold: RecordFold) -> "array[int]":
                 text = f"publication {line.sequence} of {record.where} is not that of entry {sequence}"
                 raise VerificationFailed("chain_mismatch", text)
             at = (line.published_at - _EPOCH) // _MICROSECOND
-            published.append(max(at, published[-1] if published else at))
+            if not (published[-1] if published else at) <= at <= now:
+                text = f"publication {sequence} of {record.where} has a time in the future, or before the last one"
+                raise VerificationFailed("chain_mismatch", text)
+            published.append(at)
     return published
 
 

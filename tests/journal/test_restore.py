@@ -387,6 +387,34 @@ async def test_nothing_is_written_from_a_copy_with_a_fault(
     assert await site.state() == before
 
 
+@pytest.mark.parametrize(
+    ("path", "member", "value", "code"),
+    [
+        ("log/checkpoints.ndjson", "root", "A" * 43 + "=", "bad_signature"),
+        ("log/checkpoints.ndjson", "size", 2, "bad_signature"),
+        ("publications.ndjson", "published_at", "2099-01-01T00:00:00Z", "chain_mismatch"),
+        ("publications.ndjson", "published_at", "2020-01-01T00:00:00Z", "chain_mismatch"),
+    ],
+)
+async def test_nothing_is_written_if_the_last_line_of_a_file_was_changed(
+    site: Site, tmp_path: Path, path: str, member: str, value: object, code: str
+) -> None:
+    """Also where the signed note itself is as it was; and times are past and do not decrease."""
+    backup = await site.kept()
+    await end_embargo(site)
+    await site.append(*UNITS[:2])
+    night, _ = await a_copy(site, tmp_path / "copy")
+    file = tmp_path / "copy" / path
+    *lines, last = file.read_bytes().splitlines()
+    changed = orjson.dumps(orjson.loads(last) | {member: value})
+    file.write_bytes(b"\n".join([*lines, changed, b""]))
+    before = await backup.state()
+    with pytest.raises(VerificationFailed) as failed:
+        await restore(backup, tmp_path / "copy", trust(night))
+    assert failed.value.code == code
+    assert await backup.state() == before
+
+
 async def test_the_command_restores_from_a_mirror_and_can_be_killed(site: Site, tmp_path: Path) -> None:
     """Killed before its commit, it has changed nothing; run again, it puts everything back."""
     backup = await site.kept()
