@@ -14,6 +14,7 @@ import pytest
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
+from tests.counts import count
 from tests.fork_server import Command
 from tests.running import Gateway, running
 from tests.signer.signing import LOG_NAME, create_key
@@ -22,6 +23,9 @@ from tests.web.test_embargo import CONNECTIONS
 from tests.witness.processes import WitnessProcess
 
 pytestmark = pytest.mark.long
+REVISIONS = count(3, full=10)
+SIZE = 1 + 30 * (1 + REVISIONS)
+"""Entries before the closing: 30 reports of each revision follow the opening."""
 
 
 class Follower:
@@ -85,18 +89,18 @@ async def test_an_election_is_followed_from_its_opening_to_its_closing(
                 found = await follower.until(1)
                 assert found["figures_at"] in (0, 30), "under embargo, or just released"
                 await follower.until(31)
-                for revision in range(2, 12):
+                for revision in range(2, 2 + REVISIONS):
                     votes = 10 if revision % 3 else 4
                     await pushed(
                         http,
                         sender,
                         *(a_report(unit, revision, votes=votes) for unit in units[revision : revision + 30]),
                     )
-                found = await follower.until(331)
+                found = await follower.until(SIZE)
                 assert found["witnesses"]["w"] is not None
                 async with gateway.administration() as acts:
                     await acts.close_election(election)
-                found = await follower.until(332)
+                found = await follower.until(SIZE + 1)
                 assert (found["closed_at"] is not None, await follower.ended()) == (True, (0, ""))
         for where in (url, tmp_path / "copy"):
             with Command(
@@ -111,8 +115,8 @@ async def test_an_election_is_followed_from_its_opening_to_its_closing(
             ) as again:
                 output, errors = await asyncio.to_thread(again.communicate)
             assert (again.returncode, errors) == (0, "")
-            assert "331 entries" not in output
-            assert "332 entries" in output
+            assert f"{SIZE} entries" not in output
+            assert f"{SIZE + 1} entries" in output
 
 
 async def _is_signed(url: str) -> None:

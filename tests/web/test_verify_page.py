@@ -77,16 +77,16 @@ TRUSTED = """async (texts) => {
 }"""
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def door() -> AsyncIterator[SignedDoor]:
     async with signed_door() as door:
         yield door
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def modules(browser: Browser) -> AsyncIterator[Page]:
+async def modules(browser: Browser, door: SignedDoor) -> AsyncIterator[Page]:
     """A tab in which modules are imported."""
-    async with signed_door() as door, visiting(browser) as visitor:
+    async with visiting(browser) as visitor:
         yield await visitor.open(f"{door.url}/static/0/app.css")
 
 

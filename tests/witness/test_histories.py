@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from gateway.transparency.cosignature import verify_cosignature
 from gateway.transparency.note import parse_signature
 from gateway.witness.state import State
-from tests.counts import examples
+from tests.counts import count
 from tests.witness.logs import Clock, GrowingLog, Running
 
 SIZE_MAX = 12
@@ -158,7 +158,7 @@ class _After:
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=examples(200), stateful_step_count=25, deadline=None)
+TestHistories.settings = settings(max_examples=count(12, full=200), stateful_step_count=25, deadline=None)
 
 
 def test_machine_notices_a_witness_that_does_not_compare(monkeypatch: Any) -> None:
