@@ -138,6 +138,11 @@ class SignDirectory:
         live = [each for each in of_election if not each.rehearsal]
         return max(live or of_election, key=lambda each: each.history, default=None)
 
+    def signed_of(self, election: str) -> int:
+        """Return how many entries of the newest history of an election were signed. Raises SignDirUnusable."""
+        newest = self.newest(election)
+        return 0 if newest is None else self.state(newest).signed.size
+
     def keys(self, log: Origin) -> LogKeys:
         """Return the keys of a log; none if it has none. Raises SignDirUnusable."""
         signing: list[tuple[int, SigningKey]] = []

@@ -1,6 +1,7 @@
 """Signs the log of one election: performs the steps of its rounds, and keeps what is known about it for operators."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,7 @@ from gateway.errors import GatewayError, JournalUnavailable
 from gateway.journal.signing import SigningJournal
 from gateway.signer.cosigning import Cosigning
 from gateway.signer.directory import LogKeys, SignDirectory, SignDirUnusable, SignedState
-from gateway.signer.rounds import LogMemory, Steps, check_round, sign_round
+from gateway.signer.rounds import BEHIND, LogMemory, Steps, check_round, sign_round
 from gateway.signer.steps import (
     AskWitnesses,
     Begin,
@@ -25,6 +26,7 @@ from gateway.signer.steps import (
     ReadEntries,
     ReadLog,
     ReadSigned,
+    RecordRefused,
     Shown,
     Sign,
     Signed,
@@ -38,6 +40,9 @@ from gateway.transparency.checkpoint import Checkpoint, open_checkpoint
 from gateway.transparency.entries import parse_closing, parse_opening
 from gateway.transparency.note import parse_note
 from gateway.transparency.origins import Origin
+
+MISSING_MAX_S = 60.0
+"""How long, in seconds, an opening that was signed may not be shown: until it is confirmed after a failover."""
 
 log = structlog.get_logger()
 
@@ -85,6 +90,7 @@ class LogSigner:
         self._pause_s = pause_s
         self._log: _Log | None = None
         self._keys = LogKeys((), ())
+        self._missing_since: float | None = None
         self.checkpoints = 0
         """How many checkpoints were inserted since the start."""
 
@@ -138,7 +144,8 @@ class LogSigner:
         """Find the newest history and its keys; return why there is none."""
         heads = [head for head in await self._journal.logs.heads() if head.id == self.election]
         if not heads:
-            return NoLog()
+            return await self._without_opening(at_once=not creates_keys)
+        self._missing_since = None
         head = heads[-1]
         rehearsal = parse_opening(head.opening).rehearsal
         origin = self._directory.origin(self.election, head.history, rehearsal=rehearsal)
@@ -166,6 +173,23 @@ class LogSigner:
         if not self._keys.signing:
             return NoKey(f"there is no key for {origin}: `valgnatt key create {self.election}` creates one")
         return None
+
+    async def _without_opening(self, *, at_once: bool) -> Outcome:
+        """Return whether the election is not opened yet, or lacks an opening that was signed.
+
+        After a failover, an opening is not shown until it is confirmed; `at_once` does not wait for that.
+        """
+        signed = await asyncio.to_thread(self._directory.signed_of, self.election)
+        if signed == 0:
+            return NoLog()
+        if self._missing_since is None:
+            self._missing_since = time.monotonic()
+        reason = (
+            f"this signer signed {signed} entries of {self.election}, and the record has not even its opening"
+        )
+        if at_once or time.monotonic() - self._missing_since > MISSING_MAX_S:
+            return RecordRefused(BEHIND, reason)
+        return Waiting(reason)
 
     def _cosigning(self, origin: Origin) -> Cosigning:
         async def add(cosignature: Cosignature) -> None:

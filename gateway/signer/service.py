@@ -138,7 +138,10 @@ async def check(config: Config) -> list[Checked]:
         witnesses = [await opened.enter_async_context(each) for each in witnesses_of(config)]
         pool = await opened.enter_async_context(open_pool(url, signer=True, max_size=1))
         journal = SigningJournal(pool)
-        for election in dict.fromkeys(head.id for head in await journal.logs.heads()):
+        opened_ = dict.fromkeys(head.id for head in await journal.logs.heads())
+        loaded = {head.id for head in await journal.record.heads()}
+        signed = [each.election for each in directory.logs() if each.election in loaded]
+        for election in opened_ | dict.fromkeys(signed):
             signer = LogSigner(election, journal, directory, witnesses, _name())
             try:
                 outcome = await signer.check()

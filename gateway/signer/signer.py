@@ -68,6 +68,8 @@ class Signer:
         self._name = name
         self._logs: dict[str, _LogTask] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._signed: set[str] = set()
+        """Elections that are opened, or of which the directory has something: they may have lost their openings."""
         self._read = asyncio.Event()
 
     async def wait_ready(self) -> None:
@@ -85,6 +87,7 @@ class Signer:
     async def run(self) -> None:
         """Follow the record until cancelled."""
         outage = Outage("public record")
+        self._signed = {each.election for each in await asyncio.to_thread(self._directory.logs)}
         async with asyncio.TaskGroup() as parts:
             while True:
                 try:
@@ -99,18 +102,20 @@ class Signer:
                 await asyncio.sleep(POLL_S)
 
     def _update(self, parts: asyncio.TaskGroup, logs: dict[str, LogHead], heads: dict[str, Head]) -> None:
-        for election in self._logs.keys() - logs.keys():
+        for election in self._logs.keys() - heads.keys():
             self._tasks.pop(election).cancel()
             del self._logs[election]
-        for election, head in logs.items():
-            if election not in heads:
+        for election in heads:
+            if election not in logs and election not in self._signed:
                 continue
             each = self._logs.get(election)
             if each is None:
                 signer = LogSigner(election, self._journal, self._directory, self._witnesses, self._name)
                 each = self._logs[election] = _LogTask(signer, self._timing)
                 self._tasks[election] = parts.create_task(each.run(), name=f"log {election}")
-            each.update(head, heads[election])
+            if election in logs:
+                self._signed.add(election)
+                each.update(logs[election], heads[election])
 
 
 class _LogTask:

@@ -1,5 +1,6 @@
 """`valgnatt sign`, `valgnatt key`, and the signer of `valgnatt serve`, as their users see them."""
 
+import asyncio
 import os
 import shutil
 import socket
@@ -129,6 +130,34 @@ async def test_check_says_in_one_line_per_election_what_is_refused_and_a_new_his
     assert previous is not None
     assert (previous.origin, previous.size, previous.shared) == (str(log), 9, 3)
     assert valgnatt("sign", "--check").status == 0
+
+
+async def test_a_restore_to_before_the_opening_is_refused(
+    valgnatt: Commands,
+    database: Database,
+    acts: Administration,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the check, before a push door can open the election again, and by a signer that runs."""
+    restored = await acts.load_election(a_registry())
+    directory = SignDirectory(tmp_path, LOG_NAME)
+    create_key(tmp_path, restored)
+    assert valgnatt("sign", "--check").status == 0
+    directory.store(
+        directory.origin(restored, 1, rehearsal=False), SignedState(Signed(9, bytes(32)), datetime.now(UTC))
+    )
+    checked = valgnatt("sign", "--check")
+    assert checked.status == 1
+    assert (
+        f"this signer signed 9 entries of {restored}, and the record has not even its opening" in checked.out
+    )
+    monkeypatch.setattr("gateway.signer.log_signer.MISSING_MAX_S", 0.0)
+    async with signing(database, tmp_path) as signed, asyncio.timeout(30):
+        states = signed.signer.states
+        while restored not in states() or not states()[restored].refused:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        assert states()[restored].refused == "record_behind"
 
 
 async def test_a_lost_directory_is_refused_and_a_new_history_goes_on_though_a_key_was_created(
