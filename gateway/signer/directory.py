@@ -192,6 +192,21 @@ class SignDirectory:
         with self._errors():
             _replace(self._log(log) / SIGNED, encoded)
 
+    def require_usable(self, log: Origin) -> None:
+        """Require that what is signed can be written, and that only the owner and a group can read the keys.
+
+        Changes nothing. Raises SignDirUnusable.
+        """
+        state = self.state(log)
+        with self._errors():
+            _write_temporary(self._log(log) / SIGNED, self._encoded(log, state)).unlink()
+            for path in _listed(self._log(log)):
+                if path.suffix == ".key" and path.stat().st_mode & 0o007:
+                    raise SignDirUnusable(
+                        f"{path} can be read by every user of this machine: run `chmod 600` on it; if somebody may have"
+                        " read it, add another key and retire this one"
+                    )
+
     def create(self, log: Origin) -> SigningKey:
         """Create the first key of a log. Raises KeyRefused if it has one, or if something was signed already."""
         if self.keys(log).signing:

@@ -123,6 +123,7 @@ class LogSigner:
         if (found := await self._prepare(creates_keys=False)) is not None:
             return found
         assert self._log is not None
+        await asyncio.to_thread(self._directory.require_usable, self._log.origin)
         return await self._perform(check_round(self._log.memory), self._log)
 
     async def refresh(self) -> None:

@@ -64,6 +64,19 @@ def test_only_an_identifier_of_an_election_names_a_log(directory: SignDirectory,
     assert directory.logs() == []
 
 
+def test_a_key_that_every_user_can_read_is_named(directory: SignDirectory, log: Origin) -> None:
+    """By a check; a group may read it, as in a volume of Kubernetes. The check leaves nothing behind."""
+    directory.create(log)
+    (key,) = files(directory).glob("*.key")
+    before = sorted(files(directory).iterdir())
+    key.chmod(0o640)
+    directory.require_usable(log)
+    assert sorted(files(directory).iterdir()) == before
+    key.chmod(0o644)
+    with pytest.raises(SignDirUnusable, match=f"{key} can be read by every user .*chmod 600"):
+        directory.require_usable(log)
+
+
 def test_what_was_signed_is_read_again(directory: SignDirectory, log: Origin) -> None:
     """At first nothing was signed, which is not the same as not knowing it."""
     directory.create(log)
