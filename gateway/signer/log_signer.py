@@ -11,6 +11,7 @@ import structlog
 from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
 from gateway.election.record import Head
 from gateway.errors import GatewayError, JournalUnavailable
+from gateway.humanize import counted
 from gateway.journal.signing import SigningJournal
 from gateway.signer.cosigning import Cosigning
 from gateway.signer.directory import LogKeys, SignDirectory, SignDirUnusable, SignedState
@@ -185,9 +186,8 @@ class LogSigner:
             return NoLog()
         if self._missing_since is None:
             self._missing_since = time.monotonic()
-        reason = (
-            f"this signer signed {signed} entries of {self.election}, and the record has not even its opening"
-        )
+        entries = counted(signed, "entry", "entries")
+        reason = f"this signer signed {entries} of {self.election}, and the record has not even its opening"
         if at_once or time.monotonic() - self._missing_since > MISSING_MAX_S:
             return RecordRefused(BEHIND, reason)
         return Waiting(reason)
