@@ -42,7 +42,7 @@ def failings(result: OutboxResult) -> list[Failing]:
 
 
 def _not_mine(result: OutboxResult, foreign: Sequence[Foreign]) -> Failing:
-    highest = max(each.placed.revision for each in foreign)
+    highest = max(max(each.placed.revision, each.newest_sent or 0) for each in foreign)
     lines = []
     for each in foreign:
         sent = (

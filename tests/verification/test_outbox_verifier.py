@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gateway.client.outbox import Destination, Outbox
 from gateway.client.push_answers import Answer
@@ -161,6 +162,9 @@ async def test_somebody_elses_report_under_my_token_is_not_mine(outbox: Outbox, 
     )
     assert "call the operator of the election now" in " ".join(failing.advice)
     assert "above 5" in failing.advice[-1]
+    foreign = [structs.replace(each, newest_sent=9) for each in result.agreement.not_mine]
+    higher = structs.replace(result, agreement=structs.replace(result.agreement, not_mine=foreign))
+    assert "above 9" in failings(higher)[0].advice[-1], "the unit has a higher revision of mine"
     assert result.new_proofs == 3, "my own reports are in the record"
 
 
