@@ -92,12 +92,17 @@ class Cosigning:
             return Witnessed()
         try:
             await asyncio.wait(asking, timeout=WAIT_S)
-            answers = [task.result() for task in asking if task.done()]
+            answered = [
+                (asked.witness.vkey.name, task.result())
+                for asked, task in zip(self._asked, asking, strict=True)
+                if task.done()
+            ]
         finally:
             for task in asking:
                 task.cancel()
-        checkpoints = [each for each in answers if isinstance(each, Signed)]
-        return Witnessed(checkpoints, max([each for each in answers if isinstance(each, int)], default=0))
+        checkpoints = [each for _, each in answered if isinstance(each, Signed)]
+        size, name = max([(each, name) for name, each in answered if isinstance(each, int)], default=(0, ""))
+        return Witnessed(checkpoints, size, name)
 
     async def submit(self, signed: Signed, note: bytes, tree: Tree) -> None:
         """Ask all witnesses to cosign a checkpoint of a tree, and wait for them, but no longer than WAIT_S."""

@@ -204,7 +204,9 @@ def _judge(memory: LogMemory, shown: Shown, signed: Signed) -> Waiting | RecordR
     for each, what in known:
         if each.size <= record.size and not record.has(each):
             return RecordRefused(FORKED, f"{what} {each.size} entries, and the record has others")
-    size, what = max([(each.size, what) for each, what in known] + [(witnessed.size, "a witness cosigned")])
+    size, what = max((each.size, what) for each, what in known)
+    if max(size, record.size) < witnessed.size:
+        size, what = witnessed.size, f"the witness {witnessed.name} says without proof that it cosigned"
     if size <= record.size:
         return None
     if shown.sequence < shown.accepted and size <= shown.accepted + 2:  # opening and closing are no reports

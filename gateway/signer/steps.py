@@ -71,6 +71,8 @@ class Witnessed(msgspec.Struct, frozen=True):
     """Those whose signature of the log was verified."""
     size: int = 0
     """The largest size that a witness named without showing its checkpoint."""
+    name: str = ""
+    """The name of that witness."""
 
 
 class Begin(msgspec.Struct, frozen=True):

@@ -164,7 +164,9 @@ async def test_what_witnesses_know_is_asked_at_the_start() -> None:
         await Asking(witness).ask(9)
     absent.unreachable = True
     asking = Asking(shows, sizes, absent)
-    assert await asking.cosigning.known(signed(4), note(4), [KEY.vkey]) == Witnessed([signed(9)], 9)
+    assert await asking.cosigning.known(signed(4), note(4), [KEY.vkey]) == Witnessed(
+        [signed(9)], 9, sizes.vkey.name
+    )
     stranger = SigningKey(ORIGIN, ED25519, bytes([1]) * 32)
     assert await asking.cosigning.known(signed(9), note(9), [stranger.vkey]) == Witnessed([], 0)
     assert await Asking().cosigning.known(signed(4), note(4), [KEY.vkey]) == Witnessed()

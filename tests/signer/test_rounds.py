@@ -13,8 +13,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from gateway.election.record import CHAIN_START
 from gateway.signer import rounds
-from gateway.signer.steps import Covered, RecordRefused, Store, Submit
+from gateway.signer.rounds import LogMemory, check_round
+from gateway.signer.steps import Covered, RecordRefused, Shown, Signed, Store, Submit, Witnessed
+from gateway.transparency.merkle import EMPTY_ROOT
 from tests.counts import EXTENT, count, examples
 from tests.signer.world import SimulatedSigner, World
 
@@ -192,3 +195,16 @@ def test_a_wrong_order_is_found(broken: str) -> None:
     wrong: Any = type("Wrong", (SignerMachine,), {"broken": broken})
     with pytest.raises(AssertionError):
         run(wrong, 5000, phases=[Phase.generate], derandomize=True)
+
+
+def test_a_witness_that_claims_more_without_proof_is_named() -> None:
+    """The operator has to find out whether it is right, or leave it out."""
+    steps = check_round(LogMemory())
+    next(steps)
+    steps.send(Signed(0, EMPTY_ROOT))
+    steps.send(Witnessed((), 9, "witness.example/w1"))
+    with pytest.raises(StopIteration) as ended:
+        steps.send(Shown(b"opening", None, 0, CHAIN_START, 0, None))
+    outcome = ended.value.value
+    assert outcome.code == "record_behind"
+    assert "the witness witness.example/w1 says without proof that it cosigned 9 entries" in outcome.reason
