@@ -73,6 +73,12 @@ def parse_proof(data: bytes) -> ProofFile:
     """Read a proof file. Raises MalformedNote. Neither proof nor signatures are verified."""
     if len(data) > PROOF_MAX:
         raise MalformedNote(f"a proof file must not exceed {PROOF_MAX} bytes")
+    if not data.startswith(HEADER.encode()):
+        raise MalformedNote(f"the first line of a proof file is {HEADER}")
+    if b"\r" in data:
+        raise MalformedNote(
+            "its line ends were changed on the way, as by some mail programs: get it again, in a zip"
+        )
     head, separator, note = data.partition(b"\n\n")
     try:
         lines = head.decode("ascii").split("\n")

@@ -129,7 +129,7 @@ def test_the_proof_for_one_size_is_none_for_the_next() -> None:
         (b"extra ", b"extra \xff", "ASCII"),
         (b"extra ", b"Extra ", "index NUMBER"),
         (b"v1\n", b"v1\r\n", "first line"),
-        (b"\n", b"\r\n", "ASCII"),
+        (b"\n", b"\r\n", "line ends"),
     ],
 )
 def test_what_is_not_a_proof_file_is_refused(old: bytes, new: bytes, problem: str) -> None:

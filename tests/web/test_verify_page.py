@@ -193,7 +193,7 @@ def faults() -> dict[str, tuple[bytes, list[str]]]:
         "a byte order mark": (b"\xef\xbb\xbf" + proof.encode(), ["notAProof"]),
         "bytes that are not UTF-8": (proof.encode() + b"\xff", ["notAProof"]),
         "no checkpoint": (proof.encode().partition(b"\n\n")[0], ["cutOff"]),
-        "carriage returns": (proof.encode().replace(b"\n", b"\r\n"), ["notAProof"]),
+        "carriage returns": (proof.encode().replace(b"\n", b"\r\n"), ["lineEnds"]),
         "a carriage return": (proof.encode()[:-1] + b"\r\n", ["notACheckpoint"]),
         "an index with a zero in front": (proof.encode().replace(b"index 5", b"index 05"), ["badLine"]),
         "a file of zeros": (bytes(1000), ["notAProof"]),

@@ -29,6 +29,7 @@ export const FILE_SIZE_MAX = 384 * 1024;
 export function readProof(bytes) {
   if (bytes.length > FILE_SIZE_MAX) throw new Unproven("tooLarge");
   const content = fromUtf8(bytes);
+  if (content?.startsWith(`${FIRST_LINE}\r`)) throw new Unproven("lineEnds");
   if (!content?.startsWith(`${FIRST_LINE}\n`)) throw new Unproven("notAProof");
   const end = content.indexOf("\n\n");
   if (end < 0) throw new Unproven("cutOff");

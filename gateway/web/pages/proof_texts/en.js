@@ -90,6 +90,8 @@ export const texts = ({ number, count }) => {
       badCosignature: (name) => `The signature of the witness ${name} is wrong.`,
       tooFewWitnesses: (n) => `Too few witnesses have confirmed the tree: ${n}.`,
       tooLarge: () => "The file is too large for a proof.",
+      lineEnds: () =>
+        "The line ends of the file were changed on the way, as by some mail programs. Get it again, in a zip file.",
       notAProof: () => "This is not a proof file: it does not begin with c2sp.org/tlog-proof@v1.",
       cutOff: () => "The file is incomplete: its checkpoint is missing.",
       badLine: (line) => `Line ${line} of the file is wrong.`,

@@ -93,6 +93,8 @@ export const texts = ({ number, count }) => {
       badCosignature: (/** @type {string} */ name) => `Signaturen fra vitnet ${name} er feil.`,
       tooFewWitnesses: (/** @type {string} */ n) => `For få vitner har bekreftet treet: ${n}.`,
       tooLarge: () => "Filen er for stor til å være et bevis.",
+      lineEnds: () =>
+        "Linjeskiftene i filen er endret underveis, slik noen e-postprogrammer gjør. Få den på nytt, i en zip-fil.",
       notAProof: () => "Dette er ikke en bevisfil: den begynner ikke med c2sp.org/tlog-proof@v1.",
       cutOff: () => "Filen er ikke hel: sjekkpunktet mangler.",
       badLine: (/** @type {string} */ line) => `Linje ${line} i filen er feil.`,

@@ -87,6 +87,8 @@ export const texts = ({ number, count }) => {
       badCosignature: (name) => `Signaturen frå vitnet ${name} er feil.`,
       tooFewWitnesses: (n) => `For få vitne har stadfesta treet: ${n}.`,
       tooLarge: () => "Fila er for stor til å vere eit bevis.",
+      lineEnds: () =>
+        "Linjeskifta i fila er endra undervegs, slik nokre e-postprogram gjer. Få ho på nytt, i ei zip-fil.",
       notAProof: () => "Dette er ikkje ei bevisfil: ho byrjar ikkje med c2sp.org/tlog-proof@v1.",
       cutOff: () => "Fila er ikkje heil: sjekkpunktet manglar.",
       badLine: (line) => `Linje ${line} i fila er feil.`,
