@@ -39,7 +39,7 @@ END_S = 5.0
 """How long the end of the thread is waited for, in seconds; it may wait for a disk."""
 
 
-class Cosigning(Protocol):
+class WitnessAccess(Protocol):
     """What a mirror needs of the witness; every method may be called from its thread."""
 
     def newest_size(self, origin: str) -> int:
@@ -61,12 +61,12 @@ class Cosigning(Protocol):
 class Mirror(AbstractContextManager["Mirror"]):
     """The thread that copies; it runs while the block is entered."""
 
-    def __init__(self, directory: Path, logs: Sequence[Log], cosigning: Cosigning) -> None:
+    def __init__(self, directory: Path, logs: Sequence[Log], witness: WitnessAccess) -> None:
         """Prepare to copy those of the logs that have a URL. Raises MalformedOrigin if one is not of an election."""
         self._directory = directory
         self._logs = [each for each in logs if each.url is not None]
         self._elections = {each.origin: parse_origin(each.origin).election for each in self._logs}
-        self._cosigning = cosigning
+        self._witness = witness
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
         self._task: asyncio.Task[None] | None = None
@@ -100,7 +100,7 @@ class Mirror(AbstractContextManager["Mirror"]):
         """Copy one log for ever; a failure is logged, and then it is tried again."""
         backoff, origin = Backoff(RETRY_FIRST_S, RETRY_MOST_S), followed.origin
         while True:
-            if not self._cosigning.newest_size(origin):  # the door may have no such election yet
+            if not self._witness.newest_size(origin):  # the door may have no such election yet
                 await asyncio.sleep(POLL_S)
                 continue
             try:
@@ -116,24 +116,24 @@ class Mirror(AbstractContextManager["Mirror"]):
             await asyncio.sleep(backoff.next())
 
     async def _copy(self, followed: Log, backoff: Backoff) -> None:
-        origin, cosigning = followed.origin, self._cosigning
+        origin, witness = followed.origin, self._witness
         assert followed.url is not None
         progress = _Progress(origin)
         async with open_record(followed.url, self._elections[origin]) as record:
             directory = self._directory / origin
             policy = Policy.of_keys(followed.keys)
-            copy = MirroredLog(record, directory, policy, lambda size: cosigning.cosigned_up_to(origin, size))
+            copy = MirroredLog(record, directory, policy, lambda size: witness.cosigned_up_to(origin, size))
             looked = -REFRESH_S
             while True:
-                newest = cosigning.newest_size(origin)
+                newest = witness.newest_size(origin)
                 if newest > copy.size or time.monotonic() - looked >= REFRESH_S:
                     async with self._turn:  # one bundle in memory at a time
                         shown = await copy.update()
                     looked = time.monotonic()
-                    cosigning.examine(shown.note)
-                    cosigning.settle(origin, copy.tree.root, copy.size)
-                    cosigning.mirrored(origin, copy.size)
-                    progress.reached(copy.size, cosigning.newest_size(origin))
+                    witness.examine(shown.note)
+                    witness.settle(origin, copy.tree.root, copy.size)
+                    witness.mirrored(origin, copy.size)
+                    progress.reached(copy.size, witness.newest_size(origin))
                     backoff.reset()
                 await asyncio.sleep(POLL_S)
 
@@ -143,7 +143,7 @@ class Mirror(AbstractContextManager["Mirror"]):
             return
         for content in failure.evidence.values():
             with suppress(GatewayError):
-                self._cosigning.examine(parse_note(content), forked=True)
+                self._witness.examine(parse_note(content), forked=True)
 
 
 class _Progress:

@@ -71,7 +71,7 @@ class _Observed:
         self._metrics.behind.labels(origin).set(1)
 
 
-class _Cosigning:
+class _WitnessAccess:
     """What the mirror needs, from its own thread."""
 
     def __init__(self, witness: Witness, door: WitnessDoor, metrics: WitnessMetrics) -> None:
@@ -131,7 +131,7 @@ async def serve(
                 ]
                 if options.mirror is not None:
                     opened.enter_context(
-                        Mirror(options.mirror, options.logs, _Cosigning(witness, door, metrics))
+                        Mirror(options.mirror, options.logs, _WitnessAccess(witness, door, metrics))
                     )
                 started(witness, port)
                 manager.ready()
