@@ -28,8 +28,8 @@ from tests.web.doors import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(count(90, full=1800))]
 
-KILLS = count(2, full=200)
-KILLS_PER_FAILOVER = count(2, full=20)
+KILLS = count(1, full=200)
+KILLS_PER_FAILOVER = count(1, full=20)
 BATCH = 5
 LOGGED = "nothing is signed"
 

@@ -27,7 +27,7 @@ from tests.signer.test_signer import rewritten
 from tests.web.doors import COUNTRY, a_registry, a_report, ask, feed_url, pushed, shown, units_of, until
 from tests.web.test_embargo import CONNECTIONS, some_holds
 
-LOOKS = count(3, full=CONNECTIONS)
+LOOKS = count(2, full=CONNECTIONS)
 """Connections on each of which every path is requested."""
 LOG_PATHS = (
     "checkpoint",
