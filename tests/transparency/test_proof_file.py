@@ -128,7 +128,7 @@ def test_the_proof_for_one_size_is_none_for_the_next() -> None:
         (b"extra ", b"extra  ", "base64"),
         (b"extra ", b"extra \xff", "ASCII"),
         (b"extra ", b"Extra ", "index NUMBER"),
-        (b"v1\n", b"v1\r\n", "first line"),
+        (b"v1\n", b"v1\r\n", "line ends"),
         (b"\n", b"\r\n", "line ends"),
     ],
 )
