@@ -19,7 +19,7 @@ export const texts = ({ number, count }) => {
     coversSome: (n, left) => `The signature covers ${reports(n)}; ${number(left)} to come.`,
     coversOpening: "Until the results are public, the signature covers only the opening of the election.",
     agree: (n, of) =>
-      `${number(n)}\u00a0of\u00a0${count(of, "witness", "witnesses")} ${n === 1 ? "agrees" : "agree"}.`,
+      `${number(n)}\u00a0of\u00a0${count(of, "witness", "witnesses")} ${n === 1 || of === 1 ? "agrees" : "agree"}.`,
     noWitnesses: "No witness is configured.",
     late: (age, left) =>
       `The newest checkpoint is ${age} old and does not cover ${count(left, "published report", "published reports")}.`,
