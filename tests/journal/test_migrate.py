@@ -56,7 +56,7 @@ APPLIED = {
     "0006_holds.sql": "2f1a1274c40d8ef1",
     "0007_public_holds.sql": "7532775331e8255a",
     "0008_previous.sql": "de02eaae44c157fd",
-    "0009_log.sql": "eeaaca2dbba21496",
+    "0009_log.sql": "881d6ee0dea8701a",
 }
 """The start of the digest of each migration that may have been applied to a database."""
 READER = "valgnatt_login"

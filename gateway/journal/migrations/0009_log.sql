@@ -360,7 +360,7 @@ BEGIN
     IF p_size > 1 + shown.sequence + (valgnatt.closing_bytes(p_election, shown) IS NOT NULL)::integer THEN
         RAISE EXCEPTION 'size % is more than may be shown', p_size USING ERRCODE = 'VG007';
     END IF;
-    IF signer.checkpoints > 1000 + extract(epoch FROM clock_timestamp() - opened_at) THEN
+    IF signer.checkpoints > 1000 + greatest(0, extract(epoch FROM clock_timestamp() - opened_at)) THEN
         RAISE EXCEPTION 'more than one checkpoint per second' USING ERRCODE = 'VG008';
     END IF;
     INSERT INTO valgnatt.checkpoint (election, history, size, root, signed_at, note)
