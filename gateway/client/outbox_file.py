@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from gateway.backoff import Backoff
 from gateway.errors import GatewayError
 from gateway.humanize import duration
+from gateway.sqlite_transactions import write_transaction
 
 T = TypeVar("T")
 
@@ -120,16 +121,8 @@ class OutboxFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # some errors, such as a full disk, end it
-                    with suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
-                raise
+        with self._errors(), write_transaction(self._db):
+            yield
 
     def _on_disk(self) -> tuple[int, int]:
         with self._errors():

@@ -15,6 +15,19 @@ FILE_MAX = 512 << 10
 """Bytes of a file with keys or a policy that are read."""
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
+Where = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL|DIR",
+        help="the election at a feed door, https://HOST/v1/elections/ELECTION, or https://HOST; or a copy",
+    ),
+]
+ElectionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--election", "-e", help="the election's identifier (default: the only election of the gateway)"
+    ),
+]
 Keys = Annotated[
     list[str] | None,
     typer.Option(
@@ -32,6 +45,16 @@ PolicyFile = Annotated[
         metavar="FILE",
         help="keys of the log and its witnesses, and how many of these must agree, c2sp.org/tlog-policy"
         " (default: no witness is required)",
+        show_default=False,
+    ),
+]
+MaxAge = Annotated[
+    str | None,
+    typer.Option(
+        "--max-age",
+        metavar="TIME",
+        help="how old the witnesses' cosignatures may be, 2m for example (default: 2m; 125m from a day after the"
+        " last report on)",
         show_default=False,
     ),
 ]

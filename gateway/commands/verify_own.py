@@ -8,7 +8,17 @@ import typer
 
 from gateway.commands.arguments import checked_url, read_areas
 from gateway.commands.running import fail, run
-from gateway.commands.verify_options import AsJson, Evidence, Keys, PolicyFile, read_duration, read_trust
+from gateway.commands.verify_options import (
+    AsJson,
+    ElectionOption,
+    Evidence,
+    Keys,
+    MaxAge,
+    PolicyFile,
+    Where,
+    read_duration,
+    read_trust,
+)
 
 
 def receipt(
@@ -49,19 +59,8 @@ def receipt(
 
 def outbox(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="the outbox of valgnatt push")],
-    where: Annotated[
-        str,
-        typer.Argument(
-            metavar="URL|DIR",
-            help="the election at a feed door, https://HOST/v1/elections/ELECTION, or https://HOST; or a copy",
-        ),
-    ],
-    election: Annotated[
-        str | None,
-        typer.Option(
-            "--election", "-e", help="the election's identifier (default: the only election of the gateway)"
-        ),
-    ] = None,
+    where: Where,
+    election: ElectionOption = None,
     areas: Annotated[
         str,
         typer.Option(
@@ -81,15 +80,7 @@ def outbox(
     ] = None,
     key: Keys = None,
     policy: PolicyFile = None,
-    max_age: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="how old the witnesses' cosignatures may be, 2m for example (default: 2m; 125m from a day after the"
-            " last report on)",
-            show_default=False,
-        ),
-    ] = None,
+    max_age: MaxAge = None,
     evidence: Evidence = None,
     as_json: AsJson = False,
 ) -> None:

@@ -21,6 +21,7 @@ import msgspec
 
 from gateway.durable_files import sync_directory
 from gateway.errors import GatewayError
+from gateway.sqlite_transactions import write_transaction
 from gateway.witness.decision import Kept
 
 FORMAT = 1
@@ -191,16 +192,8 @@ class State:
         """Write all of the block to the disk, or nothing. Raises WitnessStateUnavailable."""
         if self._on_disk() != self._identity:
             raise self._error("was moved, replaced or deleted while the witness ran; start it again")
-        with self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # some errors, such as a full disk, end it
-                    with suppress(sqlite3.Error):
-                        self._db.execute("ROLLBACK")
-                raise
+        with self._errors(), write_transaction(self._db):
+            yield
 
     def add_cosigned(self, cosigned: CosignedCheckpoint) -> None:
         """Record a cosigned checkpoint, the newest; an unproven one of the same size and root is no evidence any more.
