@@ -80,6 +80,7 @@
     ├── BadLog                  bad_log                  a log that a witness cannot follow
     ├── WitnessDirectoryUnusable  witness_directory_unusable  key and state of a witness cannot be used
     ├── WitnessStateUnavailable  witness_state_unavailable  the state of a witness cannot be read or written  retryable
+    ├── MalformedMirror         malformed_mirror         a file of a mirror that is not of its format
     ├── MirrorFull              mirror_full              the disk of a mirror has too little room
     ├── StateLost               state_lost               the state of a witness is lost; its key is of no use
     └── ClockBehind             clock_behind             the clock is behind a witness's last cosignature   retryable
