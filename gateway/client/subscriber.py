@@ -63,6 +63,8 @@ class Block(msgspec.Struct, frozen=True):
     """The areas in the block, with their values, by identifier."""
     holds: int = 0
     """Lines of the list of holds."""
+    raw: Mapping[str, bytes] = {}
+    """With `raw`, the document of each of these areas as it was received, by identifier."""
 
 
 class Subscriber:
@@ -90,6 +92,7 @@ class Subscriber:
         every_s: int = 0,
         gzip: bool = True,
         keep_copy: bool = True,
+        raw: bool = False,
         cursor: str | None = None,
         copy: Mapping[str, Mapping[str, Any]] | None = None,
         session: aiohttp.ClientSession | None = None,
@@ -103,8 +106,9 @@ class Subscriber:
 
         At most one block arrives per `every_s` seconds: 0, 1, 2, 5, 10, 30 or 60. With `cursor` and the `copy` kept
         at that cursor, only later changes are read; if the gateway does not know the cursor, everything is.
-        Without `keep_copy`, areas are not decoded, which saves time for many readers in a load test. A stream without
-        a complete event for `silence_s` seconds is considered dead.
+        Without `keep_copy`, areas are not decoded, which saves time for many readers in a load test. With `raw`, blocks
+        have the bytes of their areas as well; with `raw` and without `keep_copy`, only these. A stream without a
+        complete event for `silence_s` seconds is considered dead.
         """
         self.copy: dict[str, Mapping[str, Any]] = dict(copy or {})
         self.cursor = cursor
@@ -119,6 +123,7 @@ class Subscriber:
         self._query = {name: value for name, value in wanted.items() if value is not None}
         self._gzip = gzip
         self._keep_copy = keep_copy
+        self._raw = raw
         self._own_session = session is None
         self._session = session
         self._proxy: Proxy | None = None
@@ -205,7 +210,7 @@ class Subscriber:
             self.connections += 1
             unpacker = zlib.decompressobj(31) if response.headers.get("Content-Encoding") == "gzip" else None
             parser = EventParser()
-            pending: dict[str, Mapping[str, Any]] = {}
+            areas = _Areas(self._keep_copy, self._raw)
             blocks = 0
             clock = asyncio.get_running_loop().time
             event_at = clock()
@@ -215,14 +220,13 @@ class Subscriber:
                 if not events and clock() - event_at > self._silence_s:
                     raise TimeoutError
                 for event in events:
-                    if event.type == "area" and self._keep_copy:
-                        area = orjson.loads(event.data)
-                        pending[area["area"]] = area
+                    if event.type == "area":
+                        areas.take(event.data)
                     elif event.type == "block":
                         parser.retry_ms = None
                         blocks += 1
-                        yield self._apply(event, pending)
-                        pending = {}
+                        yield self._apply(event, areas)
+                        areas = _Areas(self._keep_copy, self._raw)
                 if events:
                     event_at = clock()
             self._retry_s = min((parser.retry_ms or 0) / 1000, RETRY_AFTER_MOST_S)
@@ -240,12 +244,12 @@ class Subscriber:
         answer = HttpAnswer(str(response.url), response.status, response.headers, body)
         raise _NoStream(failure_of_answer(answer, "feed door", self._proxy))
 
-    def _apply(self, event: Event, areas: dict[str, Mapping[str, Any]]) -> Block:
+    def _apply(self, event: Event, areas: "_Areas") -> Block:
         header = msgspec.json.decode(event.data, type=_BlockHeader)
         if header.snapshot:
-            self.copy = dict(areas)
+            self.copy = dict(areas.decoded)
         else:
-            self.copy.update(areas)
+            self.copy.update(areas.decoded)
         self.cursor = event.id
         self.sequence = header.sequence
         return Block(
@@ -255,9 +259,34 @@ class Subscriber:
             header.published_at,
             header.snapshot,
             header.server_time,
-            areas,
+            areas.decoded,
             header.holds,
+            areas.raw,
         )
+
+
+class _Areas:
+    """The areas of a block that is still incomplete."""
+
+    def __init__(self, decode: bool, raw: bool) -> None:
+        self.decoded: dict[str, Mapping[str, Any]] = {}
+        self.raw: dict[str, bytes] = {}
+        self._decode = decode
+        self._raw = raw
+
+    def take(self, document: bytes) -> None:
+        """Add an `area` document. Raises ValueError, KeyError or TypeError for anything else."""
+        if self._decode:
+            area = orjson.loads(document)
+            self.decoded[area["area"]] = area
+            if self._raw:
+                self.raw[area["area"]] = document
+        elif self._raw:
+            self.raw[msgspec.json.decode(document, type=_AreaIdentifier).area] = document
+
+
+class _AreaIdentifier(msgspec.Struct):
+    area: str
 
 
 class _BlockHeader(msgspec.Struct):

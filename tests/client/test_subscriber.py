@@ -139,6 +139,21 @@ async def test_a_silent_stream_is_given_up() -> None:
     assert failure.code == "timeout"
 
 
+@pytest.mark.parametrize("keep_copy", [True, False])
+async def test_blocks_have_the_bytes_of_their_areas_if_asked(keep_copy: bool) -> None:
+    """Exactly as received, whatever the spelling of the JSON; with `keep_copy` beside the values."""
+    area = b'{ "area":"no" ,"name":"\\u004eoreg"}'
+    stream = HEAD + b"event: area\ndata: " + area + b"\n\n" + STREAM.removeprefix(HEAD)
+    async with (
+        asyncio.timeout(TIMEOUT_S),
+        scripted(lambda _: stream) as server,
+        Subscriber(server.url, "e", raw=True, keep_copy=keep_copy) as subscriber,
+    ):
+        block = await subscriber.wait_for(lambda _: True)
+    assert block.raw == {"no": area}
+    assert block.areas == subscriber.copy == ({"no": {"area": "no", "name": "Noreg"}} if keep_copy else {})
+
+
 def test_an_interruption_is_shown_at_growing_intervals() -> None:
     """Another reason is shown at once, and the end of the interruption once."""
     notices = FeedNotices()
