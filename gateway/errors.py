@@ -82,6 +82,8 @@
     ├── WitnessStateUnavailable  witness_state_unavailable  the state of a witness cannot be read or written  retryable
     ├── MalformedMirror         malformed_mirror         a file of a mirror that is not of its format
     ├── MirrorFull              mirror_full              the disk of a mirror has too little room
+    ├── TargetUnavailable       target_unavailable       where a mirror stores its files, does not work      retryable
+    ├── TargetInUse             target_in_use            another mirror writes to the same target
     ├── StateLost               state_lost               the state of a witness is lost; its key is of no use
     └── ClockBehind             clock_behind             the clock is behind a witness's last cosignature   retryable
 

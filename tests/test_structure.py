@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("commands",),
     ("service", "doctor", "rehearsal"),
-    ("signer", "witness"),
+    ("signer", "witness", "mirror"),
     ("machine",),
     ("web",),
     ("verification",),
@@ -53,6 +53,26 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """The parts of `gateway`, from the top. A part imports only from layers below its own."""
 
 MAY_IMPORT = {
+    "mirror": {
+        "machine",
+        "verification",
+        "client",
+        "telemetry",
+        "wire",
+        "election",
+        "transparency",
+        "config",
+        "output",
+        "terminal",
+        "redaction",
+        "trimmed_json",
+        "backoff",
+        "deadline",
+        "durable_files",
+        "humanize",
+        "characters",
+        "errors",
+    },
     "verification": {
         "transparency",
         "client",
