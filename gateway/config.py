@@ -40,6 +40,14 @@ _Most = Annotated[int, Meta(ge=1)]
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _ElectionAndType = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}(:[a-z]{1,8})?\Z")]
 _PostgresUrl = Annotated[str, Meta(pattern="^postgres(ql)?://")]
+_MirrorUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%+=/-]*)?\Z",
+        max_length=500,
+    ),
+]
+"""It becomes part of headers and of a Content-Security-Policy, so it has no character that means something there."""
 _LogName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 
 
@@ -268,6 +276,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "election",
         ),
     ] = None
+    mirror_url: Annotated[
+        _MirrorUrl | None,
+        _option(
+            "URL of a mirror of this gateway, which readers use when the feed is full or cannot be reached; written by"
+            " `valgnatt mirror`",
+            "URL",
+        ),
+    ] = None
     heartbeat_s: Annotated[
         float,
         _option(
@@ -342,7 +358,9 @@ _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("sockets_per_sender", "requests_per_sender", "silent_after_s"), "push"),
     **dict.fromkeys(("push_tls_certificate", "push_tls_key", "push_client_ca"), "push"),
     **dict.fromkeys(("feed_database_url", "feed_port", "readers_max", "readers_per_address"), "feed"),
-    **dict.fromkeys(("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s", "valgresultat"), "feed"),
+    **dict.fromkeys(
+        ("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s", "valgresultat", "mirror_url"), "feed"
+    ),
     **dict.fromkeys(("database_password_file", "feed_database_password_file", "data_dir"), "supervisor"),
     **dict.fromkeys(
         ("log_name", "sign_dir", "signer_database_url", "checkpoint_every_s", "witnesses"), "signer"
@@ -403,7 +421,7 @@ class Option(NamedTuple):
     @property
     def is_secret(self) -> bool:
         """Whether its value may contain a password."""
-        return self.name.endswith("_url")
+        return self.name.endswith("database_url")
 
     def redacted(self, value: object) -> object:
         """Return the value without secrets: of a URL only what follows user and password."""

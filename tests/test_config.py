@@ -65,6 +65,9 @@ def test_an_option_puts_a_wrong_file_right(file: Path) -> None:
         ),
         ({"VALGNATT_FEED_PORT": "8081"}, "VALGNATT_FEED_PORT: feed_port and push_port are both 8081"),
         ({"VALGNATT_FEED_PORT": "tcp://10.0.0.1:80"}, "set enableServiceLinks to false"),
+        ({"VALGNATT_MIRROR_URL": "cdn.example"}, "VALGNATT_MIRROR_URL: Expected `str` matching regex"),
+        ({"VALGNATT_MIRROR_URL": "https://cdn.example/; script-src *"}, "VALGNATT_MIRROR_URL: Expected"),
+        ({"VALGNATT_MIRROR_URL": "https://cdn.example/>; rel=next"}, "VALGNATT_MIRROR_URL: Expected"),
         ({"VALGNATT_CONFIG": "/nowhere.toml"}, "/nowhere.toml: No such file or directory"),
     ],
 )
@@ -246,6 +249,8 @@ def test_each_process_gets_only_the_options_of_its_role() -> None:
 
 
 def _other(name: str, default: object) -> object:
+    if name == "mirror_url":
+        return "https://cdn.example"
     if name.endswith("_url"):
         return f"postgresql://{name}:s3cret@db/night"
     return (

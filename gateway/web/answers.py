@@ -180,8 +180,13 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 """Headers of every answer. Source: WHATWG Fetch (nosniff), W3C Content Security Policy Level 3."""
-ANY_ORIGIN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag, Retry-After"}
+ANY_ORIGIN = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "ETag, Link, Retry-After"}
 """Headers of every answer of the feed door. Source: WHATWG Fetch, CORS protocol."""
+
+
+def mirror_link(mirror_url: str | None) -> dict[str, str]:
+    """Return the header that names the mirror of a gateway, if it has one. Source: RFC 8288, section 3."""
+    return {"Link": f'<{mirror_url}>; rel="alternate"'} if mirror_url is not None else {}
 
 
 def is_gone(request: web.BaseRequest) -> bool:

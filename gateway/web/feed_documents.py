@@ -59,12 +59,14 @@ class FeedDocuments:
         bodies: BodyCache,
         texts: FixedTexts,
         drawn: Map,
+        mirror_url: str | None,
     ) -> None:
         self._lookup = lookup
         self._limits = limits
         self._addresses = addresses
         self._bodies = bodies
         self._texts = texts
+        self._mirror_url = mirror_url
         self._making = asyncio.Lock()
         self._map = StaticFile("map.geojson", drawn.body)
 
@@ -74,7 +76,7 @@ class FeedDocuments:
         version = tuple(
             (feed.generation, feed.head, feed.log.head, feed.maker.position.sequence) for feed in feeds
         )
-        body = self._bodies.get("elections", version, partial(_elections_body, feeds))
+        body = self._bodies.get("elections", version, partial(_elections_body, feeds, self._mirror_url))
         return web.Response(body=body.plain, content_type=body.content_type, headers=_PUBLIC)
 
     async def get_election(self, request: web.Request) -> web.Response:
@@ -250,8 +252,9 @@ def tagged(request: web.Request, body: Body) -> web.Response:
     return body.answer(request, headers, gzip=gzip_accepted(request.headers))
 
 
-def _elections_body(feeds: Sequence[ElectionFeed]) -> Body:
-    return Body(to_json({"elections": [_election_document(feed) for feed in feeds]}), JSON, tag="")
+def _elections_body(feeds: Sequence[ElectionFeed], mirror_url: str | None) -> Body:
+    document: dict[str, object] = {"elections": [_election_document(feed) for feed in feeds]}
+    return Body(to_json(document | ({"mirror": mirror_url} if mirror_url is not None else {})), JSON, tag="")
 
 
 def _election_document(feed: ElectionFeed) -> dict[str, object]:

@@ -1,12 +1,13 @@
 """The feed door, for readers of the results: its routes. No tokens, no writes, and no access to journal tables."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from gateway.config import Config
 from gateway.feed.hub import Hub
 from gateway.telemetry.metrics import FeedMetrics
+from gateway.web.answers import mirror_link
 from gateway.web.area_pages import AreaPages
 from gateway.web.bodies import BodyCache
 from gateway.web.connections import Connections
@@ -47,11 +48,14 @@ class FeedDoor:
         self._streams = FeedStreams(config, metrics, lookup, self.limits, addresses, self.bodies)
         drawn = read_map(config.map) if config.map is not None else NO_MAP
         texts = FixedTexts(lookup)
-        self._documents = FeedDocuments(lookup, self.limits, addresses, self.bodies, texts, drawn)
+        self._documents = FeedDocuments(
+            lookup, self.limits, addresses, self.bodies, texts, drawn, config.mirror_url
+        )
         self._log = FeedLog(lookup, self.limits, addresses, texts)
         self._tables = FeedTables(lookup, self.limits, addresses)
         self._valgresultat = Valgresultat(config.valgresultat, lookup, self.limits, addresses, self.bodies)
         self._push_port = config.push_port
+        self._mirror_url = config.mirror_url
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes; `ready` returns whether all workers of the door are ready."""
@@ -63,7 +67,8 @@ class FeedDoor:
         router.add_get("/v1/elections", documents.get_elections)
         router.add_get(election, documents.get_election)
         router.add_get(election + "/previous", documents.get_previous)
-        router.add_get(election + "/feed", self._streams.get_feed, allow_head=False)
+        feed = router.add_get(election + "/feed", self._streams.get_feed, allow_head=False)
+        application.on_response_prepare.append(_link_to_mirror(feed.resource, self._mirror_url))
         router.add_get(election + "/areas", self._tables.get_results)
         router.add_get(election + "/areas/{area}", documents.get_area)
         router.add_get(election + "/corrections", self._tables.get_corrections)
@@ -99,3 +104,19 @@ class FeedDoor:
     def close_streams(self) -> None:
         """Close every stream, and ask readers to reconnect, spread over time."""
         self._streams.close([channel for feed in self._hub.feeds() for channel in feed.channels])
+
+
+def _link_to_mirror(
+    feed: web.AbstractResource | None, mirror_url: str | None
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return a signal of `on_response_prepare` that names the mirror in every answer of the feed, refusals included.
+
+    The head of a stream is not aiohttp's, so FeedStreams adds the header there.
+    """
+    headers = mirror_link(mirror_url)
+
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        if headers and request.match_info.route.resource is feed:
+            response.headers.update(headers)
+
+    return add

@@ -16,7 +16,7 @@ from gateway.feed.compression import GZIP_START
 from gateway.feed.stream import ElectionFeed
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.web.aiohttp_connection import end_at_eof, half_closed, take_over, write_part
-from gateway.web.answers import ANY_ORIGIN, JSON, SECURITY_HEADERS, Problem
+from gateway.web.answers import ANY_ORIGIN, JSON, SECURITY_HEADERS, Problem, mirror_link
 from gateway.web.bodies import Body, BodyCache
 from gateway.web.client_address import ClientAddresses
 from gateway.web.feed_lookup import SETTLE_S, FeedLookup
@@ -73,6 +73,9 @@ class FeedStreams:
         self._last_retries = self._retries
         """`retry:` fields that are sent when this process ends."""
         self._ending = asyncio.Event()
+        self._mirror = "".join(
+            f"{name}: {value}\r\n" for name, value in mirror_link(config.mirror_url).items()
+        )
 
     def close(self, channels: Sequence[Channel]) -> None:
         """Close every stream after a `retry:` field; the more readers there are, the more their return is spread."""
@@ -118,7 +121,7 @@ class FeedStreams:
             asked.cursor,
             gzip=asked.gzip,
             every_s=asked.every_s,
-            head=_head(gzip=asked.gzip) + self._retries.pick(gzip=asked.gzip),
+            head=_head(self._mirror, gzip=asked.gzip) + self._retries.pick(gzip=asked.gzip),
             closed=self._limits.add_selection(client) if opens else _nothing,
         )
         if not asked.selection.common and readers < SHARED_MIN:
@@ -211,9 +214,9 @@ class FeedStreams:
         return any(each.result() for each in done)
 
 
-def _head(*, gzip: bool) -> bytes:
+def _head(more: str, *, gzip: bool) -> bytes:
     """Return the head of the answer of a feed, whose body ends with the connection (RFC 9112, section 6.3)."""
-    return _HEAD + (b"Content-Encoding: gzip\r\n\r\n" + GZIP_START if gzip else b"\r\n")
+    return _HEAD + more.encode() + (b"Content-Encoding: gzip\r\n\r\n" + GZIP_START if gzip else b"\r\n")
 
 
 def _start(feed: ElectionFeed, cursor: Cursor | None, after: int) -> int:

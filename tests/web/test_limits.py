@@ -41,6 +41,7 @@ OPTIONS = {
     "sockets_per_sender": 2,
     "requests_per_sender": 2,
     "trusted_proxies": PROXY,
+    "mirror_url": "https://cdn.example/results",
 }
 
 
@@ -413,6 +414,32 @@ async def test_every_answer_has_the_security_headers(
                 if url.startswith(narrow.feed_url):
                     for name, value in ANY_ORIGIN.items():
                         assert answer.headers[name] == value, (url, kind)
+
+
+async def test_every_answer_of_the_feed_names_the_mirror(
+    narrow: Gateway, election: str, clients: Clients
+) -> None:
+    """Also a refusal, so that a reader who is turned away knows where to go; no other answer has the header."""
+    client = await clients.at(ELSEWHERE)
+    link = '<https://cdn.example/results>; rel="alternate"'
+    feed = f"{narrow.feed_url}/v1/elections/{election}/feed"
+
+    async def named(url: str, **headers: str) -> tuple[int, str | None]:
+        async with client.get(url, headers=headers) as answer:
+            return answer.status, answer.headers.get("Link")
+
+    async with AsyncExitStack() as readers:
+        for coding in ("gzip", "identity"):
+            stream = await readers.enter_async_context(client.get(feed, headers={"Accept-Encoding": coding}))
+            assert (stream.status, stream.headers.get("Link")) == (200, link)
+        assert await named(feed) == (429, link)
+        assert await named(feed, Accept="text/event-stream") == (200, link)
+    assert await named(f"{feed}?every_s=3") == (400, link)
+    assert await named(f"{feed}?nothing=1") == (400, link)
+    assert await named(f"{narrow.feed_url}/v1/elections/none/feed") == (404, link)
+    assert await named(f"{narrow.feed_url}/v1/elections/{election}") == (200, None)
+    async with client.get(f"{narrow.feed_url}/v1/elections") as answer:
+        assert (await answer.json())["mirror"] == "https://cdn.example/results"
 
 
 async def test_a_preflight_lets_pages_resume(narrow: Gateway, election: str, clients: Clients) -> None:
