@@ -409,3 +409,24 @@ export type Schema = {
   anyOf?: (Schema | Reference)[];
   oneOf?: (Schema | Reference)[];
 };
+
+/** `live.json` of a mirror: the state that it shows, and the names of its newest files. */
+export type Live = {
+  format: string;
+  election: string;
+  history: string;
+  sequence: number;
+  chain: string;
+  cursor: string;
+  published_at: string | null;
+  written_at: string;
+  every_s: number;
+  recent: string[];
+  documents: number;
+  ranges: number;
+  holds: number;
+  profiles: { [name: string]: LiveProfile };
+};
+
+/** Sequences that name the files of a profile: `at_SNAPSHOT`, and `SINCE_TO` for deltas. */
+export type LiveProfile = { at: number; snapshot: number; since?: number[]; steps?: number[] };
