@@ -66,9 +66,7 @@ async def a_proxy(kind: str, gateway: Gateway, idle_s: int = IDLE_S) -> AsyncIte
 
     It closes connections that are idle for `idle_s`.
     """
-    program = shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        pytest.skip(f"{kind} is not installed")
+    program = require_program(kind)
     requests: list[str] = []
     async with AsyncExitStack() as opened:
         ports = [urlsplit(url).port or 0 for url in (gateway.push_url, gateway.feed_url)]
@@ -79,7 +77,7 @@ async def a_proxy(kind: str, gateway: Gateway, idle_s: int = IDLE_S) -> AsyncIte
             return True
 
         feed.forward_request = forward_request  # type: ignore[method-assign]
-        directory = opened.enter_context(_directory())
+        directory = opened.enter_context(a_directory())
         ports = opened.enter_context(reserved_ports(2))
         command, environ = {"haproxy": _haproxy, "nginx": _nginx}[kind](
             directory, ports, [push.host, feed.host], idle_s
@@ -97,22 +95,32 @@ async def a_proxy(kind: str, gateway: Gateway, idle_s: int = IDLE_S) -> AsyncIte
             await _wait_serving(proxied, output)
             yield proxied
         except BaseException as error:
-            _end(process)
+            end_process(process)
             error.add_note(f"output of {kind}: {(await output)[1].decode()}")
             raise
         finally:
-            _end(process)
+            end_process(process)
             await output
 
 
+def require_program(kind: str) -> str:
+    """Return the path of a program; skip the test if it is not installed."""
+    program = shutil.which(kind) or shutil.which(kind, path="/usr/sbin:/usr/local/sbin")
+    if program is None:
+        pytest.skip(f"{kind} is not installed")
+    return program
+
+
 @contextmanager
-def _directory() -> Iterator[Path]:
+def a_directory() -> Iterator[Path]:
+    """Yield a new directory that every user can read."""
     with tempfile.TemporaryDirectory(prefix="valgnatt-proxy-") as name:
         os.chmod(name, 0o755)  # a proxy may drop root privileges
         yield Path(name)
 
 
-def _end(process: asyncio.subprocess.Process) -> None:
+def end_process(process: asyncio.subprocess.Process) -> None:
+    """End a process, if it still runs."""
     if process.returncode is None:
         process.terminate()
 
