@@ -81,6 +81,7 @@
     ├── WitnessDirectoryUnusable  witness_directory_unusable  key and state of a witness cannot be used
     ├── WitnessStateUnavailable  witness_state_unavailable  the state of a witness cannot be read or written  retryable
     ├── MalformedMirror         malformed_mirror         a file of a mirror that is not of its format
+    ├── DoorDiffers             door_differs             what a feed door answers contradicts its stream      retryable
     ├── MirrorFull              mirror_full              the disk of a mirror has too little room
     ├── TargetUnavailable       target_unavailable       where a mirror stores its files, does not work      retryable
     ├── TargetInUse             target_in_use            another mirror writes to the same target

@@ -1,24 +1,64 @@
-"""The files of a mirror that are rewritten: areas, tables, ranges of the record, and the signed log."""
+"""The files of a mirror that are rewritten: areas, tables, ranges of the record, and the signed log.
+
+Each kind has a pace of its own, so that a night costs few requests to an object store, and a task of its own, so that a
+document which the feed door does not give delays no other. Nothing of the live path waits for any of them.
+"""
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
-from gateway.client.http_json import Door
+import structlog
+
+from gateway.backoff import Backoff
 from gateway.election.registry import Registry
+from gateway.errors import GatewayError, text_of
+from gateway.mirror.area_files import AreaFiles
+from gateway.mirror.door import FeedDoor
+from gateway.mirror.door_files import CorrectionFiles, HoldFile, SeatFiles, TransferFile
+from gateway.mirror.election_files import ElectionFiles, ElectionList
+from gateway.mirror.log_files import LogFiles
+from gateway.mirror.parts import Part, Shown
+from gateway.mirror.range_files import RangeFiles
 from gateway.mirror.state import View
-from gateway.mirror.targets import Target
+from gateway.mirror.table_files import ResultTable
+from gateway.mirror.targets import Target, TargetInUse
 from gateway.transparency.note import VerifierKey
+
+log = structlog.get_logger()
+
+RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
+
+
+class Paces(NamedTuple):
+    """The fewest seconds between two passes over each kind of file."""
+
+    areas: float = 10.0
+    tables: float = 30.0
+    """CSV of areas."""
+    results: float = 10.0
+    seats: float = 10.0
+    elections: float = 10.0
+    holds: float = 10.0
+    corrections: float = 30.0
+    transfers: float = 30.0
+    publications: float = 30.0
+    log: float = 30.0
+
+
+PACES = Paces()
 
 
 class Documents:
-    """Writes the files of one election that are rewritten, from the newest view, as a task beside the steps.
+    """Writes the files of one election that are rewritten, from the newest view, as tasks beside the steps.
 
-    Invariants: every such file shows at least what was public as of `documents`; none goes back.
+    Invariants: every such file shows at least what was public as of `documents`; none goes back, and none is ahead of
+    `live.json`. The log is not counted: its checkpoint says what it covers.
     """
 
     def __init__(
         self,
-        door: Door,
+        door: FeedDoor,
         election: str,
         registry: Registry,
         history: str,
@@ -26,24 +66,80 @@ class Documents:
         every_s: int,
         key: VerifierKey | None,
         documents: int,
+        *,
+        elections: ElectionList | None = None,
+        paces: Paces = PACES,
     ) -> None:
         """Continue a target whose rewritten files all show at least the sequence `documents`; 0 for a new history.
 
-        With `key`, no checkpoint is written that does not verify with it.
+        With `key`, no checkpoint is written that does not verify with it. `elections` is the list of several elections
+        in one target; without it, this election is the only one.
         """
-        self.documents = documents
+        elections = elections or ElectionList([election], target, every_s)
+        of_door = (door, election, target, every_s)
+        self._ranges = RangeFiles(door, election, history, target, every_s, paces.publications, documents)
+        self._parts: list[Part] = [
+            ElectionFiles(elections, *of_door, paces.elections, documents),
+            AreaFiles(registry, target, "json", every_s, paces.areas, documents),
+            AreaFiles(registry, target, "csv", every_s, paces.tables, documents),
+            ResultTable(registry, target, every_s, paces.results, documents),
+            CorrectionFiles(*of_door, paces.corrections, documents),
+            TransferFile(*of_door, paces.transfers, documents),
+            HoldFile(*of_door, paces.holds, documents),
+            self._ranges,
+            LogFiles(*of_door, paces.log, documents, key),
+        ]
+        if registry.apportionment is not None:
+            self._parts.append(SeatFiles(*of_door, paces.seats, documents))
+        self.failures: dict[str, str] = {}
+        """Why the last attempt at a kind of file failed, by its name; empty if all succeeded."""
+
+    @property
+    def documents(self) -> int:
         """All files that are rewritten show at least what was public as of this sequence, as `live.json` says it."""
-        self.ranges = 0
+        return min(part.shown for part in self._parts)
+
+    @property
+    def ranges(self) -> int:
         """How many complete ranges of the record were written, from the first one without a gap."""
-        self._parts = (door, election, registry, history, target, every_s, key)
+        return self._ranges.ranges
 
     async def run(self, view: Callable[[], View], changed: asyncio.Condition) -> None:
-        """Write what is due from the newest view, until cancelled. Raises TargetUnavailable.
+        """Write what is due from the newest view, until cancelled. Raises TargetInUse.
 
         `view` returns the state that the newest `live.json` names, so that no file is ahead of it. `changed` is
-        notified with each new one.
+        notified with each new one. Other failures are logged, and tried again.
         """
+        shown = Shown(view, changed)
+        async with asyncio.TaskGroup() as tasks:
+            for part in self._parts:
+                tasks.create_task(self._keep(part, shown), name=part.name)
+
+    async def _keep(self, part: Part, shown: Shown) -> None:
+        """Make passes over the files of a part, at its pace, and whenever the view has changed."""
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         while True:
-            async with changed:
-                await changed.wait()
-            self.documents = view().sequence
+            view = shown.view()
+            try:
+                await part.write(shown)
+            except TargetInUse:
+                raise
+            except (GatewayError, TimeoutError) as error:
+                self._note(part, error)
+                await asyncio.sleep(max(part.pace_s, backoff.next()))
+                continue
+            self._note(part, None)
+            backoff.reset()
+            await asyncio.sleep(part.pace_s)
+            await shown.wait_beyond(view, part.asks_s)
+
+    def _note(self, part: Part, error: BaseException | None) -> None:
+        """Log the first of several equal failures, and their end."""
+        before = self.failures.pop(part.name, None)
+        if error is not None:
+            reason = text_of(error)
+            self.failures[part.name] = reason
+            if before != reason:
+                log.warning("files of a mirror could not be written", files=part.name, error=reason)
+        elif before is not None:
+            log.info("files of a mirror are written again", files=part.name)

@@ -6,7 +6,8 @@ The feed door offers exactly the formats in FORMATS.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.election.comparison import Change
@@ -171,15 +172,16 @@ def _no_head(_: Registry) -> bytes:
 
 
 def _join_json(state: ElectionState, _: Area, _head: bytes, areas: Sequence[bytes]) -> bytes:
-    """Return the parent's document with two more members: the position in the record, and the children."""
-    more = {
-        "rehearsal": state.registry.rehearsal,
-        "record": {
-            "sequence": state.sequence,
-            "chain": state.chain.hex(),
-            "published_at": state.published_at,
-        },
-    }
+    rehearsal, position = state.registry.rehearsal, (state.sequence, state.chain.hex(), state.published_at)
+    return join_json(areas, rehearsal, *position)
+
+
+def join_json(
+    areas: Sequence[bytes], rehearsal: bool, sequence: int, chain: str, published_at: datetime | None
+) -> bytes:
+    """Return the first area's document with two more members: the position in the record, and the other areas."""
+    record = {"sequence": sequence, "chain": chain, "published_at": published_at}
+    more = {"rehearsal": rehearsal, "record": record}
     parent, *children = areas
     return parent[:-1] + b"," + to_json(more)[1:-1] + b',"children":[' + b",".join(children) + b"]}"
 
@@ -208,10 +210,15 @@ def csv_head(registry: Registry) -> bytes:
 
 def csv_line(state: ElectionState, index: int) -> bytes:
     """Return an area as a line of the table. The cells of a category without counts are empty."""
-    registry = state.registry
-    document = area_document(state, index)
+    return csv_line_of(state.registry, area_document(state, index))
+
+
+def csv_line_of(registry: Registry, document: Mapping[str, Any]) -> bytes:
+    """Return a line of the table from an area's document, also from one that was read as JSON."""
     counts, units = document["counts"], document["units"]
     at = document["published_at"]
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at)
     cells: list[object] = [
         document["sequence"],
         at and at.isoformat(),

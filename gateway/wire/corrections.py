@@ -4,7 +4,7 @@ Corrections that belong together are grouped: an error that is found is often co
 """
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -104,13 +104,32 @@ def csv_steps(corrections: Corrections) -> Steps:
     groups = yield from grouped(corrections.listed)
     lines = [csv_row(COLUMNS)]
     for entry in _entries(corrections, groups):
-        entry |= {name: entry[name].isoformat() for name in ("at", "since")}
-        explained = entry["explained"] or {}
-        entry |= {"explained": explained.get("code"), "explained_unit": explained.get("unit")}
-        lines.append(csv_row(entry[name] for name in COLUMNS))
+        lines.append(_csv_line(entry))
         if len(lines) % STEP == 0:
             yield
     return "".join(lines).encode()
+
+
+def csv_of(document: Mapping[str, Any]) -> bytes:
+    """Return corrections as CSV from their document, as it was read as JSON. Raises KeyError, TypeError, ValueError."""
+    times = ("at", "since")
+    entries = (
+        {**entry, **{name: datetime.fromisoformat(entry[name]) for name in times}}
+        for entry in document["corrections"]
+    )
+    return "".join([csv_row(COLUMNS), *map(_csv_line, entries)]).encode()
+
+
+def _csv_line(entry: Mapping[str, Any]) -> str:
+    explained = entry["explained"] or {}
+    cells = {
+        **entry,
+        "at": entry["at"].isoformat(),
+        "since": entry["since"].isoformat(),
+        "explained": explained.get("code"),
+        "explained_unit": explained.get("unit"),
+    }
+    return csv_row(cells[name] for name in COLUMNS)
 
 
 def grouped(largest_first: Sequence[Correction]) -> Generator[None, None, list[list[Correction]]]:

@@ -162,9 +162,19 @@ def delta_path(election: str, history: str, profile: str, since: int, to: int) -
     return f"{history_path(election, history)}/{profile}/{since}_{to}.ndjson"
 
 
+def ranges_path(election: str, history: str) -> str:
+    """Return the directory of the complete ranges of the record in a history, with `/` at its end."""
+    return f"{election_path(election)}/publications/{history}/"
+
+
 def range_path(election: str, history: str, number: int) -> str:
     """Return the path of the complete range `number` of the record, from 1."""
-    return f"{election_path(election)}/publications/{history}/{1000 * number - 999}-{1000 * number}.ndjson"
+    return f"{ranges_path(election, history)}{1000 * number - 999}-{1000 * number}.ndjson"
+
+
+def rest_path(election: str) -> str:
+    """Return the path of what follows the last complete range."""
+    return f"{election_path(election)}/publications/rest.ndjson"
 
 
 class Position(NamedTuple):

@@ -1,0 +1,91 @@
+"""The list of elections, the registry of an election, and the document of the previous one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.mirror.door import FeedDoor
+from gateway.mirror.door_files import DoorPart
+from gateway.mirror.files import JSON
+from gateway.mirror.parts import ChangedFiles, Shown
+from gateway.mirror.state import View
+from gateway.mirror.targets import Target
+from gateway.verification.copies import REGISTRY_MAX
+from gateway.wire.json import to_json
+from gateway.wire.mirror import ELECTIONS, election_path
+
+REGISTRY_EVERY_PASSES = 6
+"""The file with the registry is large: if only the position in the record has changed, it is written in every so
+many passes."""
+
+
+class ElectionList:
+    """`elections.json`, which the elections of one mirror share. It is written once all of them are known."""
+
+    def __init__(self, elections: Sequence[str], target: Target, every_s: int) -> None:
+        """`elections` are in the order of the list."""
+        self._entries: dict[str, Mapping[str, Any] | None] = dict.fromkeys(elections)
+        self._files = ChangedFiles(target, every_s)
+
+    async def update(self, election: str, entry: Mapping[str, Any]) -> None:
+        """Replace the entry of an election, and write the list. Raises TargetUnavailable."""
+        self._entries[election] = entry
+        if None not in self._entries.values():
+            body = to_json({"elections": list(self._entries.values())})
+            await self._files.write((ELECTIONS, body, JSON))
+
+
+class ElectionFiles(DoorPart):
+    """The entry in `elections.json`, `{election}.json` and `previous.json`.
+
+    All are as the feed door shows them, at the sequence and with the chain of the newest `live.json`.
+    """
+
+    name = "elections"
+
+    def __init__(
+        self,
+        elections: ElectionList,
+        door: FeedDoor,
+        election: str,
+        target: Target,
+        every_s: int,
+        pace_s: float,
+        shown: int,
+    ) -> None:
+        super().__init__(door, election, target, every_s, pace_s, shown)
+        self.asks_s = pace_s
+        self._elections = elections
+        self._election = election
+        self._registry = b""
+        self._header: Mapping[str, Any] = {}
+        """The entry without the position in the record, as it was written last."""
+        self._passes = 0
+
+    async def write(self, shown: Shown) -> None:
+        """Write what has changed. Raises what `Part.write` raises."""
+        found = await self._door.entry()
+        view = shown.view()
+        entry = at_view(found, view)
+        header = {name: value for name, value in entry.items() if name not in ("sequence", "chain")}
+        is_other = header != self._header
+        if is_other:
+            await self._read(header)
+        if is_other or self._passes % REGISTRY_EVERY_PASSES == 0:
+            body = to_json(entry)[:-1] + b',"registry":' + self._registry + b"}"
+            await self._files.write((f"{election_path(self._election)}.json", body, JSON))
+            self.shown = view.sequence
+        await self._elections.update(self._election, entry)
+        self._header = header
+        self._passes = 1 if is_other else self._passes + 1
+
+    async def _read(self, header: Mapping[str, Any]) -> None:
+        """Read what does not change while the record grows, and write the previous election, if there is one."""
+        self._registry = await self._door.registry()
+        if header.get("previous") is not None:
+            body = await self._door.document("/previous", REGISTRY_MAX)
+            await self._files.write((f"{self._directory}/previous.json", body, JSON))
+
+
+def at_view(entry: Mapping[str, Any], view: View) -> dict[str, Any]:
+    """Return the entry of an election in the list with the position of a view."""
+    return {**entry, "sequence": view.sequence, "chain": view.chain}
