@@ -38,15 +38,40 @@ def block_event(
     holds: int,
     server_time: datetime,
 ) -> bytes:
-    """Return the event that ends a block of `areas` areas and moves the reader to `cursor`.
+    """Return the event that ends a block of `areas` areas and moves the reader to `cursor`."""
+    document = block_json(
+        cursor.sequence,
+        chain.hex(),
+        published_at,
+        snapshot=snapshot,
+        areas=areas,
+        rehearsal=rehearsal,
+        holds=holds,
+        server_time=server_time,
+    )
+    return b"event: block\nid: " + format_cursor(cursor).encode() + b"\ndata: " + document + b"\n\n"
+
+
+def block_json(
+    sequence: int,
+    chain: str,
+    published_at: datetime | None,
+    *,
+    snapshot: bool,
+    areas: int,
+    rehearsal: bool,
+    holds: int,
+    server_time: datetime,
+) -> bytes:
+    """Return the document that ends a block of `areas` areas.
 
     In a rehearsal, snapshots contain `rehearsal`. `holds` is the number of lines of the list of holds; it is left out
     while there are none.
     """
     document = {
-        "sequence": cursor.sequence,
+        "sequence": sequence,
         "published_at": published_at,
-        "chain": chain.hex(),
+        "chain": chain,
         "snapshot": snapshot,
         "areas": areas,
         "server_time": server_time,
@@ -55,7 +80,7 @@ def block_event(
         document["holds"] = holds
     if snapshot and rehearsal:
         document["rehearsal"] = True
-    return b"event: block\nid: " + format_cursor(cursor).encode() + b"\ndata: " + to_json(document) + b"\n\n"
+    return to_json(document)
 
 
 def retry_event(delay_ms: int) -> bytes:
