@@ -1,8 +1,10 @@
 """Where a mirror stores its files: a directory or an object store."""
 
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import Protocol
 
+from gateway.config import ConfigError
 from gateway.errors import GatewayError
 from gateway.mirror.files import StoredFile
 
@@ -61,6 +63,33 @@ class Target(Protocol):
 def open_target(text: str) -> Target:
     """Return the target that a text names: a directory, or the URL of a bucket and a prefix in it. Raises ConfigError.
 
-    It is not reached before `open` is called.
+    Raises ExtraMissing if it needs a package that is not installed. It is not reached before `open` is called.
     """
-    raise NotImplementedError(text)
+    scheme, colon, rest = text.partition(":")
+    if not text.strip():
+        raise ConfigError(
+            ["the target of a mirror is empty: name a directory, or a bucket as s3://bucket/prefix"]
+        )
+    if not colon or "/" in scheme or scheme == "file":
+        return _open_directory(rest if scheme == "file" else text)
+    mistake = (
+        f"a mirror cannot be written to '{scheme}:'; name a directory, or a bucket with a prefix as in s3://,"
+        f" gs:// or az:// (a directory whose name has a colon: ./{scheme}:…)"
+    )
+    raise ConfigError([mistake])
+
+
+def _open_directory(path: str) -> Target:
+    """Return the directory of a path or of what follows `file:` (RFC 8089)."""
+    from gateway.mirror.directory import Directory
+
+    if path.startswith("//"):
+        host, slash, path = path[2:].partition("/")
+        if host not in ("", "localhost"):
+            raise ConfigError(
+                [f"file:// with another host ({host!r}): a directory is written as file:///path"]
+            )
+        path = slash + path
+    if not path:
+        raise ConfigError(["file: without a path: a directory is written as file:///path"])
+    return Directory(Path(path).absolute())

@@ -1,0 +1,175 @@
+"""A target that is a directory, which any web server can serve."""
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.mirror.directory_errors import explain
+from gateway.mirror.directory_files import OWN, DirectoryFiles, NotGzip, TooLarge
+from gateway.mirror.files import StoredFile
+from gateway.mirror.targets import TargetInUse, TargetUnavailable
+
+ANSWER_S = 60.0
+"""How long the file system may take for one step, of up to BATCH_FILES files or BATCH_BYTES."""
+BATCH_FILES = 32
+BATCH_BYTES = 8 << 20
+NO_CONTENT = frozenset({"lost+found"})
+"""Names that an otherwise empty directory may have, beside those that begin with a dot."""
+
+T = TypeVar("T")
+
+
+class Directory:
+    """Files in a directory, each also as `.gz`. Invariants:
+
+    * At most one mirror writes to it: a lock (flock) is acquired when it is opened.
+    * All steps are made by one thread in order, so that none that was slow comes after a later one.
+    * Content of others is neither removed nor, in a directory that was never a mirror, replaced.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.where = str(root)
+        self.puts = 0
+        self.written_bytes = 0
+        self._root = root
+        self._files = DirectoryFiles(root)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror-files")
+        self._lock: int | None = None
+        self._closed = False
+
+    async def open(self) -> None:
+        """Create the directory if only it is missing, and lock it. Raises TargetUnavailable, TargetInUse."""
+        await self._run(self._open)
+
+    async def write(self, files: Iterable[StoredFile]) -> None:
+        """Store files, and wait until they are on the disk. Raises TargetUnavailable, TargetInUse."""
+        for batch in batches(files):
+            self.written_bytes += await self._run(self._write, batch)
+            self.puts += len(batch)
+
+    async def write_live(self, file: StoredFile) -> None:
+        """Store `live.json`. Raises TargetUnavailable; TargetInUse if the lock is lost."""
+        await self.write([file])
+
+    async def read(self, path: str, most: int) -> bytes | None:
+        """Return a file, of two variants that differ after a crash the newer one. Raises TargetUnavailable."""
+        try:
+            return await self._run(self._files.read, path, most)
+        except TooLarge as error:
+            raise TargetUnavailable(f"{error}: it is not a file of this mirror; move it away") from None
+        except NotGzip as error:
+            raise TargetUnavailable(f"{self.where}/{path}.gz: not gzip ({error}); move it away") from None
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the paths of all files that begin with `prefix`, one directory at a time. Raises TargetUnavailable."""
+        directories = self._files.directories(prefix.rpartition("/")[0])
+        while (found := await self._run(next, directories, None)) is not None:
+            for path in found[1]:
+                if path.startswith(prefix):
+                    yield path
+
+    async def delete(self, paths: Iterable[str]) -> None:
+        """Remove files and the directories that are empty then. Raises TargetUnavailable."""
+        await self._run(self._files.delete, list(paths))
+
+    async def close(self) -> None:
+        """Release the lock, after the step that is being made."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(TargetUnavailable):
+            await self._run(self._unlock)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._files.close()
+
+    async def _run(self, step: Callable[..., T], *arguments: object) -> T:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, step, *arguments)
+        except TimeoutError:
+            raise TargetUnavailable(
+                f"{self.where}: the file system did not answer in {ANSWER_S:.0f} s"
+            ) from None
+        except OSError as error:
+            raise TargetUnavailable(explain(error, self.where)) from error
+
+    def _write(self, batch: Sequence[StoredFile]) -> int:
+        self._check_lock()
+        return self._files.write(batch)
+
+    def _open(self) -> None:
+        if self._lock is not None:
+            return
+        self._make_root()
+        own = self._root / OWN
+        own.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise TargetInUse(
+                f"another mirror ({holder}) writes to {self.where}: end it, or choose another directory"
+            ) from None
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._lock = descriptor
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._files.remove_unfinished()
+
+    def _make_root(self) -> None:
+        if not self._root.is_dir():
+            if self._root.exists():
+                raise TargetUnavailable(f"{self.where} is not a directory; choose one for the mirror")
+            if not self._root.parent.is_dir():
+                raise TargetUnavailable(f"there is no directory {self._root.parent}; create it first")
+            self._root.mkdir()
+            self._root.chmod(0o755)
+        elif not (self._root / OWN).is_dir():
+            content = [each for each in os.listdir(self._root) if not each.startswith(".")]
+            if foreign := sorted(set(content) - NO_CONTENT):
+                raise TargetUnavailable(
+                    f"{self.where} contains {foreign[0]!r}, and was never the directory of a mirror;"
+                    " choose an empty one, so that nothing is replaced"
+                )
+
+    def _check_lock(self) -> None:
+        """Check that the locked file still is the one in the directory. Raises TargetInUse, TargetUnavailable."""
+        if self._lock is None:
+            raise TargetUnavailable(f"{self.where} is not open")
+        try:
+            found = os.stat(self._root / OWN / "lock")
+        except FileNotFoundError:
+            found = None
+        if found is None or not os.path.samestat(found, os.fstat(self._lock)):
+            raise TargetInUse(
+                f"{self.where} was removed or replaced while the mirror wrote to it: start the mirror again"
+            )
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:
+    """Yield files in groups of at most BATCH_FILES and about BATCH_BYTES, taking no more than one group at once."""
+    batch: list[StoredFile] = []
+    size = 0
+    for file in files:
+        batch.append(file)
+        size += len(file.body)
+        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
