@@ -31,19 +31,23 @@ RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
 
 
 class Paces(NamedTuple):
-    """The fewest seconds between two passes over each kind of file."""
+    """The fewest seconds between two passes over each kind of file.
+
+    Most files are those of areas, and how many of them a night writes depends little on their pace.
+    """
 
     areas: float = 10.0
     tables: float = 30.0
     """CSV of areas."""
     results: float = 10.0
-    seats: float = 10.0
+    seats: float = 30.0
     elections: float = 10.0
+    """How often the feed door is asked; see `election_files.py` for how often files are written."""
     holds: float = 10.0
     corrections: float = 30.0
     transfers: float = 30.0
     publications: float = 30.0
-    log: float = 30.0
+    log: float = 60.0
 
 
 PACES = Paces()

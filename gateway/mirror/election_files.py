@@ -13,9 +13,9 @@ from gateway.verification.copies import REGISTRY_MAX
 from gateway.wire.json import to_json
 from gateway.wire.mirror import ELECTIONS, election_path
 
-REGISTRY_EVERY_PASSES = 6
-"""The file with the registry is large: if only the position in the record has changed, it is written in every so
-many passes."""
+LIST_EVERY_PASSES, REGISTRY_EVERY_PASSES = 3, 6
+"""If only the position in the record has changed, the list and the file with the registry are written in every so many
+passes; anything else, such as the end of the embargo, is written at once."""
 
 
 class ElectionList:
@@ -74,7 +74,8 @@ class ElectionFiles(DoorPart):
             body = to_json(entry)[:-1] + b',"registry":' + self._registry + b"}"
             await self._files.write((f"{election_path(self._election)}.json", body, JSON))
             self.shown = view.sequence
-        await self._elections.update(self._election, entry)
+        if is_other or self._passes % LIST_EVERY_PASSES == 0:
+            await self._elections.update(self._election, entry)
         self._header = header
         self._passes = 1 if is_other else self._passes + 1
 

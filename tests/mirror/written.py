@@ -70,5 +70,13 @@ async def view_of(door: Served) -> View:
                 area.id: ShownArea(block.raw[area.id], block.areas[area.id]["sequence"])
                 for area in registry.areas
             }
-            return View(block.sequence, block.chain, block.cursor, block.published_at, block.holds, areas)
+            return View(
+                block.sequence,
+                block.chain,
+                block.cursor,
+                block.published_at,
+                block.holds,
+                block.server_time,
+                areas,
+            )
     raise AssertionError("a feed never ends")
