@@ -272,7 +272,16 @@ class History:
         """Write the rewritten files once there is a state to write, again after every failure."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._shown is not None)
-        await self._retrying("documents", lambda: documents.run(self._newest_shown, self._changed))
+        backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        while True:
+            try:
+                await documents.run(self._newest_shown, self._changed)
+            except* TargetInUse as group:
+                raise _first(group) from None
+            except* Exception as group:  # whatever it is, the steps go on
+                log.exception("documents failed", election=self._election, error=_first(group))
+                self._progress.note("documents", repr(_first(group)))
+            await asyncio.sleep(with_jitter(backoff.next()))
 
     def _newest_shown(self) -> View:
         assert self._shown is not None
@@ -320,3 +329,8 @@ class History:
 
     def _note_feed(self, failure: Failure | None) -> None:
         self._progress.note("feed", failure.text if failure is not None else None)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return the first error in groups of errors."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

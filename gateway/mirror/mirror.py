@@ -23,10 +23,10 @@ from gateway.wire.mirror import LIVE_READ_MAX, Live, MalformedMirror, decode_liv
 
 INTERVALS_S = (1, 2, 5, 10, 30, 60)
 """Values of `every_s`, in seconds: intervals in which the stream sends blocks."""
-KNOWN_S = 30.0
-"""How long to ask whether the gateway knows a cursor, in seconds."""
 KNOWN_ATTEMPTS = 3
-"""How often to ask that, if a process of the gateway answers that is behind the cursor."""
+"""How often to ask whether the gateway knows a cursor, if a process of it answers that is behind the cursor."""
+KNOWN_PAUSE_S = 1.0
+"""Seconds between the first two of these attempts; twice as long before the last."""
 
 log = structlog.get_logger()
 
@@ -108,10 +108,10 @@ class Mirror:
     async def _knows(self, registry: Registry, live: Live) -> bool:
         """Whether the gateway goes on from the cursor of `live`, and so has the record of its history."""
         for attempt in range(KNOWN_ATTEMPTS):
+            await asyncio.sleep(attempt * KNOWN_PAUSE_S)
             block = await self._first_block(registry, live.cursor)
             if not block.snapshot or block.sequence >= live.sequence:
                 return not block.snapshot
-            await asyncio.sleep(1 + attempt)
         return False
 
     async def _first_block(self, registry: Registry, cursor: str) -> Block:

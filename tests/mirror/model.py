@@ -58,6 +58,8 @@ class RecordModel:
         self._salt = salt
         self._values = {area.id: {"area": area.id, "sequence": 0, "votes": 0} for area in registry.areas}
         self._at = {0: self.documents()}
+        self.cursors = {self.cursor}
+        """All cursors of the record."""
 
     def publish(self, unit: str, votes: int = 1) -> None:
         """Publish a report of a unit."""
@@ -72,6 +74,7 @@ class RecordModel:
                 "votes": int(value["votes"]) + votes,
             }
         self._at[self.sequence] = self.documents()
+        self.cursors.add(self.cursor)
 
     def documents(self) -> dict[str, bytes]:
         """Return the documents of all areas now."""
