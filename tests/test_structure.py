@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "characters",
         "reserved_ports",
         "inspection",
+        "page_composition",
     ),
     ("errors", "__version__"),
 )
@@ -55,6 +56,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 MAY_IMPORT = {
     "mirror": {
         "machine",
+        "page_composition",
         "verification",
         "client",
         "telemetry",

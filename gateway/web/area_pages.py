@@ -12,18 +12,19 @@ from aiohttp import web
 
 from gateway.election.names import name_in
 from gateway.feed.hub import Hub
-from gateway.web.bodies import Body, PrecompressedText
-from gateway.web.negotiation import gzip_accepted
-from gateway.web.pages import (
+from gateway.page_composition import (
     FEED_PAGES,
     RESULTS_DESCRIPTION,
     RESULTS_POLICY,
     RESULTS_TITLE,
-    REVALIDATE,
     Assets,
     compose,
     metadata,
+    policy_with_mirror,
 )
+from gateway.web.bodies import Body, PrecompressedText
+from gateway.web.negotiation import gzip_accepted
+from gateway.web.pages import REVALIDATE
 
 RETRY_AFTER_S = 2
 _REHEARSAL = "ØVELSE · REHEARSAL"
@@ -33,8 +34,9 @@ _MARK = "<!--metadata-->"
 class AreaPages:
     """The page of each area, of all elections that a hub follows."""
 
-    def __init__(self, hub: Hub, assets: Assets) -> None:
+    def __init__(self, hub: Hub, assets: Assets, mirror_url: str | None) -> None:
         self._hub = hub
+        self._policy = policy_with_mirror(RESULTS_POLICY, mirror_url)
         before, _, after = compose(FEED_PAGES, "/", assets, _MARK).partition(_MARK.encode())
         self._before = before
         self._after = PrecompressedText(after)
@@ -47,7 +49,7 @@ class AreaPages:
         headers = {
             "Cache-Control": REVALIDATE,
             "Vary": "Accept-Encoding",
-            "Content-Security-Policy": RESULTS_POLICY,
+            "Content-Security-Policy": self._policy,
         }
         gzip = gzip_accepted(request.headers)
         if title is not None:

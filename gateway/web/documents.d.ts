@@ -123,6 +123,7 @@ export type PublicCorrection = {
 
 /** All corrections at and below an area, the largest first. */
 export type Corrections = {
+  area: string;
   sequence: number;
   total: number;
   before_release: number;
@@ -137,6 +138,7 @@ export type Block = {
   snapshot: boolean;
   /** The chain at `sequence`, in hex. */
   chain?: string;
+  /** "" of a mirror, which has no time that has just passed. */
   server_time: string;
   /** The number of lines of the list of holds; absent if there are none. */
   holds?: number;

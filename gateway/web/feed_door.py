@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.config import Config
 from gateway.feed.hub import Hub
+from gateway.page_composition import FEED_PAGES
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.web.answers import mirror_link
 from gateway.web.area_pages import AreaPages
@@ -27,7 +28,7 @@ from gateway.web.middleware import (
     problem_documents,
     refuse_bodies,
 )
-from gateway.web.pages import FEED_PAGES, add_pages
+from gateway.web.pages import add_pages
 from gateway.web.queries import check_queries
 from gateway.web.stream_limits import StreamLimits
 from gateway.web.valgresultat import VALGRESULTAT_PATHS, Valgresultat
@@ -82,7 +83,8 @@ class FeedDoor:
         for path in VALGRESULTAT_PATHS:
             router.add_get(path, self._valgresultat.get)
         router.add_get("/map.geojson", documents.get_map)
-        area_pages = AreaPages(self._hub, add_pages(application, FEED_PAGES, push_port=self._push_port))
+        assets = add_pages(application, FEED_PAGES, push_port=self._push_port, mirror_url=self._mirror_url)
+        area_pages = AreaPages(self._hub, assets, self._mirror_url)
         router.add_get("/areas/{election}", area_pages.get)
         router.add_get("/areas/{election}/{area}", area_pages.get)
         add_health(application, ready, lambda: self._hub.unusable)

@@ -17,6 +17,7 @@ from gateway.count_files.template import template
 from gateway.journal.board import BoardReader
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, require_sender
+from gateway.page_composition import PUSH_PAGES
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.aiohttp_connection import connection_of
 from gateway.web.answers import JSON, Problem, json_response
@@ -24,7 +25,7 @@ from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.connections import Connections
 from gateway.web.health import add_health
 from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
-from gateway.web.pages import PUSH_PAGES, add_pages
+from gateway.web.pages import add_pages
 from gateway.web.push_board import BoardDocuments
 from gateway.web.push_body import BODY_MAX
 from gateway.web.push_holds import PushHolds, require_operator, state_of

@@ -10,8 +10,8 @@ import pytest
 import gateway
 from gateway.count_files.message_texts import CLAUSES, MISTAKES, NOTES, TEXTS, VIOLATIONS, parameters_of
 from gateway.count_files.messages import Column, Message, Place, parameters_as_json, said
-from gateway.web.pages import FILE_TEXTS
-from gateway.web.pages import TEXTS as LANGUAGES
+from gateway.page_composition import FILE_TEXTS
+from gateway.page_composition import TEXTS as LANGUAGES
 
 SOURCES = Path(gateway.__file__).parent / "count_files"
 CONTRACT = Path(gateway.__file__).parents[1] / "docs" / "contract.md"

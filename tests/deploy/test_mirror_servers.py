@@ -11,8 +11,8 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
+from gateway.page_composition import EMBED_POLICY, POLICY, RESULTS_POLICY, STRICT_POLICY
 from gateway.web.answers import ANY_ORIGIN, SECURITY_HEADERS
-from gateway.web.pages import EMBED_POLICY, POLICY, RESULTS_POLICY, STRICT_POLICY
 from gateway.wire.mirror import ELECTIONS, delta_path, election_path, live_path, range_path, snapshot_path
 from tests.deploy.mirrors import SHIPPED, MirrorServers, mirror_servers
 from tests.deploy.proxies import a_directory
@@ -44,6 +44,8 @@ FILES = {
     f"{election_path(E)}/log/tile/0/000": OCTETS,
     f"{election_path(E)}/log/tile/0/001.p/7": OCTETS,
     "index.html": HTML,
+    "election.html": HTML,
+    "area.html": HTML,
     "transfers.html": HTML,
     "verify.html": HTML,
     "embed.html": HTML,
@@ -52,7 +54,9 @@ FILES = {
 }
 PAGES = {
     "/": ("index.html", RESULTS_POLICY),
-    f"/areas/{E}/0301": ("index.html", RESULTS_POLICY),
+    f"/areas/{E}": ("election.html", RESULTS_POLICY),
+    f"/areas/{E}/0301": ("area.html", RESULTS_POLICY),
+    f"/areas/{E}/a%20b": ("area.html", RESULTS_POLICY),
     "/transfers": ("transfers.html", POLICY),
     "/verify": ("verify.html", STRICT_POLICY),
     "/embed": ("embed.html", EMBED_POLICY),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from gateway.web.pages import OPENAPI, OPENAPI_JSON
+from gateway.page_composition import OPENAPI, OPENAPI_JSON
 
 
 def convert(path: Path) -> str:

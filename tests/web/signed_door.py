@@ -9,13 +9,14 @@ import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from gateway.page_composition import FEED_PAGES
 from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.cosignature import cosign
 from gateway.transparency.ed25519 import SigningKey
 from gateway.transparency.note import COSIGNATURE, ED25519, Note
 from gateway.transparency.proof_file import ProofFile
 from gateway.transparency.tree import Tree
-from gateway.web.pages import FEED_PAGES, add_pages
+from gateway.web.pages import add_pages
 
 ELECTION = "st-2025"
 ORIGIN = f"results.example.no/live/{ELECTION}"

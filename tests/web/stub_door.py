@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.election.rules.policy import recommended
-from gateway.web.pages import PUSH_PAGES, add_pages
+from gateway.page_composition import PUSH_PAGES
+from gateway.web.pages import add_pages
 
 ELECTION = "no-storting-2025"
 JEVNAKER, ASKER, NORTH, SOUTH = "3236-0001", "3203-0007", "3451-0001", "3451-0002"

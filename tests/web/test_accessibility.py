@@ -16,8 +16,8 @@ import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, expect
 
+from gateway.page_composition import FEED_PAGES, PUSH_PAGES
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import FEED_PAGES, PUSH_PAGES
 from tests.counts import EXTENT, count
 from tests.running import Gateway, Sender
 from tests.web.browsing import needs_chromium, session_loop, visiting

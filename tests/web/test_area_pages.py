@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Route, expect
 
+from gateway.page_composition import EMBED_POLICY, FEED_PAGES, RESULTS_POLICY
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import EMBED_POLICY, FEED_PAGES, RESULTS_POLICY
 from tests.running import Gateway, Sender
 from tests.web.browsing import (
     Visitor,

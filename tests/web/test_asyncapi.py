@@ -15,8 +15,8 @@ import yaml
 from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker
 
 from gateway.feed.selection import INTERVALS_S
+from gateway.page_composition import ASYNCAPI
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import ASYNCAPI
 from gateway.wire.session import ID_MAX, SUBPROTOCOL
 from tests.conftest import Database
 from tests.running import Gateway, Sender, running

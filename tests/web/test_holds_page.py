@@ -12,8 +12,8 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from gateway.election.rules.evidence import AnyEvidence, Evidence
 from gateway.election.rules.policy import RULES
+from gateway.page_composition import HOLD_TEXTS, TEXTS
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import HOLD_TEXTS, TEXTS
 from gateway.wire.decisions import REASONS
 from gateway.wire.holds import CONFLICTS, STATES
 from tests.client.test_hold_sentences import AREAS as NAMES

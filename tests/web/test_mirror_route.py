@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.web.pages import DIRECTORY
+from gateway.page_composition import DIRECTORY
 from gateway.wire.mirror import (
     Live,
     MalformedMirror,

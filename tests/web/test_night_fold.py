@@ -40,7 +40,7 @@ FOLD = """async ({ election, count, sequences, details, options }) => {
     while (fold.sequence < count) {
         const before = fold.sequence;
         const whole = before % RANGE === 0 && before + RANGE <= count;
-        const text = await (whole ? fetchRange : fetchNewest)(election, before);
+        const text = await (whole ? fetchRange : fetchNewest)({ election, history: null }, before);
         const lines = text.split("\\n").filter(Boolean).filter((line) => JSON.parse(line).sequence > before);
         const publications = lines.map((line) => JSON.parse(line));
         const from = performance.now();

@@ -16,8 +16,8 @@ from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 from gateway.election.record import Publication
 from gateway.election.registry import read_registry
 from gateway.election.state import ElectionState
+from gateway.page_composition import EMBED_POLICY, POLICY, PUSH_PAGES, RESULTS_POLICY
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import EMBED_POLICY, POLICY, PUSH_PAGES, RESULTS_POLICY
 from gateway.wire.areas import area_json
 from tests.counts import EXTENT
 from tests.election.makers import Record

@@ -18,10 +18,10 @@ from openapi_spec_validator import OpenAPIV32SpecValidator
 
 import gateway
 from gateway.election.report import REASONS, STATUSES, Counts, Report
+from gateway.page_composition import OPENAPI, OPENAPI_JSON
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.answers import STATUS, Problem
-from gateway.web.pages import OPENAPI, OPENAPI_JSON
 from gateway.web.push_door import PushDoor
 from gateway.wire.areas import FORMATS, TABLE_FORMATS, AreaFormat
 from gateway.wire.corrections import MEMBERS

@@ -18,8 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Locator, Page, expect
 
-from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import (
+from gateway.page_composition import (
     DIRECTORY,
     FEED_PAGES,
     OPENAPI,
@@ -27,9 +26,10 @@ from gateway.web.pages import (
     PUSH_PAGES,
     TEXTS,
     DoorPages,
-    add_pages,
     static_files,
 )
+from gateway.rehearsal.generator import GeneratedElection
+from gateway.web.pages import add_pages
 from tests.counts import EXTENT
 from tests.running import Gateway, Sender
 from tests.web.browsing import (

@@ -14,8 +14,8 @@ import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, expect
 
+from gateway.page_composition import SEAT_TEXTS, TEXTS
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import SEAT_TEXTS, TEXTS
 from tests.counts import count
 from tests.election.apportionment.storting import STORTING
 from tests.running import Gateway, Sender

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
+from gateway.page_composition import DIRECTORY
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web.pages import DIRECTORY
 from tests.running import Gateway, Sender
 from tests.web.browsing import (
     PATIENCE_MS,

@@ -13,10 +13,10 @@ import pytest_asyncio
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, FilePayload, Page, expect
 
+from gateway.page_composition import PROOF_TEXTS, TEXTS
 from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.note import Note, Signature
 from gateway.transparency.proof_file import ProofFile
-from gateway.web.pages import PROOF_TEXTS, TEXTS
 from tests.counts import variants
 from tests.web.browsing import needs_chromium, session_loop, visiting
 from tests.web.signed_door import (

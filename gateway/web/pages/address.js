@@ -1,14 +1,20 @@
 // The address of a page: which election and area it shows, and how its table is searched, filtered and sorted.
 // An area is at /areas/ELECTION/AREA and the country at /areas/ELECTION; `/?election=ELECTION` shows the country
-// too, and #/area/AREA, the address of an area in earlier versions, leads to the new one. What the reader filters
+// too, and #/area/AREA, the address of an area in earlier versions, leads to the new one. In a mirror, an area is also at
+// index.html?election=ELECTION&area=AREA, which needs no rule of its web server. What the reader filters
 // and sorts by replaces the address, so that the back button leads to the previous area and not to the previous
 // letter of a search. The moment of the night that is shown is kept from area to area.
 
+import { isFile, mirror } from "./source.js";
+
 /** Parameters that belong to one page, and are not in the links to others. */
-const OWN = ["q", "level", "sort", "by", "party", "which", "kiosk", "silent", "at"];
+const OWN = ["area", "q", "level", "sort", "by", "party", "which", "kiosk", "silent", "at"];
 /** Parameters that belong to the page of every area, and are in the links between them. */
 const KEPT = ["at"];
 const WRITE_AFTER_MS = 250; // browsers limit how often an address may be changed
+
+/** The path of the page of all areas: that of the door, or of the directory of the mirror. */
+const base = (isFile && mirror ? new URL(mirror.root) : new URL("/", location.href)).pathname;
 
 let election = "";
 let timer = 0;
@@ -17,7 +23,7 @@ const unwritten = new Map();
 
 /** @returns {string[]} what follows `/areas/` in the path: an election, an area */
 function pathNames() {
-  const [, first, ...names] = location.pathname.split("/");
+  const [first, ...names] = location.pathname.slice(base.length).split("/");
   return first === "areas" ? names.filter(Boolean).map(decoded) : [];
 }
 
@@ -41,10 +47,20 @@ export function useElection(id) {
 /** Return the area that the address names; null: all areas. */
 export function areaInAddress() {
   const former = /^#\/area\/(.+)$/.exec(location.hash)?.[1];
-  if (former === undefined) return pathNames()[1] ?? null;
+  if (former === undefined) return pathNames()[1] ?? (isFile ? parameter("area") : null);
   history.replaceState(null, "", areaLink(decoded(former)));
   return decoded(former);
 }
+
+/** Whether the server has the addresses of areas: a door, or a web server of a mirror that has served one of them. */
+const hasRules = () => !isFile || pathNames().length > 0;
+
+/**
+ * Return the address of another page.
+ *
+ * @param {string} name
+ */
+export const pageUrl = (name) => new URL(`${base}${name}${isFile ? ".html" : ""}`, location.href).href;
 
 /**
  * Return a link to the page of an area, or of all areas.
@@ -53,7 +69,9 @@ export function areaInAddress() {
  */
 export function areaLink(id) {
   const names = id === undefined ? [election] : [election, id];
-  return ["/areas", ...names.map(encodeURIComponent)].join("/");
+  if (hasRules()) return [`${base}areas`, ...names.map(encodeURIComponent)].join("/");
+  const query = new URLSearchParams({ election, ...(id === undefined ? {} : { area: id }) });
+  return `${base}index.html?${query}`;
 }
 
 /**
@@ -73,7 +91,9 @@ export function keptQuery(id = electionInAddress()) {
  *
  * @param {string} id
  */
-export const pageOf = (id) => (pathNames().length ? "/" : location.pathname) + keptQuery(id);
+export const pageOf = (id) => (pathNames().length ? home() : location.pathname) + keptQuery(id);
+
+const home = () => (isFile ? `${base}index.html` : base);
 
 /**
  * Return the address of something of the push door, from one of its pages: they may be below a path of a proxy.
@@ -187,4 +207,7 @@ function openKept(event) {
 }
 
 /** @param {string} href */
-const isArea = (href) => href === areaLink() || href.startsWith(`${areaLink()}/`);
+function isArea(href) {
+  const all = areaLink();
+  return href === all || href.startsWith(all.includes("?") ? `${all}&area=` : `${all}/`);
+}

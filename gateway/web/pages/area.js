@@ -9,7 +9,7 @@ import { drawTableDownloads } from "./downloads.js";
 import { fetchJson, Pauses } from "./fetching.js";
 import { moment, t } from "./format.js";
 import { AreaHistory } from "./history.js";
-import { electionPath } from "./shell.js";
+import { documents } from "./source.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
 
@@ -21,7 +21,6 @@ import { LiveTable } from "./table.js";
 /** @import { Registry } from "./registry.js" */
 /** @import { AreaRow } from "./columns.js" */
 
-const REFRESH_MS = 1000;
 const AT_LEAST_LIMIT_MS = 15_000; // the server waits for up to 5 s for the position
 
 export class AreaPage {
@@ -140,7 +139,7 @@ export class AreaPage {
     this.draw();
     clearTimeout(this.#fetchTimer);
     if (this.#changedAt > document.record.sequence) {
-      this.#fetchTimer = setTimeout(() => this.#fetch(), REFRESH_MS);
+      this.#fetchTimer = setTimeout(() => this.#fetch(), documents().behind_ms);
     }
   }
 
@@ -151,9 +150,9 @@ export class AreaPage {
    * @returns {Promise<AreaAndChildren | null>}
    */
   async #fetchDocument(id) {
-    const path = `/areas/${encodeURIComponent(id)}?at_least=${this.feed().sequence}`;
+    const path = documents().area(this.election, id, this.feed().sequence);
     try {
-      const document = await fetchJson(electionPath(this.election, path), { limit_ms: AT_LEAST_LIMIT_MS });
+      const document = await fetchJson(path, { limit_ms: AT_LEAST_LIMIT_MS });
       this.#fetchPauses.reset();
       return document;
     } catch (error) {

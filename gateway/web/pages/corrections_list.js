@@ -3,11 +3,12 @@
 
 import { areaLink } from "./address.js";
 import { looksLike, reasonOf } from "./corrections.js";
+import { correctionsBelow } from "./corrections_below.js";
 import { byId, h, setText, show } from "./dom.js";
 import { drawDownloads } from "./downloads.js";
 import { fetchJson, Pauses, pause } from "./fetching.js";
 import { currentLanguage, duration, moment, number, signedNumber, t, time } from "./format.js";
-import { electionPath } from "./shell.js";
+import { documents } from "./source.js";
 
 /** @import { Area, Corrections, CorrectionGroup, PublicCorrection } from "../documents" */
 /** @import { Registry } from "./registry.js" */
@@ -19,7 +20,6 @@ const MORE_ITEMS = 100;
 const MEMBERS = 5;
 /** All pages learn of a correction at the same moment; their requests are spread over this time. */
 const SPREAD_MS = 8000;
-const BEHIND_MS = 1000;
 
 export class CorrectionsList {
   #area = "";
@@ -104,18 +104,19 @@ export class CorrectionsList {
     this.#fetching = true;
     const { signal } = this.#following;
     const pauses = new Pauses();
-    const path = this.#path();
+    const area = this.#area;
     if (this.#document) await pause(SPREAD_MS * Math.random(), 0, signal);
     while (!signal.aborted) {
       try {
         this.#again = false;
         /** @type {Corrections} */
-        const document = await fetchJson(path);
+        const whole = await fetchJson(documents().corrections(this.election, area));
+        const document = correctionsBelow(whole, area, this.#count, this.registry.ancestors);
         if (signal.aborted) return;
         this.#document = document;
         this.#draw();
         if (!this.#again && this.#isCurrent(document)) break;
-        await pause(BEHIND_MS * (1 + Math.random()), 0, signal); // another process answered
+        await pause(documents().behind_ms * (1 + Math.random()), 0, signal); // another process answered
       } catch (error) {
         await pauses.wait(error, signal);
       }
@@ -146,14 +147,8 @@ export class CorrectionsList {
     const items = document ? itemsOf(document) : [];
     this.list.replaceChildren(...items.slice(0, this.#items).map((item) => this.#item(item)));
     show(this.more, items.length > this.#items);
-    drawDownloads(
-      this.downloads,
-      document?.total ? [{ name: "", path: this.#path(), file: this.#file() }] : [],
-    );
-  }
-
-  #path() {
-    return electionPath(this.election, `/corrections?area=${encodeURIComponent(this.#area)}`);
+    const links = documents().correctionFiles(this.election, this.#area, this.#file());
+    drawDownloads(this.downloads, document?.total ? [{ name: "", links }] : []);
   }
 
   #file() {

@@ -8,7 +8,7 @@ import { drawDownloads } from "./downloads.js";
 import { number } from "./format.js";
 import { HouseSeats } from "./house_seats.js";
 import { seatLanguage, seatTexts } from "./seat_texts.js";
-import { electionPath } from "./shell.js";
+import { documents } from "./source.js";
 import { partyLabel, ThresholdList } from "./threshold_list.js";
 
 /** @import { Area } from "../documents" */
@@ -63,7 +63,7 @@ export class CountrySeats {
     this.#drawLevelling(this.house.levelling(root) ?? []);
     const { election } = this.house;
     drawDownloads(this.downloads, [
-      { name: "", path: electionPath(election, "/seats"), file: `${election}-seats` },
+      { name: "", links: documents().seatFiles(election, `${election}-seats`) },
     ]);
   }
 

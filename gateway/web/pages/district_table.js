@@ -2,7 +2,7 @@
 // districts have none. They are read as a table now and then, while the figures of the country change.
 
 import { fetchJson, Pauses } from "./fetching.js";
-import { electionPath } from "./shell.js";
+import { documents } from "./source.js";
 
 /** @import { Area, Seats, SeatTable } from "../documents" */
 
@@ -61,7 +61,7 @@ export class DistrictTable {
     this.#reading = true;
     while (this.#sequence < this.#wanted) {
       try {
-        const path = electionPath(this.election, `/seats?at_least=${this.#wanted}`);
+        const path = documents().seats(this.election, this.#wanted);
         /** @type {SeatTable} */
         const { record, districts } = await fetchJson(path, { limit_ms: LIMIT_MS });
         this.#pauses.reset();

@@ -2,32 +2,32 @@
 
 import { h } from "./dom.js";
 import { currentLanguage, t } from "./format.js";
-import { electionPath } from "./shell.js";
+import { documents } from "./source.js";
 
-/** @typedef {{name: string, path: string, file: string}} Download a path and its query, and a file without suffix */
+/** @import { FormatLink } from "./document_urls.js" */
+/** @typedef {{name: string, links: FormatLink[]}} Download what it is, if that has to be said, and its formats */
 
 /**
  * Draw the links.
  *
  * @param {HTMLElement} container
  * @param {Download[]} downloads
- * @param {[format: string, href: string, file: string][]} others in other formats
  */
-export function drawDownloads(container, downloads, others = []) {
-  const key = `${currentLanguage()} ${downloads.map(({ path }) => path).join(" ")}`;
+export function drawDownloads(container, downloads) {
+  const links = downloads.flatMap(({ name, links: formats }) =>
+    formats.map(([format, href, download]) => ({
+      words: name ? `${name} (${format})` : format,
+      href,
+      download,
+    })),
+  );
+  const key = `${currentLanguage()} ${links.map(({ href }) => href).join(" ")}`;
   if (container.dataset.key === key) return; // the focus may be on a link
   container.dataset.key = key;
-  const links = downloads.flatMap(({ name, path, file }) => {
-    const start = `${path}${path.includes("?") ? "&" : "?"}`;
-    return [
-      ["CSV", `${start}format=csv&bom=1`, `${file}.csv`],
-      ["JSON", `${start}format=json`, `${file}.json`],
-    ].map(([format, href, download]) =>
-      h("a", { href, download }, name ? `${name} (${format})` : `${format}`),
-    );
-  });
-  links.push(...others.map(([format, href, download]) => h("a", { href, download }, format)));
-  container.replaceChildren(...links.flatMap((link, index) => [index ? " · " : `${t("download")}: `, link]));
+  const elements = links.map(({ words, ...to }) => h("a", to, words));
+  container.replaceChildren(
+    ...elements.flatMap((link, index) => [index ? " · " : `${t("download")}: `, link]),
+  );
 }
 
 /**
@@ -39,31 +39,11 @@ export function drawDownloads(container, downloads, others = []) {
  * @param {string} [area]
  */
 export function drawTableDownloads(container, election, levels, area) {
-  const within = area === undefined ? "" : `&area=${encodeURIComponent(area)}`;
   const file = [election, ...(area === undefined ? [] : [area])].join("-");
-  drawDownloads(
-    container,
-    levels.map((level) => ({
-      name: t("levels")[level] ?? level,
-      path: `${electionPath(election, "/areas")}?level=${encodeURIComponent(level)}${within}`,
-      file: `${file}-${level}`,
-    })),
-    area === undefined
-      ? []
-      : exchangeFormats(electionPath(election, `/areas/${encodeURIComponent(area)}`), file),
-  );
-}
-
-/**
- * Return the formats in which other software exchanges an area with its children.
- *
- * @param {string} path
- * @param {string} file
- * @returns {[string, string, string][]}
- */
-function exchangeFormats(path, file) {
-  return [
-    ["EML 510", `${path}?format=eml`, `${file}.xml`],
-    ["NIST SP 1500-100", `${path}?format=nist`, `${file}-nist.json`],
-  ];
+  const downloads = levels.map((level) => ({
+    name: t("levels")[level] ?? level,
+    links: documents().results(election, level, area, `${file}-${level}`),
+  }));
+  const exchanged = area === undefined ? [] : documents().exchanged(election, area, file);
+  drawDownloads(container, [...downloads, { name: "", links: exchanged }]);
 }

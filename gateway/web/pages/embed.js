@@ -11,18 +11,12 @@ import { Clock, Feed } from "./feed.js";
 import { clockTime, t } from "./format.js";
 import { HeldUnits } from "./held.js";
 import { isHidden } from "./hidden.js";
+import { areaProfile, COUNTRY, DEFAULT } from "./mirror_route.js";
 import { nameOf } from "./names.js";
 import { Parties } from "./parties.js";
 import { Registry } from "./registry.js";
 import { isApportioned, loadSeatsPart } from "./seats.js";
-import {
-  electionPath,
-  fillIn,
-  refreshElection,
-  showProblem,
-  showRehearsal,
-  waitForElection,
-} from "./shell.js";
+import { fillIn, refreshElection, showProblem, showRehearsal, waitForElection } from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { LiveTable } from "./table.js";
@@ -58,7 +52,7 @@ class Embed {
     this.corrections = new CorrectionsList(election.id, this.registry, "corrections");
     this.held = new HeldUnits(election.id, this.registry, () => this.#drawSoon());
     this.clock = new Clock();
-    this.feed = new Feed(this.#address(), this.clock, {
+    this.feed = new Feed(election.id, this.#selection(), this.clock, {
       onBlock: (_, block) => this.#apply(block),
       onState: () => drawStatus(this.feed),
     });
@@ -77,14 +71,16 @@ class Embed {
     this.#drawSoon();
   }
 
-  /** Return the address of the part of the feed that is shown. */
-  #address() {
+  /** Return the part of the feed that is shown. */
+  #selection() {
     const { registry, area } = this;
     const [child] = this.parts.has("table") ? registry.children(area) : [];
     const levels = [registry.level(area), ...(child === undefined ? [] : [registry.level(child)])];
     const query = new URLSearchParams({ levels: levels.join(","), every_s: String(EVERY_S) });
     if (area !== registry.root) query.set("areas", area);
-    return electionPath(this.election.id, `/feed?${query}`);
+    const [, county] = [...registry.ancestors(area), area];
+    const profiles = county === undefined ? [COUNTRY] : [areaProfile(county), DEFAULT];
+    return { query: query.toString(), profiles };
   }
 
   /** @param {Block} block */

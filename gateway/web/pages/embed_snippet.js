@@ -1,6 +1,7 @@
 // The code with which other pages show a part of the results in a frame (embed.js). The frame reports its height, and
 // the code in the page around it applies that.
 
+import { pageUrl } from "./address.js";
 import { copyText } from "./clipboard.js";
 import { byId, h, setText } from "./dom.js";
 import { currentLanguage, t } from "./format.js";
@@ -57,7 +58,7 @@ async function copy() {
 function snippet(election, area, show, title) {
   const { origin } = location;
   const query = new URLSearchParams({ election, area, show, lang: currentLanguage() });
-  const src = `${origin}/embed?${query}`;
+  const src = `${pageUrl("embed")}?${query}`;
   const frame = h("iframe", { src, title, width: "100%", height: HEIGHT, loading: "lazy" });
   frame.style.border = "0";
   const script = h("script", null, listener(origin));

@@ -11,6 +11,9 @@ const CHECK_MS = 1000;
 const BRIEF_INTERVAL_MS = 5000;
 const SPREAD_MS = 300;
 const CROWD_SPREAD_MS = 3000; // the streams of all readers may have become silent at the same moment
+const LONG_RETRY_MS = 8000; // a full door asks for 10 s and more
+const RARE_FIRST_MS = 10_000;
+const RARE_MAX_MS = 300_000;
 
 /** The parser of a stream. Source: WHATWG HTML, "Interpreting an event stream". */
 export class EventParser {
@@ -66,6 +69,8 @@ export class EventStream {
   #closing = new AbortController();
   #attempt = new AbortController();
   #pauses = new Pauses();
+  /** Between attempts while there is another source. */
+  #rarePauses = new Pauses(RARE_FIRST_MS, RARE_MAX_MS);
   #heardAt = 0;
   #heardAfter = 0;
   /** Whether a connection is open or being opened, and not waited for the next attempt. */
@@ -77,21 +82,25 @@ export class EventStream {
   #answered = false;
   /** Whether a brief connection was closed because it has delivered something. */
   #delivered = false;
+  /** Whether the attempt has delivered what the stream is for. */
+  #wasUseful = false;
 
   /**
    * @param {() => string} address of the next attempt
    * @param {object} callbacks
    * @param {(events: ServerEvent[]) => boolean} callbacks.onEvents called with what has arrived; returns whether
    *   the stream has delivered what it is for, and the pauses begin anew
-   * @param {() => void} callbacks.onLost called when the connection is lost or refused
+   * @param {(refused: boolean) => void} callbacks.onLost called when the connection is lost, or refused: others will be too
    * @param {() => boolean} callbacks.brief whether to keep the connection only until something is delivered, and open
    *   it again after a pause
+   * @param {() => boolean} callbacks.replaced whether there is another source, so that attempts may be rare
    */
-  constructor(address, { onEvents, onLost, brief }) {
+  constructor(address, { onEvents, onLost, brief, replaced }) {
     this.address = address;
     this.onEvents = onEvents;
     this.onLost = onLost;
     this.brief = brief;
+    this.replaced = replaced;
     const timer = setInterval(() => this.check(CROWD_SPREAD_MS), CHECK_MS);
     const stopListening = onWake(({ reconnect }) => (reconnect ? this.#replace(SPREAD_MS) : this.check()));
     this.#closing.signal.addEventListener("abort", () => {
@@ -133,6 +142,7 @@ export class EventStream {
       this.#connecting = true;
       this.#answered = false;
       this.#delivered = false;
+      this.#wasUseful = false;
       this.#heard();
       const parser = new EventParser();
       /** @type {unknown} */
@@ -148,11 +158,26 @@ export class EventStream {
         await pause(BRIEF_INTERVAL_MS, 0, signal);
         continue;
       }
-      this.onLost();
-      if (this.#replaced) await pause(this.#spread_ms * Math.random(), 0, signal);
+      const asked_ms = failure === null ? (parser.retry_ms ?? 0) : 0;
+      const isRefusal = failure instanceof BadAnswer || asked_ms >= LONG_RETRY_MS;
+      this.onLost(isRefusal && !this.#wasUseful);
+      if (this.replaced() && !this.#wasUseful) await this.#pauseLong(failure, asked_ms);
+      else if (this.#replaced) await pause(this.#spread_ms * Math.random(), 0, signal);
       else if (failure !== null) await this.#pauses.wait(failure, signal);
-      else await this.#pauseAsAsked(parser.retry_ms ?? 0);
+      else await this.#pauseAsAsked(asked_ms);
     }
+  }
+
+  /**
+   * Wait for long, and at least as long as the server asked for.
+   *
+   * @param {unknown} failure
+   * @param {number} asked_ms
+   */
+  async #pauseLong(failure, asked_ms) {
+    const { signal } = this.#closing;
+    if (failure instanceof BadAnswer) await this.#rarePauses.wait(failure, signal);
+    else await pause(Math.max(asked_ms, this.#rarePauses.next_ms()), asked_ms, signal);
   }
 
   /**
@@ -184,7 +209,9 @@ export class EventStream {
       this.#heard();
       this.#answered = true;
       if (!this.onEvents(parser.parse(decoder.decode(value, { stream: true })))) continue;
+      this.#wasUseful = true;
       this.#pauses.reset();
+      this.#rarePauses.reset();
       if (this.brief()) {
         this.#delivered = true;
         this.#attempt.abort();

@@ -69,6 +69,15 @@ export const fetchJson = async (path, options) =>
 export class Pauses {
   #failures = 0;
 
+  /**
+   * @param {number} [first_ms]
+   * @param {number} [max_ms]
+   */
+  constructor(first_ms = PAUSE_FIRST_MS, max_ms = PAUSE_MAX_MS) {
+    this.first_ms = first_ms;
+    this.max_ms = max_ms;
+  }
+
   /** Begin with short pauses again, after a success. */
   reset() {
     this.#failures = 0;
@@ -87,7 +96,7 @@ export class Pauses {
 
   /** Return the length of the next pause in milliseconds. */
   next_ms() {
-    return jittered(Math.min(PAUSE_FIRST_MS * 2 ** this.#failures++, PAUSE_MAX_MS), 0.7, 1.3);
+    return jittered(Math.min(this.first_ms * 2 ** this.#failures++, this.max_ms), 0.7, 1.3);
   }
 }
 

@@ -2,15 +2,13 @@
 // Blocks of the feed say how many lines the public list of holds has; the page reads those that are new.
 
 import { fetchGood, Pauses, pause, visible } from "./fetching.js";
-import { electionPath } from "./shell.js";
+import { documents } from "./source.js";
 
 /** @import { Block, HoldLine } from "../documents" */
 /** @import { Registry } from "./registry.js" */
 
-const LINES_MAX = 1000;
 /** All pages learn of a line within ten seconds; their requests are spread over this time. */
 const SPREAD_MS = 4000;
-const BEHIND_MS = 1000;
 
 export class HeldUnits {
   /** The number of the last line that was read. */
@@ -70,7 +68,7 @@ export class HeldUnits {
         const before = this.#number;
         this.#apply(await this.#read(before));
         pauses.reset();
-        if (this.#number === before) await pause(BEHIND_MS * (1 + Math.random())); // another process answered
+        if (this.#number === before) await pause(documents().behind_ms * (1 + Math.random())); // another process answered
       } catch (error) {
         await pauses.wait(error);
       }
@@ -84,8 +82,7 @@ export class HeldUnits {
    * @returns {Promise<HoldLine[]>}
    */
   async #read(after) {
-    const path = electionPath(this.election, `/holds?after=${after}&limit=${LINES_MAX}`);
-    const text = await (await fetchGood(path)).text();
+    const text = await (await fetchGood(documents().holds(this.election, after))).text();
     return text
       .split("\n")
       .filter(Boolean)
@@ -95,6 +92,7 @@ export class HeldUnits {
   /** @param {HoldLine[]} lines */
   #apply(lines) {
     for (const { number, unit, state } of lines) {
+      if (number <= this.#number) continue; // a file has the whole list
       if (number !== this.#number + 1) return; // the list has begun anew meanwhile
       this.#number = number;
       if (state === "held") this.#units.add(unit);

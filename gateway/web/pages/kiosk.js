@@ -7,7 +7,7 @@ import { shareChange } from "./change.js";
 import { chosenColouring } from "./colour_choice.js";
 import { groupByCounty } from "./counties.js";
 import { byId, h, setText, show } from "./dom.js";
-import { Clock, Feed } from "./feed.js";
+import { Clock, EVERYTHING, Feed } from "./feed.js";
 import { date, number, share, t, time, timeInMinutes } from "./format.js";
 import { HeldUnits } from "./held.js";
 import { drawCountdown, isHidden } from "./hidden.js";
@@ -17,14 +17,7 @@ import { Parties, sums } from "./parties.js";
 import { Registry } from "./registry.js";
 import { isApportioned, loadSeatsPart } from "./seats.js";
 import { fetchShapes } from "./shapes.js";
-import {
-  electionPath,
-  fillIn,
-  refreshElection,
-  showProblem,
-  showRehearsal,
-  waitForElection,
-} from "./shell.js";
+import { fillIn, refreshElection, showProblem, showRehearsal, waitForElection } from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { Tiles } from "./tiles.js";
@@ -90,7 +83,7 @@ class Kiosk {
     this.tiles = new Tiles(byId("tiles"), h("p"), byId("legend"), this);
     this.tiles.colouring = chosenColouring(election.registry.parties, this.parties, this.registry).colouring;
     setText(byId("kiosk-tiles-title"), this.tiles.colouring.title());
-    this.feed = new Feed(electionPath(election.id, "/feed"), new Clock(), {
+    this.feed = new Feed(election.id, EVERYTHING, new Clock(), {
       onBlock: (changed, block) => {
         if (block.snapshot) this.#built = false;
         if (block.sequence > 0) this.election.released_at ??= block.published_at;

@@ -11,7 +11,7 @@ const CHECK_INTERVAL_MS = 300_000;
 const SPREAD_MS = 60_000;
 const RELOAD_MIN_MS = 600_000; // processes of two versions may answer in turn for a while
 const STORAGE_KEY = "valgnatt.reloaded";
-const VERSION = /\/static\/(\w+)\//;
+const VERSION = /\bstatic\/(\w+)\//;
 
 /** @param {Feed} feed whose connection is observed */
 export async function reloadOnNewVersion(feed) {

@@ -6,7 +6,7 @@ import { parameter, pushParameter, setParameter } from "./address.js";
 import { hasPrevious } from "./change.js";
 import { byId } from "./dom.js";
 import { NightControls } from "./night_controls.js";
-import { electionPath } from "./shell.js";
+import { documents } from "./source.js";
 import { TimeAxis } from "./time_axis.js";
 
 /** @import { Area, AreaAndChildren, Block, ElectionAndRegistry } from "../documents" */
@@ -195,14 +195,16 @@ export class Night {
       return;
     }
     const { id, registry } = this.election;
-    this.#send({ type: "open", election: electionPath(id), registry, compared: hasPrevious() });
+    const previous = hasPrevious() ? documents().previous(id) : null;
+    this.#send({ type: "open", registry, previous });
     this.controls.begin();
     this.#readOn();
   }
 
   #readOn() {
     const { sequence = 0, chain = "" } = this.#block ?? {};
-    if (sequence > this.#read) this.#send({ type: "read", wanted: sequence, chain });
+    const urls = documents().record(this.election.id);
+    if (sequence > this.#read) this.#send({ type: "read", urls, wanted: sequence, chain });
   }
 
   /** Ask for the moment that is wanted, unless an answer is awaited already. */

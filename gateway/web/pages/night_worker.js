@@ -7,17 +7,18 @@ import { RecordFold, RecordTooLarge } from "./record_fold.js";
 import { fetchNewest, fetchRange, RANGE } from "./record_ranges.js";
 
 /** @import { Area, AreaAndChildren, Publication, RegistryDocument } from "../documents" */
+/** @import { RecordUrls } from "./document_urls.js" */
 
 /**
  * @typedef {object} Open the first message
  * @property {"open"} type
- * @property {string} election its path
  * @property {RegistryDocument} registry
- * @property {boolean} compared whether the election has a previous one
+ * @property {string | null} previous the address of the previous election; null if there is none
  */
 /**
  * @typedef {object} Read up to a sequence
  * @property {"read"} type
+ * @property {RecordUrls} urls of the record, at the door or in a mirror
  * @property {number} wanted
  * @property {string} chain at this sequence, in hex, as the feed has it; "": unknown
  */
@@ -62,26 +63,28 @@ class Night {
   #wanted = 0;
   #wantedChain = "";
   #reading = false;
-  /** Whether the previous election is still to be read. */
-  #uncompared;
+  /** The address of the previous election while it is still to be read. */
+  #previous;
+  /** @type {RecordUrls} */
+  #urls = { election: "", history: null };
 
   /** @param {Open} options */
-  constructor({ election, registry, compared }) {
-    this.election = election;
-    this.#uncompared = compared;
+  constructor({ registry, previous }) {
+    this.#previous = previous;
     this.#fold = new RecordFold(registry);
   }
 
   /** @param {Read} request */
-  async read({ wanted, chain }) {
+  async read({ urls, wanted, chain }) {
+    this.#urls = urls;
     if (wanted >= this.#wanted) [this.#wanted, this.#wantedChain] = [wanted, chain];
     if (this.#reading) return;
     this.#reading = true;
     const pauses = new Pauses();
-    while (this.#uncompared || this.#fold.sequence < this.#wanted) {
+    while (this.#previous !== null || this.#fold.sequence < this.#wanted) {
       answer({ type: "progress", sequence: this.#fold.sequence });
       try {
-        if (this.#uncompared) await this.#readPrevious();
+        if (this.#previous !== null) await this.#readPrevious(this.#previous);
         await this.#add(await this.#fetch());
         pauses.reset();
       } catch (error) {
@@ -95,15 +98,16 @@ class Night {
     answer({ type: "ready", sequence, times: new Float64Array(this.#times), verified: this.#verified });
   }
 
-  async #readPrevious() {
-    this.#fold.compareWith(await fetchJson(`${this.election}/previous`, { limit_ms: LARGE_LIMIT_MS }));
-    this.#uncompared = false;
+  /** @param {string} address */
+  async #readPrevious(address) {
+    this.#fold.compareWith(await fetchJson(address, { limit_ms: LARGE_LIMIT_MS }));
+    this.#previous = null;
   }
 
   #fetch() {
     const { sequence } = this.#fold;
     const whole = sequence % RANGE === 0 && sequence + RANGE <= this.#wanted;
-    return (whole ? fetchRange : fetchNewest)(this.election, sequence);
+    return (whole ? fetchRange : fetchNewest)(this.#urls, sequence);
   }
 
   /** @param {string} text publications, one per line */
@@ -113,6 +117,10 @@ class Night {
     /** @type {Publication[]} */
     const read = lines.map((line) => JSON.parse(line));
     const first = read.findIndex(({ sequence }) => sequence > before);
+    if (first < 0 && this.#urls.history !== null) {
+      this.#wanted = before; // the files show what follows later
+      return;
+    }
     if (first < 0) throw new Error("nothing new"); // another process answered, which is behind
     const added = read.slice(first);
     const broken = await brokenLink(this.#chain, lines.slice(first), added);

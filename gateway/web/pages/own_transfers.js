@@ -4,6 +4,7 @@ import { byId, setText, show } from "./dom.js";
 import { BadAnswer } from "./fetching.js";
 import { t, time } from "./format.js";
 import { electionPath } from "./shell.js";
+import { isFile } from "./source.js";
 import { LiveTable } from "./table.js";
 import { pollWithToken } from "./token_polling.js";
 import { ownColumns } from "./transfer_columns.js";
@@ -36,6 +37,7 @@ export class OwnTransfers {
     this.table = new LiveTable(byId("own", HTMLTableElement), ownColumns(clock));
     const push = new URLSearchParams(location.search).get("push");
     this.pushUrl = push === null ? null : URL.parse(push, location.href);
+    show(byId("own-section"), !isFile); // of a mirror; the push door is elsewhere
     byId("own-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#start(byId("token", HTMLInputElement).value.trim());

@@ -1,9 +1,8 @@
 // The public record of an election, read when an area page needs it: whole ranges, which every cache may keep
 // for good, then the rest. Of each publication only what a history shows is kept.
 
-import { fetchGood, LARGE_LIMIT_MS } from "./fetching.js";
-import { fetchRange, RANGE } from "./record_ranges.js";
-import { electionPath } from "./shell.js";
+import { fetchRange, fetchRest, RANGE } from "./record_ranges.js";
+import { documents } from "./source.js";
 
 /** @import { Publication } from "../documents" */
 
@@ -67,17 +66,11 @@ export class PublicRecord {
       onProgress(this.#sequence / wanted);
       const before = this.#sequence;
       const whole = before % RANGE === 0 && before + RANGE <= wanted;
-      this.#append(await (whole ? fetchRange(electionPath(this.election), before) : this.#fetchRest(before)));
+      const urls = documents().record(this.election);
+      this.#append(await (whole ? fetchRange(urls, before) : fetchRest(urls, before)));
       if (this.#sequence === before) break;
     }
     this.#readAt = performance.now();
-  }
-
-  /** @param {number} before */
-  async #fetchRest(before) {
-    const limit = RANGE - (before % RANGE);
-    const path = electionPath(this.election, `/publications?after=${before}&limit=${limit}`);
-    return (await fetchGood(path, { cache: "no-store", limit_ms: LARGE_LIMIT_MS })).text();
   }
 
   /** @param {string} text publications, one per line */
@@ -89,6 +82,7 @@ export class PublicRecord {
       /** @type {Publication} */
       const { sequence, published_at, report } = JSON.parse(text.slice(start, end));
       start = end + 1;
+      if (sequence <= this.#sequence) continue; // a file has more
       if (sequence !== this.#sequence + 1) return;
       let ballots = 0;
       for (const counts of Object.values(report.counts)) ballots += counts.ballots;

@@ -8,7 +8,7 @@ import { CorrectionsList } from "./corrections_list.js";
 import { groupByCounty } from "./counties.js";
 import { byId, setText, show } from "./dom.js";
 import { offerSnippet } from "./embed_snippet.js";
-import { Clock, Feed } from "./feed.js";
+import { Clock, EVERYTHING, Feed } from "./feed.js";
 import { Pauses, untilDone } from "./fetching.js";
 import { date, share, t } from "./format.js";
 import { HeldUnits } from "./held.js";
@@ -21,14 +21,7 @@ import { PublicRecord } from "./record.js";
 import { Registry } from "./registry.js";
 import { areaHasSeats, isApportioned, loadSeatsView } from "./seats.js";
 import { fetchShapes } from "./shapes.js";
-import {
-  announce,
-  electionPath,
-  refreshElection,
-  showRehearsal,
-  translate,
-  waitForElection,
-} from "./shell.js";
+import { announce, refreshElection, showRehearsal, translate, waitForElection } from "./shell.js";
 import { drawStatus } from "./status.js";
 import { Summary } from "./summary.js";
 import { Tiles } from "./tiles.js";
@@ -88,7 +81,7 @@ class ResultsPage {
       record: () => this.record,
       feed: () => this.feed,
     });
-    this.feed = new Feed(electionPath(election.id, "/feed"), new Clock(), {
+    this.feed = new Feed(election.id, EVERYTHING, new Clock(), {
       onBlock: (changed, block) => this.#apply(changed, block),
       onState: () => this.#stateChanged(),
     });

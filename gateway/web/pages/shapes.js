@@ -3,6 +3,7 @@
 // Source: Snyder, Map Projections, section 15.
 
 import { BadAnswer, fetchWithin, LARGE_LIMIT_MS } from "./fetching.js";
+import { documents } from "./source.js";
 
 /** @import { MapDocument, Polygon, Position, Ring } from "../documents" */
 
@@ -21,7 +22,7 @@ const HEIGHT_MAX = 1600;
 export async function fetchShapes(isArea) {
   /** @type {Map<string, Polygon[]>} */
   const shapes = new Map();
-  const response = await fetchWithin("/map.geojson", { limit_ms: LARGE_LIMIT_MS });
+  const response = await fetchWithin(documents().map(), { limit_ms: LARGE_LIMIT_MS });
   if (response.status === 404) return shapes;
   if (!response.ok) throw new BadAnswer(response);
   /** @type {MapDocument} */

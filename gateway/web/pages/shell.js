@@ -15,6 +15,7 @@ import {
 } from "./format.js";
 import { hideUntilRelease } from "./hidden.js";
 import { nameOf } from "./names.js";
+import { documents } from "./source.js";
 import { LANGUAGES } from "./texts.js";
 
 /** @import { Election, ElectionAndRegistry } from "../documents" */
@@ -63,13 +64,13 @@ export function fillIn() {
 const marked = (attribute) => document.querySelectorAll(`[${attribute}]`);
 
 /** @returns {Promise<Election[]>} all elections of this door */
-export const fetchElections = async () => (await fetchJson("/v1/elections")).elections;
+export const fetchElections = async () => (await fetchJson(documents().elections())).elections;
 
 /**
  * @param {string} id
  * @returns {Promise<ElectionAndRegistry>}
  */
-export const fetchElection = (id) => fetchJson(electionPath(id), { limit_ms: LARGE_LIMIT_MS });
+export const fetchElection = (id) => fetchJson(documents().election(id), { limit_ms: LARGE_LIMIT_MS });
 
 /**
  * Fetch an election again: its embargo may be moved, and may end with nothing to show. Throws without an answer.

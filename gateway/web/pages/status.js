@@ -24,7 +24,7 @@ export function drawStatus(feed) {
   setText(byId("link"), connection(feed));
   if (lost !== wasLost) {
     wasLost = lost;
-    announce(t(lost ? "announceLost" : "announceRestored"));
+    announce(t(lost ? (feed.mirror ? "announceFilesBehind" : "announceLost") : "announceRestored"));
   }
   setText(byId("fresh"), freshness(feed));
   const lag = document.getElementById("lag");
@@ -33,7 +33,10 @@ export function drawStatus(feed) {
 }
 
 /** @param {Feed} feed */
-function connection({ state, stateSince }) {
+function connection({ state, stateSince, mirror }) {
+  if (state === "lost" && mirror)
+    return t("filesBehind")(time(mirror.writtenAt), age((Date.now() - mirror.writtenAt) / 1000));
+  if (state === "live" && mirror) return t("files")(mirror.every_s);
   if (state === "lost") return t("lost")(time(stateSince), age((Date.now() - stateSince) / 1000));
   return t(state === "live" ? "live" : "connecting");
 }
@@ -50,8 +53,8 @@ function dataAge({ receivedAt }) {
 }
 
 /** @param {Feed} feed */
-function lagOrSilence({ receivedAt, lag_s }) {
+function lagOrSilence({ receivedAt, lag_s, mirror }) {
   const silence = Date.now() - receivedAt;
-  if (receivedAt && silence > SILENCE_SHOWN_MS) return t("silentFor")(age(silence / 1000));
+  if (!mirror && receivedAt && silence > SILENCE_SHOWN_MS) return t("silentFor")(age(silence / 1000));
   return lag_s === null ? "" : t("lag")(duration(lag_s));
 }

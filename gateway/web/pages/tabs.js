@@ -7,8 +7,15 @@
 // the lower rank stops when it hears of the other; until then there is one stream more.
 
 /** @import { Area, Block } from "../documents" */
+/** @import { MirrorStatus } from "./mirror_live.js" */
 
-/** @typedef {{state: "connecting" | "live" | "lost", stateSince: number, receivedAt: number}} Status */
+/**
+ * @typedef {object} Status
+ * @property {"connecting" | "live" | "lost"} state
+ * @property {number} stateSince
+ * @property {number} receivedAt
+ * @property {MirrorStatus | null} mirror while it is read in place of the stream
+ */
 /** @typedef {{areas: Area[], block: Block | null}} Copy all areas, as of the block */
 
 /**

@@ -4,14 +4,15 @@
 
 import { DelayStrip } from "./delay_strip.js";
 import { byId, h, setText } from "./dom.js";
-import { Clock, Feed } from "./feed.js";
+import { Clock, EVERYTHING, Feed } from "./feed.js";
 import { BadAnswer, fetchWithin, Pauses, pause, visible } from "./fetching.js";
 import { age, clockTime, countdown, duration, number, share, t, time } from "./format.js";
 import { isHidden } from "./hidden.js";
 import { nameOf } from "./names.js";
 import { OwnTransfers } from "./own_transfers.js";
 import { Registry } from "./registry.js";
-import { announce, electionPath, showRehearsal, translate, waitForElection } from "./shell.js";
+import { announce, showRehearsal, translate, waitForElection } from "./shell.js";
+import { documents } from "./source.js";
 import { drawStatus } from "./status.js";
 import { Figure } from "./summary.js";
 import { TransferList } from "./transfer_list.js";
@@ -56,7 +57,7 @@ class TransfersPage {
     this.list = new TransferList(this.registry, this.clock);
     this.strip = new DelayStrip(byId("strip"), byId("strip-legend"));
     this.own = new OwnTransfers(election.id, this.registry, this.clock, () => this.draw());
-    this.feed = new Feed(electionPath(election.id, "/feed"), this.clock, {
+    this.feed = new Feed(election.id, EVERYTHING, this.clock, {
       onBlock: (changed, block) => this.#noteDeliveries(changed, block),
       onState: () => drawStatus(this.feed),
     });
@@ -89,7 +90,7 @@ class TransfersPage {
         await this.#fetch();
         pauses.reset();
         this.draw();
-        await pause(INTERVAL_MS, INTERVAL_MS);
+        await pause(this.#interval_ms(), INTERVAL_MS);
       } catch (error) {
         await pauses.wait(error);
       }
@@ -97,19 +98,24 @@ class TransfersPage {
     }
   }
 
+  /** A file is read as often as it may be written. */
+  #interval_ms = () => (documents().isMirror ? 1000 * (this.feed.mirror?.every_s ?? 1) : INTERVAL_MS);
+
   async #fetch() {
+    const { isMirror } = documents();
+    const path = documents().transfers(this.election.id);
+    // For a file, the browser itself asks whether there is a newer one.
     /** @type {HeadersInit} */
-    const headers = this.#etag ? { "If-None-Match": this.#etag } : {};
-    const path = electionPath(this.election.id, "/transfers");
-    const response = await fetchWithin(path, { headers, cache: "no-store" });
+    const headers = this.#etag && !isMirror ? { "If-None-Match": this.#etag } : {};
+    const response = await fetchWithin(path, { headers, cache: isMirror ? "no-cache" : "no-store" });
     if (response.status !== 200 && response.status !== 304) throw new BadAnswer(response);
     if (response.status === 200) {
       /** @type {Transfers} */
       const document = await response.json();
-      this.#etag = response.headers.get("ETag") ?? "";
+      this.#etag = isMirror ? "" : (response.headers.get("ETag") ?? "");
       this.#document = document;
       this.#listed = new Set(document.transfers.map(({ municipality }) => municipality));
-      this.clock.observe(document.server_time);
+      if (!isMirror) this.clock.observe(document.server_time);
       this.#noteEmbargo(document);
     }
     this.#answeredAt = Date.now();
@@ -182,7 +188,7 @@ class TransfersPage {
    * @returns {Sentence}
    */
   #sentence(rows) {
-    if (Date.now() - this.#answeredAt > STALE_MS)
+    if (Date.now() - this.#answeredAt > Math.max(STALE_MS, 3 * this.#interval_ms()))
       return ["bad", t("sentenceUnknown")(time(this.#answeredAt))];
     if (isHidden()) return this.#embargoSentence();
     const late = rows.filter((row) => row.accepted > row.published && row.late);

@@ -12,6 +12,7 @@ import { nameOf } from "./names.js";
 import { checkSignatures } from "./proof_check.js";
 import { ProofPart } from "./proof_part.js";
 import { onProofTexts, proofTexts } from "./proof_texts.js";
+import { fetchPublication } from "./record_ranges.js";
 import {
   announce,
   electionPath,
@@ -22,10 +23,11 @@ import {
 } from "./shell.js";
 import { readCheckpoint, whatIsLacking } from "./signed_note.js";
 import { latestCosignature, signedSentence } from "./signed_sentence.js";
+import { documents, isFile } from "./source.js";
 import { readTrust } from "./trust.js";
 import { withoutThisSoftware } from "./verify_commands.js";
 
-/** @import { ElectionAndRegistry, Log, Publication, StoredCheckpoint } from "../documents" */
+/** @import { ElectionAndRegistry, Log, StoredCheckpoint } from "../documents" */
 /** @import { Checkpoint } from "./signed_note.js" */
 /** @import { Signatures } from "./proof_check.js" */
 /** @import { Sentence } from "./signed_sentence.js" */
@@ -104,7 +106,7 @@ class VerifyPage {
   }
 
   async #readCheckpoint() {
-    const response = await fetchWithin(electionPath(this.election.id, "/log/checkpoint"), {
+    const response = await fetchWithin(documents().checkpoint(this.election.id), {
       cache: "no-store",
     });
     const date = response.headers.get("Date");
@@ -129,12 +131,7 @@ class VerifyPage {
     const sequence = this.#checkpoint ? Number(this.#checkpoint.size) : 1;
     if (sequence > (this.election.sequence ?? 0)) this.#uncovered = null;
     else if (this.#uncovered?.sequence !== sequence) {
-      const path = electionPath(this.election.id, `/publications?after=${sequence - 1}&limit=1`);
-      const response = await fetchWithin(path, { cache: "no-store" });
-      if (response.status !== 200) throw new BadAnswer(response);
-      const [line] = (await response.text()).split("\n");
-      /** @type {Publication} */
-      const publication = JSON.parse(line ?? "");
+      const publication = await fetchPublication(documents().record(this.election.id), sequence);
       this.#uncovered = { sequence, at: Date.parse(publication.published_at) };
     }
   }
@@ -145,13 +142,17 @@ class VerifyPage {
    * @param {Checkpoint} checkpoint
    */
   async #signingTime({ size }) {
-    const path = electionPath(this.election.id, `/log/checkpoints?after=${size - 1n}&limit=1`);
+    const path = documents().checkpoints(this.election.id, size);
     const response = await fetchWithin(path, { cache: "no-store" });
     if (response.status !== 200) throw new BadAnswer(response);
-    const [line] = (await response.text()).split("\n");
-    /** @type {StoredCheckpoint} */
-    const stored = JSON.parse(line ?? "");
-    return Date.parse(stored.signed_at);
+    /** @type {StoredCheckpoint[]} */
+    const stored = (await response.text())
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
+    const found = stored.find((each) => BigInt(each.size) === size);
+    if (!found) throw new BadAnswer(response);
+    return Date.parse(found.signed_at);
   }
 
   draw() {
@@ -237,7 +238,11 @@ class VerifyPage {
   }
 
   #drawCommands() {
-    const url = location.origin + electionPath(this.election.id);
+    const url = isFile
+      ? documents()
+          .election(this.election.id)
+          .replace(/\.json$/, "")
+      : location.origin + electionPath(this.election.id);
     byId("how-install").replaceChildren(commandElement("pip install 'valgnatt[sign]'"));
     byId("how-record").replaceChildren(
       commandElement(`valgnatt verify record ${shellWord(url)} --key log.vkey`),

@@ -26,6 +26,9 @@ export const texts = ({ number, noun, count, times }) => ({
   foot:
     "This page reads the open results feed, the same one that everyone can read. " +
     "Figures are always the sum of what the counting units have reported.",
+  footFiles:
+    "This page reads open files with the results, the same ones that everyone can read. " +
+    "Figures are always the sum of what the counting units have reported.",
 
   noElection: "No election has been loaded yet.",
   unknownElection: (id) => `There is no election “${id}” here.`,
@@ -33,6 +36,14 @@ export const texts = ({ number, noun, count, times }) => ({
   live: "Live",
   connecting: "Connecting …",
   lost: (time, duration) => `Connection lost at ${time} (${duration} ago). Reconnecting automatically.`,
+  files: (every_s) =>
+    every_s === 1
+      ? "Reading the figures from files every second"
+      : `Reading the figures from files every ${number(every_s)} seconds`,
+  filesBehind: (time, duration) =>
+    `The files with the figures have not been updated since ${time} (${duration}). This page will keep looking for new ones.`,
+  announceFilesBehind:
+    "The files with the figures are not being updated. This page will keep looking for new ones.",
   announceLost: "The connection is lost. The page is reconnecting automatically.",
   announceRestored: "The connection is back.",
   published: (ago) => `Last published ${ago} ago`,

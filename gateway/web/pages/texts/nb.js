@@ -26,6 +26,9 @@ export const texts = ({ number, noun, count, times }) => ({
   foot:
     "Siden leser den åpne resultatstrømmen, den samme som alle kan lese. " +
     "Tallene er alltid summen av det tellestedene har meldt inn.",
+  footFiles:
+    "Siden leser åpne filer med resultatene, de samme som alle kan lese. " +
+    "Tallene er alltid summen av det tellestedene har meldt inn.",
 
   noElection: "Det er ikke lagt inn noe valg ennå.",
   unknownElection: (/** @type {string} */ id) => `Valget «${id}» finnes ikke her.`,
@@ -34,6 +37,13 @@ export const texts = ({ number, noun, count, times }) => ({
   connecting: "Kobler til …",
   lost: (/** @type {string} */ time, /** @type {string} */ duration) =>
     `Forbindelsen har vært brutt siden ${time} (i ${duration}). Kobler til igjen automatisk.`,
+  files: (/** @type {number} */ every_s) =>
+    every_s === 1
+      ? "Henter tallene som filer hvert sekund"
+      : `Henter tallene som filer hvert ${number(every_s)}. sekund`,
+  filesBehind: (/** @type {string} */ time, /** @type {string} */ duration) =>
+    `Filene med tallene er ikke oppdatert siden ${time} (i ${duration}). Siden ser etter nye automatisk.`,
+  announceFilesBehind: "Filene med tallene blir ikke oppdatert. Siden ser etter nye automatisk.",
   announceLost: "Forbindelsen er brutt. Siden kobler til igjen automatisk.",
   announceRestored: "Forbindelsen er gjenopprettet.",
   published: (/** @type {string} */ ago) => `Sist publisert for ${ago} siden`,

@@ -26,6 +26,9 @@ export const texts = ({ number, noun, count, times }) => ({
   foot:
     "Sida les den opne resultatstraumen, den same som alle kan lese. " +
     "Tala er alltid summen av det teljestadene har meldt inn.",
+  footFiles:
+    "Sida les opne filer med resultata, dei same som alle kan lese. " +
+    "Tala er alltid summen av det teljestadene har meldt inn.",
 
   noElection: "Det er ikkje lagt inn noko val enno.",
   unknownElection: (id) => `Valet «${id}» finst ikkje her.`,
@@ -34,6 +37,13 @@ export const texts = ({ number, noun, count, times }) => ({
   connecting: "Koplar til …",
   lost: (time, duration) =>
     `Sambandet har vore brote sidan ${time} (i ${duration}). Koplar til igjen automatisk.`,
+  files: (every_s) =>
+    every_s === 1
+      ? "Hentar tala som filer kvart sekund"
+      : `Hentar tala som filer kvart ${number(every_s)}. sekund`,
+  filesBehind: (time, duration) =>
+    `Filene med tala er ikkje oppdaterte sidan ${time} (i ${duration}). Sida ser etter nye automatisk.`,
+  announceFilesBehind: "Filene med tala blir ikkje oppdaterte. Sida ser etter nye automatisk.",
   announceLost: "Sambandet er brote. Sida koplar til igjen automatisk.",
   announceRestored: "Sambandet er oppretta igjen.",
   published: (ago) => `Sist publisert for ${ago} sidan`,

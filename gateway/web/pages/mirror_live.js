@@ -1,0 +1,208 @@
+// A reader of a mirror: a source of blocks beside the stream (event_stream.js). It polls `live.json`, which names the files
+// that lead to the newest state (mirror_route.js), and takes each of these as a whole or not at all. It never goes back: an
+// older `live.json`, from a cache that is late, changes nothing. Every answer is bounded in time and size.
+
+import { BadAnswer, DOCUMENT_LIMIT_MS, fetchGood, LARGE_LIMIT_MS, Pauses, pause } from "./fetching.js";
+import { isBehind, MalformedMirror, readLive, route } from "./mirror_route.js";
+
+/** @import { Area, Block, Live } from "../documents" */
+/** @import { MirrorUrls } from "./document_urls.js" */
+/** @import { Position } from "./mirror_route.js" */
+
+/**
+ * @typedef {object} MirrorStatus
+ * @property {string} history
+ * @property {number} every_s how often the mirror writes
+ * @property {number} writtenAt when it last knew that its state is the newest, in milliseconds since 1970 by the clock here
+ * @property {boolean} behind whether that is too long ago
+ */
+
+const LIVE_MAX = 64 << 10;
+const FILE_MAX = 32 << 20;
+const EVERY_MAX_S = 60;
+const JITTER = 0.2;
+
+export class MirrorReader {
+  /** @type {Live | null} */
+  #live = null;
+  #writtenAt = 0;
+  /** When this `written_at` was first seen. */
+  #seenAt = 0;
+  #seenAfter = 0;
+  /** How old it was then, by the clocks of reader and mirror. */
+  #age_ms = 0;
+  /** How many lines the list of holds had in the last block; -1 before the first. */
+  #holds = -1;
+  #closing = new AbortController();
+
+  /**
+   * @param {MirrorUrls} urls
+   * @param {string} election
+   * @param {string[]} profiles the first of them that the mirror has is read
+   * @param {object} callbacks
+   * @param {() => Position | null} callbacks.position of the reader; null: nowhere
+   * @param {(changed: Area[], block: Block, cursor: string, history: string) => void} callbacks.onBlock
+   * @param {(status: MirrorStatus | null, fresh: string | null) => void} callbacks.onStatus called after each attempt; null: no
+   *   answer yet. `fresh` is a time by the mirror's clock that has just passed
+   */
+  constructor(urls, election, profiles, { position, onBlock, onStatus }) {
+    this.urls = urls;
+    this.election = election;
+    this.profiles = profiles;
+    this.position = position;
+    this.onBlock = onBlock;
+    this.onStatus = onStatus;
+    this.#run();
+  }
+
+  close() {
+    this.#closing.abort();
+  }
+
+  async #run() {
+    const { signal } = this.#closing;
+    const pauses = new Pauses();
+    while (!signal.aborted) {
+      /** @type {unknown} */
+      let failure = null;
+      let fresh = null;
+      try {
+        fresh = await this.#poll();
+        pauses.reset();
+      } catch (error) {
+        failure = error;
+      }
+      if (signal.aborted) return;
+      this.onStatus(this.#status(), fresh);
+      if (failure) await pauses.wait(failure, signal);
+      else await pause(this.#interval_ms() * (1 + JITTER * Math.random()), 0, signal);
+    }
+  }
+
+  #interval_ms = () => 1000 * Math.min(Math.max(this.#live?.every_s ?? 1, 1), EVERY_MAX_S);
+
+  /** Read what is new. Returns `written_at` if it is new. Throws where that cannot be read. */
+  async #poll() {
+    const { signal } = this.#closing;
+    const path = this.urls.live(this.election);
+    const live = readLive(await this.#text(path, LIVE_MAX, DOCUMENT_LIMIT_MS, "no-cache"));
+    if (live.election !== this.election) throw new MalformedMirror("of another election");
+    if (signal.aborted || this.#isOlder(live)) return null;
+    const fresh = this.#note(live);
+    const reader = this.position();
+    const found = route(live, this.#profile(live), reader);
+    if (!found) return fresh; // the reader is ahead of the mirror
+    const files = await Promise.all(found.files.map((file) => this.#file(file)));
+    if (signal.aborted) return null;
+    /** @type {Map<string, Area>} */
+    const areas = new Map();
+    for (const file of files) for (const area of file) areas.set(area.area, area);
+    const isSame = reader?.history === live.history && reader.sequence === live.sequence;
+    if (isSame && live.holds === this.#holds) return fresh;
+    this.#holds = live.holds;
+    const block = { ...blockOf(live, found.snapshot), server_time: fresh ?? "" };
+    this.onBlock([...areas.values()], block, live.cursor, live.history);
+    return fresh;
+  }
+
+  /**
+   * Whether something is older than what was read before, from a cache that is late.
+   *
+   * @param {Live} live
+   */
+  #isOlder({ history, sequence }) {
+    const last = this.#live;
+    if (!last || history > last.history) return false; // a history begins with its time
+    return history < last.history || sequence < last.sequence;
+  }
+
+  /**
+   * Note what a mirror says about itself. Returns `written_at` if that has just been written, as far as this is known.
+   *
+   * @param {Live} live
+   */
+  #note(live) {
+    const last = this.#live;
+    this.#live = live;
+    const writtenAt = Date.parse(live.written_at);
+    if (last && writtenAt <= this.#writtenAt && live.sequence === last.sequence) return null;
+    this.#writtenAt = writtenAt;
+    this.#seenAt = Date.now();
+    this.#seenAfter = performance.now();
+    // The clock here may be wrong. So once a change was seen, the time since then counts.
+    this.#age_ms = last ? 0 : Math.max(0, this.#seenAt - writtenAt);
+    return isBehind(live.every_s, this.#age_ms / 1000) ? null : live.written_at;
+  }
+
+  /** @returns {MirrorStatus | null} */
+  #status() {
+    if (!this.#live) return null;
+    const { history, every_s } = this.#live;
+    const passed_ms = Math.max(Date.now() - this.#seenAt, performance.now() - this.#seenAfter);
+    const age_ms = this.#age_ms + passed_ms;
+    return { history, every_s, writtenAt: Date.now() - age_ms, behind: isBehind(every_s, age_ms / 1000) };
+  }
+
+  /** @param {Live} live */
+  #profile({ profiles }) {
+    const found = this.profiles.find((name) => Object.hasOwn(profiles, name));
+    if (found === undefined) throw new MalformedMirror(`no profile ${this.profiles.join(", ")}`);
+    return found;
+  }
+
+  /**
+   * Read a snapshot or a delta: areas, and at the end a block that says how many there are.
+   *
+   * @param {string} path
+   * @returns {Promise<Area[]>}
+   */
+  async #file(path) {
+    const text = await this.#text(`${this.urls.root}${path}`, FILE_MAX, LARGE_LIMIT_MS, "default");
+    const lines = text.split("\n").filter(Boolean);
+    const [block, ...areas] = [lines.pop() ?? "null", ...lines].map((line) => JSON.parse(line));
+    const to = Number(/(\d+)\.ndjson$/.exec(path)?.[1]);
+    const isWhole = block?.areas === areas.length && block.sequence === to;
+    if (!isWhole || !areas.every((each) => typeof each?.area === "string"))
+      throw new MalformedMirror(`${path} is not whole`);
+    return areas;
+  }
+
+  /**
+   * @param {string} path
+   * @param {number} most bytes
+   * @param {number} limit_ms
+   * @param {RequestCache} cache
+   */
+  async #text(path, most, limit_ms, cache) {
+    const response = await fetchGood(path, { cache, limit_ms });
+    const reader = response.body?.getReader();
+    if (!reader) throw new BadAnswer(response);
+    const decoder = new TextDecoder();
+    let text = "";
+    let size = 0;
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return text + decoder.decode();
+      size += value.length;
+      if (size > most) {
+        await reader.cancel();
+        throw new MalformedMirror(`${path} has more than ${most} bytes`);
+      }
+      text += decoder.decode(value, { stream: true });
+    }
+  }
+}
+
+/**
+ * Return the block that the stream would have sent: nothing but the areas has changed up to the state of the mirror.
+ *
+ * @param {Live} live
+ * @param {boolean} snapshot
+ */
+const blockOf = ({ sequence, published_at, chain, holds }, snapshot) => ({
+  sequence,
+  published_at,
+  chain,
+  snapshot,
+  holds,
+});
