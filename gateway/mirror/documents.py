@@ -72,13 +72,14 @@ class Documents:
         documents: int,
         *,
         elections: ElectionList | None = None,
-        paces: Paces = PACES,
+        paces: Paces | None = None,
     ) -> None:
         """Continue a target whose rewritten files all show at least the sequence `documents`; 0 for a new history.
 
         With `key`, no checkpoint is written that does not verify with it. `elections` is the list of several elections
         in one target; without it, this election is the only one.
         """
+        paces = paces or PACES
         elections = elections or ElectionList([election], target, every_s)
         of_door = (door, election, target, every_s)
         self._ranges = RangeFiles(door, election, history, target, every_s, paces.publications, documents)
