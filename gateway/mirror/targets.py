@@ -1,5 +1,6 @@
 """Where a mirror stores its files: a directory or an object store."""
 
+import os
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Protocol
@@ -7,6 +8,7 @@ from typing import Protocol
 from gateway.config import ConfigError
 from gateway.errors import GatewayError
 from gateway.mirror.files import StoredFile
+from gateway.mirror.store_places import PROVIDERS, parse_place
 
 
 class TargetUnavailable(GatewayError):
@@ -14,6 +16,11 @@ class TargetUnavailable(GatewayError):
 
     code = "target_unavailable"
     retryable = True
+
+    def __init__(self, detail: str, *, permanent: bool = False) -> None:
+        super().__init__(detail)
+        self.permanent = permanent
+        """Whether waiting does not help, only a change of the settings here or of the target."""
 
 
 class TargetInUse(GatewayError):
@@ -60,10 +67,11 @@ class Target(Protocol):
         """Release what was opened."""
 
 
-def open_target(text: str) -> Target:
+def open_target(text: str, every_s: int = 2) -> Target:
     """Return the target that a text names: a directory, or the URL of a bucket and a prefix in it. Raises ConfigError.
 
-    Raises ExtraMissing if it needs a package that is not installed. It is not reached before `open` is called.
+    Raises ExtraMissing if it needs a package that is not installed, and TargetUnavailable if it is not configured. It
+    is not reached before `open` is called. `every_s` is the interval of the mirror.
     """
     scheme, colon, rest = text.partition(":")
     if not text.strip():
@@ -72,6 +80,10 @@ def open_target(text: str) -> Target:
         )
     if not colon or "/" in scheme or scheme == "file":
         return _open_directory(rest if scheme == "file" else text)
+    if scheme in PROVIDERS and rest.startswith("//"):
+        from gateway.mirror.object_store import ObjectStore
+
+        return ObjectStore(parse_place(text, os.environ), every_s)
     mistake = (
         f"a mirror cannot be written to '{scheme}:'; name a directory, or a bucket with a prefix as in s3://,"
         f" gs:// or az:// (a directory whose name has a colon: ./{scheme}:…)"
