@@ -19,6 +19,7 @@ from gateway.commands import (
     elections,
     holds,
     machine,
+    mirror,
     records,
     rehearsals,
     rules,
@@ -93,6 +94,7 @@ def _options(
 
 app.command("serve")(machine.serve)
 app.command("sign")(signing.sign)
+app.command("mirror")(mirror.mirror)
 app.command("doctor")(machine.doctor)
 app.command("status")(counts.status)
 app.command("watch")(counts.watch)

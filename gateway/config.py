@@ -19,8 +19,8 @@ from gateway.redaction import without_passwords
 
 Door = Literal["push", "feed"]
 DOORS: tuple[Door, ...] = get_args(Door)
-Role = Literal["push", "feed", "signer"]
-"""The roles of a machine's processes: one for each door, and the signer."""
+Role = Literal["push", "feed", "signer", "mirror"]
+"""The roles of a machine's processes: one for each door, the signer, and the mirror."""
 
 PREFIX = "VALGNATT_"
 OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})
@@ -48,6 +48,7 @@ _MirrorUrl = Annotated[
     ),
 ]
 """It becomes part of headers and of a Content-Security-Policy, so it has no character that means something there."""
+_Target = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]+\Z", max_length=1000)]
 _LogName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 
 
@@ -336,6 +337,35 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             argument="--witness",
         ),
     ] = ()
+    mirror: Annotated[
+        _Target | None,
+        _option(
+            "directory, or s3://BUCKET/PREFIX, to which `serve` writes everything public as static files, for more"
+            " readers than the feed serves",
+            "target",
+        ),
+    ] = None
+    mirror_every_s: Annotated[
+        Literal[1, 2, 5, 10, 30, 60],
+        _option("interval at which the mirror writes what has changed", "s"),
+    ] = 2
+    mirror_keys: Annotated[
+        tuple[str, ...],
+        _option(
+            "keys of logs, each as VKEY, by name that of an election's log; the mirror publishes no checkpoint of these"
+            " elections that does not verify; separated by commas, or repeated",
+            "vkeys",
+            argument="--mirror-key",
+        ),
+    ] = ()
+    mirror_feed_url: Annotated[
+        _MirrorUrl | None,
+        _option(
+            "URL of the feed door that the mirror reads, if it has a certificate for another name than 127.0.0.1; if"
+            " unset, that of this machine",
+            "URL",
+        ),
+    ] = None
     log_format: Annotated[
         Literal["auto", "json", "console"],
         _option("format of the log; auto is console on a terminal and json elsewhere"),
@@ -351,7 +381,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return [(option.name, option.redacted(getattr(self, option.name))) for option in all_options()]
 
 
-Process = Literal["every", "push", "feed", "signer", "supervisor"]
+Process = Literal["every", "push", "feed", "signer", "mirror", "supervisor"]
 """Which processes use an option; the supervisor uses all of them."""
 _USED_BY: Mapping[str, Process] = {
     **dict.fromkeys(("database_url", "pending_max", "batch_max", "credit_max"), "push"),
@@ -367,6 +397,7 @@ _USED_BY: Mapping[str, Process] = {
     ),
     "signer_database_password_file": "supervisor",
     "full_read_every_s": "signer",
+    **dict.fromkeys(("mirror", "mirror_every_s", "mirror_keys", "mirror_feed_url"), "mirror"),
     **dict.fromkeys(("role", "push_workers", "feed_workers", "admin_host", "admin_port"), "supervisor"),
 }
 """Options that not every process uses. An option that may contain a secret must be listed."""
@@ -392,7 +423,7 @@ class Option(NamedTuple):
     def choices(self) -> tuple[str, ...]:
         """The values of an option that is a choice, else none."""
         kind = get_args(self.type)[0]
-        return get_args(kind) if get_origin(kind) is Literal else ()
+        return tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
 
     @property
     def is_boolean(self) -> bool:
@@ -457,13 +488,16 @@ def config_for(config: Config, role: Role) -> Config:
     """Return the options that a process of one role needs; every option that it does not use has its default.
 
     So a push process does not get the feeds' login, nor a feed process the owner's. The exception: if the feeds have no
-    separate login, they get the owner's as `feed_database_url`; `serve` and `doctor` warn about that.
+    separate login, they get the owner's as `feed_database_url`; `serve` and `doctor` warn about that. A mirror gets the
+    URL of the feed door as `mirror_feed_url`.
     """
     unused = {
         option.name: option.default for option in all_options() if option.process not in ("every", role)
     }
     if role == "feed":
         unused["feed_database_url"] = config.feed_database_url or config.database_url
+    if role == "mirror":
+        unused["mirror_feed_url"] = config.mirror_feed_url or door_url(config, "feed")
     return msgspec.structs.replace(config, **unused)
 
 
@@ -486,7 +520,8 @@ def local_url(scheme: str, host: str, port: int) -> str | None:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-_WITNESS = re.compile(r"([^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2})=(https?://[^\s,]+)")
+_VKEY = r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}"
+_WITNESS = re.compile(rf"({_VKEY})=(https?://[^\s,]+)")
 
 
 def witness_of(value: str) -> tuple[str, str]:
@@ -505,6 +540,13 @@ def witness_of(value: str) -> tuple[str, str]:
 def checked_witness(value: str) -> str:
     """Return a value of `witnesses` in its normal form. Raises ValueError."""
     return "=".join(witness_of(value))
+
+
+def checked_vkey(value: str) -> str:
+    """Return a vkey unchanged (C2SP signed-note). Raises ValueError."""
+    if re.fullmatch(_VKEY, value) is None:
+        raise ValueError("Expected VKEY, as in results.example.no/live/ID+1a2b3c4d+BASE64")
+    return value
 
 
 def decode_path(kind: type, value: object) -> object:

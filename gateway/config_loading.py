@@ -23,6 +23,7 @@ from gateway.config import (
     ConfigError,
     Option,
     all_options,
+    checked_vkey,
     checked_witness,
     decode_path,
     witness_of,
@@ -74,6 +75,7 @@ def load(
     mistakes += _shared_ports(counting, given)
     mistakes += _lone_tls(counting, given)
     mistakes += _incomplete_signer(counting, given)
+    mistakes += _incomplete_mirror(counting, given)
     _add_passwords(values, given, mistakes)
     _add_password_of_libpq(values, environ)
     if mistakes:
@@ -141,6 +143,8 @@ def _converted(option: Option, value: object) -> Any:
         return tuple(str(ip_network(text)) for text in _texts(value))
     if option.unit == "witnesses":
         return tuple(checked_witness(text) for text in _texts(value))
+    if option.unit == "vkeys":
+        return tuple(checked_vkey(text) for text in _texts(value))
     if option.is_secret and isinstance(value, str):
         value = value.strip()
         _require_files(read_database_url(value, writes=option.name != "feed_database_url"))
@@ -196,6 +200,12 @@ def _incomplete_signer(values: Mapping[str, Any], given: _Given) -> Iterator[str
     vkeys = [witness_of(each)[0] for each in values["witnesses"]]
     for vkey in sorted({each for each in vkeys if vkeys.count(each) > 1}):
         yield f"{given['witnesses'][0]}: the same key twice: {vkey}"
+
+
+def _incomplete_mirror(values: Mapping[str, Any], given: _Given) -> Iterator[str]:
+    """Yield a mistake for a mirror without a feed door to read."""
+    if values["mirror"] is not None and values["role"] == "push" and values["mirror_feed_url"] is None:
+        yield f"{given['mirror'][0]}: this machine has no feed door; name one in mirror_feed_url"
 
 
 def _add_passwords(values: dict[str, Any], given: _Given, mistakes: list[str]) -> None:

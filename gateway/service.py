@@ -302,10 +302,14 @@ async def _service(control: Control) -> None:
         await push_service(control)
     elif control.role == "feed":
         await feed_service(control)
-    else:
+    elif control.role == "signer":
         from gateway.signer.service import signer_service  # with packages that doors do not need
 
         await signer_service(control)
+    else:
+        from gateway.mirror.service import mirror_service
+
+        await mirror_service(control)
 
 
 def raise_open_file_limit() -> None:

@@ -68,6 +68,12 @@ def test_an_option_puts_a_wrong_file_right(file: Path) -> None:
         ({"VALGNATT_MIRROR_URL": "cdn.example"}, "VALGNATT_MIRROR_URL: Expected `str` matching regex"),
         ({"VALGNATT_MIRROR_URL": "https://cdn.example/; script-src *"}, "VALGNATT_MIRROR_URL: Expected"),
         ({"VALGNATT_MIRROR_URL": "https://cdn.example/>; rel=next"}, "VALGNATT_MIRROR_URL: Expected"),
+        ({"VALGNATT_MIRROR_EVERY_S": "3"}, "VALGNATT_MIRROR_EVERY_S: '3' is not one of 1, 2, 5, 10, 30, 60"),
+        ({"VALGNATT_MIRROR_KEYS": "results.example"}, "VALGNATT_MIRROR_KEYS: Expected VKEY"),
+        (
+            {"VALGNATT_MIRROR": "/files", "VALGNATT_ROLE": "push"},
+            "VALGNATT_MIRROR: this machine has no feed door; name one in mirror_feed_url",
+        ),
         ({"VALGNATT_CONFIG": "/nowhere.toml"}, "/nowhere.toml: No such file or directory"),
     ],
 )
@@ -269,6 +275,17 @@ def test_every_option_with_a_secret_belongs_to_one_role() -> None:
     assert not [
         option.name for option in all_options() if option.name.endswith("_key") and option.process == "every"
     ]
+
+
+def test_a_mirror_gets_the_url_of_the_feed_door_and_no_database() -> None:
+    """That of this machine, or the one that is named because the door has a certificate for another name."""
+    config = Config(database_url=URL, mirror="s3://bucket/night", feed_port=8090)
+    given = config_for(config, "mirror")
+    assert (given.mirror, given.mirror_feed_url) == ("s3://bucket/night", "http://127.0.0.1:8090")
+    assert (given.database_url, given.feed_database_url, given.signer_database_url) == (None, None, None)
+    named = Config(mirror="/files", mirror_feed_url="https://results.example", feed_tls_certificate=Path("x"))
+    assert config_for(named, "mirror").mirror_feed_url == "https://results.example"
+    assert config_for(config, "feed").mirror is None
 
 
 def test_feeds_without_a_login_of_their_own_get_the_owners() -> None:

@@ -57,6 +57,7 @@ MAY_IMPORT = {
     "mirror": {
         "machine",
         "page_composition",
+        "inspection",
         "verification",
         "client",
         "telemetry",

@@ -75,7 +75,7 @@ def read_trust(keys: list[str] | None, policy_file: Path | None) -> "Policy":
     """Return the policy of `--policy`, with the keys of `--key` in addition; exit with status 2 if there is no key."""
     from gateway.transparency.policy import MalformedTrustPolicy, Policy, TrustedLog, parse_policy
 
-    trusted = [key for text in keys or () for key in _read_keys(text)]
+    trusted = [key for text in keys or () for key in read_keys(text)]
     if policy_file is None:
         if not trusted:
             fail("name the log's key with --key, or --policy; get it from elsewhere than the feed door", 2)
@@ -91,7 +91,7 @@ def read_trust(keys: list[str] | None, policy_file: Path | None) -> "Policy":
     return policy._replace(logs=logs)
 
 
-def _read_keys(text: str) -> list["VerifierKey"]:
+def read_keys(text: str) -> list["VerifierKey"]:
     """Return the keys in a vkey or in a file with vkeys; exit with status 2 if there are others."""
     from gateway.transparency.note import ED25519, MalformedKey, parse_vkey
 

@@ -47,24 +47,36 @@ WORKER_COMMAND = (sys.executable, "-m", "gateway.worker")
 """Command of a worker; its name, for lists of processes, and the descriptor of its control line are appended."""
 METRICS_S = 2.0
 """Seconds within which a worker has to return its metrics."""
-SIGNER_AGAIN_S = 10.0
-"""Seconds after which a signer that could not be started is started again."""
+AGAIN_S = 10.0
+"""Seconds after which a signer or a mirror that could not be started is started again."""
 GIVE_UP_S = 120.0
 """Seconds of failed restarts of Postgres before giving up; recovery after a crash may take long."""
 
 _NAMES_SECRET = re.compile(r"PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|TOKEN|PRIVATE_?KEY", re.IGNORECASE)
 
+OBJECT_STORES = ("AWS_", "AZURE_", "GOOGLE_", "GCS_")
+"""What the names of the variables of object stores begin with."""
+
 log = structlog.get_logger()
 
 
-def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def worker_environment(environ: Mapping[str, str], role: Role = "push") -> dict[str, str]:
     """Return the environment of a worker: the supervisor's without options and without anything that looks secret.
 
     A worker receives its configuration, including passwords, over its control line. A variable is removed if its name
     suggests a secret (PGPASSWORD, READER_PASSWORD, CREDENTIALS_DIRECTORY), or if its value contains a URL with a
     password. The variables of OpenTelemetry are kept, including the key for its collector, as the workers use them.
+    Those of object stores go to the mirror alone, with their credentials; it reaches this machine without a proxy.
     """
-    return {name: value for name, value in environ.items() if not _is_secret(name, value)}
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if (role == "mirror" if name.startswith(OBJECT_STORES) else not _is_secret(name, value))
+    }
+    if role == "mirror":
+        exceptions = environ.get("no_proxy") or environ.get("NO_PROXY")
+        kept["no_proxy"] = ",".join(filter(None, (exceptions, "localhost,127.0.0.1,::1")))
+    return kept
 
 
 def _is_secret(name: str, value: str) -> bool:
@@ -198,11 +210,14 @@ class Supervisor:
             "push": config.push_workers if config.role != "feed" else 0,
             "feed": config.feed_workers if config.role != "push" else 0,
             "signer": 1 if config.sign_dir is not None else 0,
+            "mirror": 1 if config.mirror is not None else 0,
         }
-        environ = worker_environment(os.environ)
         self.workers = [
             Worker(
-                WorkerSpec(role, index, config_for(config, role)), worker_command, environ, self._update_doors
+                WorkerSpec(role, index, config_for(config, role)),
+                worker_command,
+                worker_environment(os.environ, role),
+                self._update_doors,
             )
             for role, count in counts.items()
             for index in range(count)
@@ -220,13 +235,21 @@ class Supervisor:
         self._machine_metrics = MachineMetrics(__version__, self._state)
 
     async def keep_running(self, worker: Worker, stop: asyncio.Event) -> None:
-        """Keep a worker running until the drain; if that fails, drain everything. The signer is tried again instead."""
+        """Keep a worker running until the drain; if that fails, drain everything.
+
+        A signer or a mirror is started again instead: the doors do not need them.
+        """
         while reason := await worker.run():
-            if worker.role != "signer":
+            if worker.role in DOORS:
                 self._fail(reason, stop)
                 return
-            log.error("nothing is signed; the doors go on without", reason=reason, again_in_s=SIGNER_AGAIN_S)
-            await wait_at_most(stop, SIGNER_AGAIN_S)
+            if worker.role == "signer":
+                log.error("nothing is signed; the doors go on without", reason=reason, again_in_s=AGAIN_S)
+            else:
+                log.error(
+                    "the mirror is not written; the doors go on without", reason=reason, again_in_s=AGAIN_S
+                )
+            await wait_at_most(stop, AGAIN_S)
 
     async def keep_database_running(self, database: Restartable, stop: asyncio.Event) -> None:
         """Restart Postgres whenever it ends; after GIVE_UP_S of failures, drain everything."""
@@ -319,7 +342,7 @@ class Supervisor:
         """Whether every door's worker answers within some seconds; true in a drain, which has its own limit."""
         if self._draining:
             return True
-        requests = [worker.request_metrics() for worker in self.workers if worker.role != "signer"]
+        requests = [worker.request_metrics() for worker in self.workers if worker.role in DOORS]
         await asyncio.wait(requests, timeout=within_s)
         return all(answer.done() and answer.result() is not None for answer in requests)
 

@@ -19,12 +19,24 @@ passes; anything else, such as the end of the embargo, is written at once."""
 
 
 class ElectionList:
-    """`elections.json`, which the elections of one mirror share. It is written once all of them are known."""
+    """`elections.json`, which the elections of one mirror share. It is written once all of them are known.
+
+    So after a restart, no election is missing in it for a while.
+    """
 
     def __init__(self, elections: Sequence[str], target: Target, every_s: int) -> None:
         """`elections` are in the order of the list."""
         self._entries: dict[str, Mapping[str, Any] | None] = dict.fromkeys(elections)
         self._files = ChangedFiles(target, every_s)
+
+    def add(self, election: str) -> None:
+        """Add an election at the end, unless it is in the list already."""
+        self._entries.setdefault(election, None)
+
+    def drop(self, election: str) -> None:
+        """Wait no longer for the entry of an election that cannot be mirrored; it is added again by `update`."""
+        if self._entries.get(election, ()) is None:
+            del self._entries[election]
 
     async def update(self, election: str, entry: Mapping[str, Any]) -> None:
         """Replace the entry of an election, and write the list. Raises TargetUnavailable."""

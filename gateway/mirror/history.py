@@ -6,7 +6,7 @@ any moment, `live.json` names files that exist.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -21,6 +21,7 @@ from gateway.election.registry import Registry
 from gateway.errors import GatewayError
 from gateway.mirror.documents import Documents
 from gateway.mirror.door import FeedDoor, open_feed_door
+from gateway.mirror.election_files import ElectionList
 from gateway.mirror.files import JSON, StoredFile
 from gateway.mirror.ledger import RETIRED_MAX, Ledger, Step
 from gateway.mirror.profiles import profiles_of
@@ -80,6 +81,14 @@ class Progress:
         """Seconds from the block of the last step to its `live.json`."""
         self.failures: dict[str, str] = {}
         """What fails now, and why: "feed", "steps", "documents" or "removal"."""
+        self.received = 0
+        """Sequence of the last block of the stream."""
+        self.documents = 0
+        """`documents` of `live.json`."""
+        self.document_failures: Mapping[str, str] = {}
+        """Which kinds of rewritten files fail now, and why."""
+        self.observe_step: Callable[[float], None] = lambda _: None
+        """Called with `last_step_s` after each step."""
 
     def note(self, what: str, failure: str | None) -> None:
         """Take note that something fails, or works again. The first failure is logged, and the end of all."""
@@ -107,6 +116,7 @@ class History:
         *,
         every_s: int,
         key: VerifierKey | None,
+        elections: ElectionList | None,
         continued: Live | None,
         progress: Progress,
         clock: Callable[[], float],
@@ -118,6 +128,7 @@ class History:
         self._target = target
         self._every_s = every_s
         self._key = key
+        self._elections = elections
         self._continued = continued
         self._progress = progress
         self._clock = clock
@@ -158,7 +169,15 @@ class History:
     def _documents_over(self, door: FeedDoor) -> Documents:
         documents = self._continued.documents if self._continued is not None else 0
         return Documents(
-            door, self._election, self._registry, self.name, self._target, self._every_s, self._key, documents
+            door,
+            self._election,
+            self._registry,
+            self.name,
+            self._target,
+            self._every_s,
+            self._key,
+            documents,
+            elections=self._elections,
         )
 
     async def _follow(self) -> None:
@@ -182,6 +201,7 @@ class History:
                     raise AnotherRecord from None
                 self._check_first(block.sequence, block.chain)
                 self._block_at_s = self._clock()
+                self._progress.received = block.sequence
                 self._received.set()
 
     async def _same_record(self) -> bool:
@@ -238,6 +258,7 @@ class History:
         await self._show(step.view)
         self._progress.steps += 1
         self._progress.last_step_s = self._clock() - self._block_at_s
+        self._progress.observe_step(self._progress.last_step_s)
 
     async def _refresh(self) -> None:
         view = self._state.view()
@@ -261,6 +282,7 @@ class History:
             StoredFile(live_path(self._election), encode_live(live), JSON, self._every_s)
         )
         self._progress.sequence, self._progress.written_at = live.sequence, written_at
+        self._progress.documents, self._progress.document_failures = live.documents, documents.failures
 
     async def _show(self, view: View) -> None:
         """Let the rewritten files follow a state that `live.json` names."""

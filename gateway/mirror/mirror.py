@@ -9,6 +9,7 @@ import structlog
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.subscriber import Block, Subscriber
 from gateway.election.registry import Registry
+from gateway.mirror.election_files import ElectionList
 from gateway.mirror.history import (
     RETRY_FIRST_S,
     RETRY_MOST_S,
@@ -42,15 +43,17 @@ class Mirror:
         *,
         every_s: int = 2,
         key: VerifierKey | None = None,
+        elections: ElectionList | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Write at most one step in `every_s` seconds, one of INTERVALS_S. `key`: see Documents."""
+        """Write at most one step in `every_s` seconds, one of INTERVALS_S. `key` and `elections`: see Documents."""
         assert every_s in INTERVALS_S
         self._feed_url = feed_url
         self._election = election
         self._target = target
         self._every_s = every_s
         self._key = key
+        self._elections = elections
         self._clock = clock
         self.progress = Progress(election)
 
@@ -76,6 +79,7 @@ class Mirror:
             self._target,
             every_s=self._every_s,
             key=self._key,
+            elections=self._elections,
             continued=continued,
             progress=self.progress,
             clock=self._clock,

@@ -117,7 +117,9 @@ def test_compose_publishes_no_push_port_without_tls() -> None:
     assert feed
     assert push
     assert not public & push
-    assert exposed_in_compose(services, public) == []
+    files = {port for _, port in listeners((DEPLOY / "mirror" / "origin-listen.conf").read_text())}
+    assert not files & push
+    assert exposed_in_compose(services, public | files) == []
     assert "network_mode" not in COMPOSE.read_text()
 
 
@@ -226,6 +228,8 @@ def test_each_service_of_compose_has_its_own_passwords_and_no_others() -> None:
         "postgres": {"postgres_password", "owner_password", "reader_password"},
         "push": {"owner_password"},
         "feed": {"reader_password"},
+        "mirror": set(),
+        "origin": set(),
         "proxy": set(),
         "prometheus": set(),
         "grafana": {"grafana_password"},
@@ -267,7 +271,7 @@ def test_a_pod_gets_its_own_password_as_a_file_and_no_other(role: str, secret: s
 def test_the_services_of_systemd_are_different_users() -> None:
     """With one user, one service could read the password of the other."""
     users = []
-    for role in (*ROLES, "signer"):
+    for role in (*ROLES, "signer", "mirror"):
         unit = (DEPLOY / "systemd" / f"valgnatt-{role}.service").read_text()
         users += re.findall(r"^User=(.*)$", unit, re.MULTILINE)
         given = " ".join(re.findall(r"^Environment=(.*)$", unit, re.MULTILINE))
@@ -275,7 +279,7 @@ def test_the_services_of_systemd_are_different_users() -> None:
     made = re.findall(
         r"^u (\S+) -", (DEPLOY / "systemd" / "valgnatt.sysusers.conf").read_text(), re.MULTILINE
     )
-    assert users == made == ["valgnatt-push", "valgnatt-feed", "valgnatt-signer"]
+    assert users == made == ["valgnatt-push", "valgnatt-feed", "valgnatt-signer", "valgnatt-mirror"]
 
 
 # Proxies.
@@ -646,6 +650,61 @@ def test_the_signer_of_kubernetes_has_a_user_a_login_and_a_volume_of_its_own() -
     assert spec["securityContext"]["runAsNonRoot"]
     assert container["securityContext"] == pod("feed")["spec"]["containers"][0]["securityContext"]
     assert config.require_standby
+
+
+def test_the_mirror_of_kubernetes_reaches_the_feed_and_the_object_store_only() -> None:
+    """It has a user of its own, no password, no way to the database, and there is never more than one."""
+    deployment, spec = of_kind("Deployment")["valgnatt-mirror"]["spec"], pod("mirror")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    (container,) = spec["containers"]
+    command, feed_url, target, *options = container["args"]
+    (port,) = of_kind("Service")["valgnatt-feed"]["spec"]["ports"]
+    assert (command, feed_url, target[:5]) == ("mirror", f"http://valgnatt-feed:{port['port']}", "s3://")
+    assert options == ["--admin-port", str(container["ports"][0]["containerPort"])]
+    assert "envFrom" not in container  # the common options are those of `serve`
+    assert secrets_in({each["name"]: each["value"] for each in container["env"]}) == []
+    assert [volume for volume in spec["volumes"] if "emptyDir" not in volume] == []
+    others = {pod(role)["spec"]["securityContext"]["runAsUser"] for role in (*ROLES, "signer")}
+    assert spec["securityContext"]["runAsUser"] not in others
+    assert spec["automountServiceAccountToken"] is False
+    assert container["securityContext"] == pod("feed")["spec"]["containers"][0]["securityContext"]
+    policies = of_kind("NetworkPolicy")
+    for name in ("valgnatt-database", "valgnatt-db"):
+        assert "mirror" not in json.dumps(policies[name])
+    (expression,) = policies["valgnatt-database"]["spec"]["podSelector"]["matchExpressions"]
+    assert (expression["operator"], expression["values"]) == ("In", [*ROLES, "signer"])
+    (entry,) = policies["valgnatt-feed-mirror"]["spec"]["ingress"]
+    assert selects(entry["from"][0]["podSelector"], pod("mirror"))
+    assert selects(policies["valgnatt-feed-mirror"]["spec"]["podSelector"], pod("feed"))
+
+
+def test_the_mirror_of_compose_has_no_password_and_reads_the_feed() -> None:
+    """Its origin mounts the files read-only, where the shipped configuration looks for them."""
+    services = compose()["services"]
+    mirror, origin = services["mirror"], services["origin"]
+    place = services["feed"]["networks"]["inner"]["ipv4_address"]
+    directory = "/var/lib/valgnatt-mirror"
+    assert mirror["command"] == [
+        "mirror",
+        f"http://{place}:{Config().feed_port}",
+        f"{directory}/files",
+        "--admin-port",
+        str(Config().admin_port),
+    ]
+    assert secrets_in(mirror["environment"]) == []
+    assert mirror["volumes"] == [f"mirrored:{directory}"]
+    assert f"mirrored:{directory}:ro" in origin["volumes"]
+    listens = (DEPLOY / "mirror" / "origin-listen.conf").read_text()
+    assert f"root {directory}/files;" in listens
+    assert f"{directory}\n" in dockerfile().replace(" \\", "")
+    assert [port for _, port in listeners(listens)] == [
+        int(each.rpartition(":")[2]) for each in origin["ports"]
+    ]
+    assert mirror["profiles"] == origin["profiles"] == ["mirror"]
+    unit = (DEPLOY / "systemd" / "valgnatt-mirror.service").read_text()
+    environ = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "systemd" / "mirror.env").read_text(), re.MULTILINE))
+    assert environ["TARGET"] == f"{directory}/files"
+    assert "StateDirectory=valgnatt-mirror\nStateDirectoryMode=0755" in unit
 
 
 def test_a_receipt_waits_for_a_standby() -> None:

@@ -13,9 +13,12 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.reserved_ports import reserved_ports
+from gateway.telemetry.metrics import exposition
+from gateway.telemetry.mirror_metrics import MirroredElection, MirrorMetrics, MirrorTotals
 from tests.small_night import SmallNight, a_small_night
 from tests.web.doors import until
 
@@ -35,6 +38,16 @@ _NAME = re.compile(r"\b(?:valgnatt|process)_\w+")
 def night(tmp_path_factory: pytest.TempPathFactory, small: GeneratedElection) -> Iterator[SmallNight]:
     with a_small_night(tmp_path_factory.mktemp("watched"), small) as night:
         yield night
+
+
+def of_a_mirror() -> set[str]:
+    """Return the names of all samples of a mirror, which may be a process of its own."""
+    state = MirroredElection(
+        age_s=1.0, sequence=1, behind=0, documents_behind=0, steps=1, histories=1, fails=frozenset()
+    )
+    metrics = MirrorMetrics(2, lambda: {"e": state}, lambda: MirrorTotals(1, 1))
+    found = text_string_to_metric_families(exposition(metrics.registry).decode())
+    return {sample.name for family in found for sample in family.samples}
 
 
 def queries() -> list[str]:
@@ -87,7 +100,7 @@ def test_every_query_of_the_dashboard_is_valid(tmp_path: Path) -> None:
 
 def test_alerts_and_dashboard_use_metrics_that_exist(night: SmallNight) -> None:
     """With an unknown metric an alert would never fire, and a panel would be empty."""
-    exposed = {sample.name for sample in night.samples}
+    exposed = {sample.name for sample in night.samples} | of_a_mirror()
     in_alerts = {name for rule in ALERTS for name in _NAME.findall(rule["expr"])}
     in_dashboard = {name for query in queries() for name in _NAME.findall(query)}
     assert not (in_alerts | in_dashboard) - exposed
@@ -124,7 +137,8 @@ def test_every_alert_names_the_panel_to_look_at() -> None:
 
 def test_the_document_describes_exactly_the_metrics_that_exist(night: SmallNight) -> None:
     """Metrics are listed by the name used in queries; a histogram by the common prefix of its samples."""
-    exposed = {re.sub(r"_(bucket|count|sum)$", "", sample.name) for sample in night.samples}
+    names = {sample.name for sample in night.samples} | of_a_mirror()
+    exposed = {re.sub(r"_(bucket|count|sum)$", "", name) for name in names}
     described = set(re.findall(r"^\| `(\w+)`", DOCUMENT, re.MULTILINE))
     described = {
         name for name in described if not name.startswith("valgnatt_witness_")

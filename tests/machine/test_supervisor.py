@@ -256,6 +256,29 @@ def test_a_worker_inherits_no_variable_that_looks_like_a_secret() -> None:
     assert worker_environment({**left_out, **kept}) == kept
 
 
+def test_the_credentials_of_an_object_store_go_to_the_mirror_alone() -> None:
+    """It reaches the doors of this machine directly, also if the environment names a proxy."""
+    store = {
+        "AWS_ACCESS_KEY_ID": "A",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "GOOGLE_SERVICE_ACCOUNT_KEY": "{}",
+        "AZURE_STORAGE_SAS_TOKEN": "t",
+    }
+    environ = {
+        "PATH": "/bin",
+        "PGPASSWORD": "x",
+        "https_proxy": "http://proxy:3128",
+        "NO_PROXY": "db",
+        **store,
+    }
+    of_doors = worker_environment(environ, "feed")
+    assert not of_doors.keys() & {"AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_SAS_TOKEN", "PGPASSWORD"}
+    of_mirror = worker_environment(environ, "mirror")
+    assert store.items() <= of_mirror.items()
+    assert "PGPASSWORD" not in of_mirror
+    assert of_mirror["no_proxy"] == "db,localhost,127.0.0.1,::1"
+
+
 async def test_each_worker_is_sent_only_the_login_of_its_role() -> None:
     """Only the options of its role are sent: a feed process never has the owner's password."""
     reader = "postgresql://reader:other@nowhere/db"
