@@ -6,6 +6,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Literal
 
+import msgspec
+
 from gateway.mirror.bucket import CREATE, Bucket, Conflict, Object, Version
 from gateway.mirror.encoding import compressed
 from gateway.mirror.files import StoredFile
@@ -44,7 +46,7 @@ class ObjectStore:
         self._bucket = Bucket(place)
         self._this = this_process(every_s)
         self._versions: dict[str, Version] = {}
-        self._opened = False
+        self._owned: Version | None = None
 
     async def open(self) -> None:
         """Reach the bucket and exclude other mirrors. Raises TargetUnavailable, TargetInUse.
@@ -57,14 +59,12 @@ class ObjectStore:
         else:
             await self._wait_whether_it_writes(found)
         condition: Version | Literal["create"] = found.version if found else CREATE
-        body = encode(self._this)
         try:
-            await self._put(PATH, body, _attributes("application/json", "no-store"), condition)
+            self._owned = await self._write_owner(self._this, condition)
         except Conflict:
             raise self._in_use("another mirror has just been started") from None
-        self._opened = True
         with suppress(Conflict):
-            await self._put(PATH, body, _attributes("application/json", "no-store"), CREATE)
+            await self._write_owner(self._this, CREATE)
             raise TargetUnavailable(
                 f"{self.where}: the store ignores conditions of writes (If-None-Match), which exclude a second mirror",
                 permanent=True,
@@ -108,13 +108,11 @@ class ObjectStore:
 
     async def close(self) -> None:
         """Release the prefix, unless another mirror has taken it over."""
-        if self._opened:
-            self._opened = False
-            with suppress(TargetUnavailable, TimeoutError):
+        owned, self._owned = self._owned, None
+        if owned is not None:
+            with suppress(Conflict, TargetUnavailable, TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
-                    found = await self._bucket.get(PATH, OWNER_MAX)
-                    if found and found.body == encode(self._this):
-                        await self._bucket.delete([PATH])
+                    await self._write_owner(msgspec.structs.replace(self._this, ended=True), owned)
         await self._bucket.close()
 
     async def _write_each(self, waiting: Iterator[StoredFile]) -> None:
@@ -156,9 +154,11 @@ class ObjectStore:
         self.written_bytes += len(body)
         return version
 
+    async def _write_owner(self, owner: Owner, condition: Version | Literal["create"]) -> Version:
+        return await self._put(PATH, encode(owner), _attributes("application/json", "no-store"), condition)
+
     async def _refuse_content_of_others(self) -> None:
-        names = await self._bucket.names("")
-        if names and "v1" not in names:
+        if names := await self._bucket.names(""):
             raise TargetUnavailable(
                 f"{self.where} contains {names[0]!r}, and was never a mirror; choose another prefix, so that nothing is"
                 " replaced",

@@ -1,4 +1,7 @@
-"""The object by which a mirror says that a prefix of an object store is its own, and who that is."""
+"""The object by which a mirror says that a prefix of an object store is its own, and who that is.
+
+It remains when the mirror ends, as ended, and so shows that what is below the prefix was written by mirrors.
+"""
 
 import hashlib
 import os
@@ -22,6 +25,7 @@ class Owner(msgspec.Struct, frozen=True):
     process: int
     started_at: datetime
     every_s: int
+    ended: bool = False
 
     def __str__(self) -> str:
         return f"process {self.process}, started {self.started_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -46,7 +50,9 @@ def decode(content: bytes) -> Owner | None:
 
 
 def is_gone(owner: Owner, this: Owner) -> bool:
-    """Return whether an owner surely does not run any more: a process of this machine that does not exist."""
+    """Return whether an owner surely does not write any more: it ended, or its process does not exist here."""
+    if owner.ended:
+        return True
     if owner.machine != this.machine:
         return False
     if owner.process == this.process:

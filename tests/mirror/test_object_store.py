@@ -364,16 +364,17 @@ async def test_what_is_wrong_with_the_access_is_said_without_secrets(
 
 async def test_content_of_others_is_not_replaced(url: str) -> None:
     """A prefix that was never a mirror has to be empty."""
-    target = await opened(url)
-    await target._bucket.put("index.html", b"theirs", {}, None)
-    await target.close()
+    target = open_target(url)
+    await target.write([a_file("index.html", b"theirs")])
     with pytest.raises(
         TargetUnavailable, match=r"contains 'index\.html', and was never a mirror; choose another"
     ):
         await opened(url)
-    again = open_target(url)
-    await again.write([a_file("v1/elections.json", b"[]", 2)])
-    await again.open()
+    await target.delete(["index.html"])
+    await target.open()
+    await target.write([a_file("index.html", b"its own")])
+    await target.close()
+    again = await opened(url)
     await again.close()
 
 
