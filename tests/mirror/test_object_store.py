@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from email.message import Message
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from tests.mirror.killed_store_writer import DOCUMENTS, LIVE, deltas, write_vers
 
 DELTA = "v1/elections/e/live/h/default/1_2.ndjson"
 OTHER_MACHINE = "f" * 16
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +362,22 @@ async def test_what_is_wrong_with_the_access_is_said_without_secrets(
     assert "\n" not in str(error.value)
     assert error.value.__cause__ is None
     await target.close()
+
+
+@pytest.mark.parametrize("name", ["s3-policy", "s3-readers-policy", "s3-cors"])
+def test_policies_allow_no_more_than_they_name(name: str) -> None:
+    """Readers only read; nobody may do more than a mirror does."""
+    policy = json.loads((ROOT / "deploy" / "mirror" / f"{name}.json").read_text())
+    if name == "s3-cors":
+        (rule,) = policy["CORSRules"]
+        assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == (["*"], ["GET", "HEAD"])
+        return
+    actions = {each["Resource"]: each["Action"] for each in policy["Statement"]}
+    writing = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    assert actions == {
+        "arn:aws:s3:::BUCKET": "s3:ListBucket",
+        "arn:aws:s3:::BUCKET/PREFIX/*": writing if name == "s3-policy" else "s3:GetObject",
+    }
 
 
 async def test_content_of_others_is_not_replaced(url: str) -> None:
