@@ -57,8 +57,8 @@ def restore(
 async def _restore(election: str, source: str, trust: "Policy", config: Config) -> int:
     from gateway.journal.restore import restoration
     from gateway.verification.failures import VerificationFailed
-    from gateway.verification.mirror import open_copy
     from gateway.verification.restorable import read_restorable
+    from gateway.verification.static_mirror import open_copy
 
     async with _database(config) as url, restoration(url, author(), on_wait=warn) as restoring:
         registry = await restoring.registry(election)

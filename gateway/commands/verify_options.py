@@ -19,7 +19,8 @@ Where = Annotated[
     str,
     typer.Argument(
         metavar="URL|DIR",
-        help="the election at a feed door, https://HOST/v1/elections/ELECTION, or https://HOST; or a copy",
+        help="the election at a feed door or in a mirror, https://HOST/v1/elections/ELECTION, or https://HOST; or the"
+        " directory of a mirror, or of a copy",
     ),
 ]
 ElectionOption = Annotated[

@@ -129,6 +129,8 @@ class SignedRecord(ABC):
     """Whether it is read from a feed door, which also shows areas and holds, and whose checkpoints are to be fresh."""
     has_publications: bool
     """Whether there are publications; a mirror by others may have entries alone."""
+    shows_areas: bool
+    """Whether it shows areas; where this is not a feed door, NotThere says that they cannot be compared now."""
 
     @abstractmethod
     async def checkpoint(self) -> bytes:
@@ -174,6 +176,7 @@ class Copy(SignedRecord):
     """A copy in a directory, which it reads and writes; it is made when something is first written."""
 
     is_door = False
+    shows_areas = False
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

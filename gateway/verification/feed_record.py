@@ -73,6 +73,7 @@ class FeedRecord(SignedRecord):
 
     is_door = True
     has_publications = True
+    shows_areas = True
 
     def __init__(self, url: str, http: aiohttp.ClientSession, proxy: Proxy | None = None) -> None:
         self._url = url.rstrip("/")
@@ -129,6 +130,14 @@ class FeedRecord(SignedRecord):
     async def document(self, path: str, most: int) -> bytes:
         """Return the body of an answer with status 200, of at most `most` bytes. Raises VerificationFailed."""
         return await self._repeated(lambda: self._answer(path, most))
+
+    async def try_document(self, path: str, most: int) -> bytes | None:
+        """Return the body of an answer with status 200; None for any other answer, and if there is none."""
+        try:
+            answer = await self._answer(path, most)
+        except VerificationFailed:
+            return None
+        return answer if isinstance(answer, bytes) else None
 
     async def _repeated(self, request: Callable[[], Awaitable[T | Failure]]) -> T:
         """Return what a request has as its answer; repeat it a few times if it may succeed in a moment."""

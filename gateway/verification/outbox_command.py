@@ -13,10 +13,11 @@ from gateway.output import say, say_json
 from gateway.transparency.policy import Policy
 from gateway.verification.evidence import save_evidence
 from gateway.verification.failures import VerificationFailed
-from gateway.verification.feed_record import is_url, open_record
+from gateway.verification.feed_record import is_url
 from gateway.verification.outbox_report import document_of, failings, lines_of
 from gateway.verification.outbox_verifier import OutboxResult, UnusableOutbox, verify
 from gateway.verification.record_command import show_failure
+from gateway.verification.static_mirror import open_published
 
 
 class OutboxOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +46,7 @@ async def verify_outbox(options: OutboxOptions) -> int:
         )
     outbox = await when_available(lambda: Outbox(options.file), _say_error)
     try:
-        async with open_record(options.where, options.election) as record:
+        async with open_published(options.where, options.election) as record:
             result = await verify(
                 record,
                 options.policy,

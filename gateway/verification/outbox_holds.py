@@ -74,9 +74,12 @@ class HoldList:
 async def read_holds(record: SignedRecord) -> HoldList | None:
     """Read the list of holds; None if a copy has none. Raises VerificationFailed."""
     holds = HoldList()
-    if isinstance(record, Copy):
+    if isinstance(record, Copy) or not record.is_door:
         try:
-            content = record.read(HOLDS, LIST_MAX)
+            if isinstance(record, Copy):
+                content = record.read(HOLDS, LIST_MAX)
+            else:
+                content = await record.document(f"/{HOLDS}", LIST_MAX)
         except NotThere:
             return None
         for line in content.splitlines():

@@ -13,12 +13,13 @@ from gateway.transparency.policy import Policy
 from gateway.verification.copies import Copy
 from gateway.verification.evidence import save_evidence
 from gateway.verification.failures import VerificationFailed
-from gateway.verification.feed_record import is_url, open_record
+from gateway.verification.feed_record import is_url
 from gateway.verification.record_checks import TrustedCheckpoint, check_continues
 from gateway.verification.record_report import document_of, failure_document, follow_line, lines_of
 from gateway.verification.record_verifier import RecordVerifier, Verified
 from gateway.verification.saved_state import Saved, load_state, save_state
 from gateway.verification.saving import SavingRecord
+from gateway.verification.static_mirror import open_published
 
 POLL_S = 2.0
 """Seconds between two looks for a new checkpoint."""
@@ -62,7 +63,7 @@ def show_failure(where: str, failure: VerificationFailed, evidence: Path | None,
 async def _verify(options: RecordOptions) -> None:
     state = load_state(options.state) if options.state is not None else None
     async with AsyncExitStack() as stack:
-        record = await stack.enter_async_context(open_record(options.where, options.election))
+        record = await stack.enter_async_context(open_published(options.where, options.election))
         saving = SavingRecord(record, Copy(options.save)) if options.save is not None else None
         if saving is not None:
             state = _newer(state, await saving.begin(options.policy))

@@ -246,11 +246,16 @@ class RecordVerifier:
         return self._fold
 
     async def _read_areas(self) -> ShownAreas | None:
-        """Return what the feed door shows now; None of a copy."""
-        if not self._record.is_door or self._registry is None:
+        """Return what the feed door shows now; None of a copy, and of a mirror that cannot be compared."""
+        if not self._record.shows_areas or self._registry is None:
             return None
         before = self._shown
-        shown = await self._record.areas(self._registry.levels, before)
+        try:
+            shown = await self._record.areas(self._registry.levels, before)
+        except NotThere:
+            if self._record.is_door:
+                raise
+            return None
         if shown.sequence > ENTRIES_MAX:
             text = f"the feed shows figures of sequence {shown.sequence}, and no more than {ENTRIES_MAX} are read"
             raise VerificationFailed("figures_differ", text)
@@ -347,7 +352,7 @@ class RecordVerifier:
         assert fold.check is not None
         check, chain, sequence = fold.check.continued(), fold.chain, fold.reports
         async for lines in self._record.publications(sequence, last):
-            if sequence == fold.reports:
+            if sequence == fold.reports and self._record.is_door:
                 check_unsigned(lines[0].published_at, self._clock(), self._max_age_s or MAX_AGE_S)
             for line in lines:
                 entry = bytes(line.report) if line.report is not msgspec.UNSET else b""

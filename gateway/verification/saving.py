@@ -40,6 +40,7 @@ class SavingRecord(SignedRecord):
     def __init__(self, record: SignedRecord, copy: Copy) -> None:
         self.where = record.where
         self.is_door, self.has_publications = record.is_door, record.has_publications
+        self.shows_areas = record.shows_areas
         self._record = record
         self._copy = copy
         self._saved_size = 0

@@ -1,0 +1,90 @@
+"""`valgnatt verify record` reads the mirror of an election: in its directory, and on a web server with static files."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gateway.mirror import documents, history
+from gateway.mirror.directory import Directory
+from gateway.mirror.documents import Paces
+from gateway.mirror.mirror import Mirror
+from gateway.wire.mirror import decode_live, live_path, snapshot_path
+from tests.election.makers import DOCUMENT
+from tests.feed.log_record import FakeLogs, WrittenLog
+from tests.feed.served import FakeRecord, a_night, served, until
+from tests.fork_server import Command
+
+NIGHT, SIGNED = 1_010, 1_006
+"""Publications, and the size of the newest checkpoint, which does not cover the last of them."""
+
+
+@asynccontextmanager
+async def mirroring(directory: Path) -> AsyncIterator[WrittenLog]:
+    """Write a mirror of an election in which everything is public, and keep it fresh."""
+    record = FakeRecord(DOCUMENT, a_night(DOCUMENT, NIGHT), shown=NIGHT)
+    log = WrittenLog(record.id, record.document)
+    log.add(record.night)
+    for size in (1, 700, SIGNED):
+        log.sign(size)
+    target = Directory(directory)
+    async with served(record, logs=FakeLogs(log)) as door:
+        await target.open()
+        running = asyncio.create_task(Mirror(door.origin, record.id, target, every_s=1).run())
+        try:
+            await until(lambda: _shows(directory, record.id))
+            yield log
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            await target.close()
+
+
+def _shows(directory: Path, election: str) -> bool:
+    file = directory / live_path(election)
+    checkpoint = directory / f"v1/elections/{election}/log/checkpoint"
+    return file.exists() and checkpoint.exists() and decode_live(file.read_bytes()).documents == NIGHT
+
+
+async def verified(*arguments: object) -> tuple[int, dict[str, Any]]:
+    with Command("verify", "record", *arguments, "--json", environ=os.environ) as process:
+        output, _ = await asyncio.to_thread(process.communicate)
+        return process.returncode, json.loads(output)
+
+
+async def test_a_mirror_is_verified_by_its_url_and_its_directory_with_every_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entries, earlier checkpoints, tiles, ranges, and all areas; and a figure that was changed is named."""
+    monkeypatch.setattr(documents, "PACES", Paces(*(0.05,) * len(Paces._fields)))
+    monkeypatch.setattr(history, "REFRESH_S", 0.2)
+    application = web.Application()
+    application.router.add_static("/cdn", tmp_path)
+    async with mirroring(tmp_path) as log, TestServer(application) as server:
+        election = DOCUMENT["election"]["id"]
+        url = str(server.make_url("/cdn"))
+        key = ("--key", str(log.key.vkey))
+        for where in (url, f"{url}/v1/elections/{election}", tmp_path, tmp_path / "v1/elections" / election):
+            status, found = await verified(where, *key)
+            assert (status, found["verified"]) == (0, True), found
+            assert (found["size"], found["publications"]) == (SIGNED, SIGNED - 1)
+            assert (found["figures_at"], found["unsigned"]) == (NIGHT, NIGHT - SIGNED + 1)
+            assert found["areas"] == len(DOCUMENT["areas"])
+        live = decode_live((tmp_path / live_path(election)).read_bytes())
+        profile = live.profiles["area-a"]
+        path = tmp_path / snapshot_path(election, live.history, "area-a", profile.snapshot)
+        first, rest = path.read_bytes().split(b"\n", 1)
+        area = json.loads(first)
+        area["units"]["reported"] -= 1
+        path.write_bytes(json.dumps(area).encode() + b"\n" + rest)
+        status, found = await verified(tmp_path, *key)
+        assert (status, found["code"]) == (1, "figures_differ")
+        assert "area a (A) is shown with units.reported" in found["detail"]
