@@ -20,6 +20,8 @@ class MemoryTarget:
         self.files: dict[str, bytes] = {}
         self.lives: list[Live] = []
         """Every `live.json` that was written."""
+        self.writes: list[StoredFile] = []
+        """Everything that was written, in order."""
         self.failing = False
         self.broken: list[str] = []
         """What contradicts a promise."""
@@ -88,6 +90,7 @@ class MemoryTarget:
     def _store(self, file: StoredFile) -> None:
         if file.max_age_s is None and self._immutable.setdefault(file.path, file.body) != file.body:
             self.broken.append(f"{file.path} has changed")
+        self.writes.append(file)
         self.puts += 1
         self.written_bytes += len(file.body)
         self.files[file.path] = file.body
