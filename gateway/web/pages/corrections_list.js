@@ -111,7 +111,7 @@ export class CorrectionsList {
         this.#again = false;
         /** @type {Corrections} */
         const whole = await fetchJson(documents().corrections(this.election, area));
-        const document = correctionsBelow(whole, area, this.#count, this.registry.ancestors);
+        const document = correctionsBelow(whole, area, this.#count, (id) => this.registry.ancestors(id));
         if (signal.aborted) return;
         this.#document = document;
         this.#draw();

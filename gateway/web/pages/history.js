@@ -5,6 +5,7 @@ import { Pauses } from "./fetching.js";
 import { moment, number, signedNumber, t, wholePercent } from "./format.js";
 import { hiddenUntil, unlessHidden } from "./hidden.js";
 import { plot } from "./plot.js";
+import { documents } from "./source.js";
 import { LiveTable } from "./table.js";
 
 /** @import { HistoryEntry, PublicRecord } from "./record.js" */
@@ -13,6 +14,7 @@ import { LiveTable } from "./table.js";
 
 const ROWS = 50;
 const MORE_ROWS = 500;
+const FILE_BEHIND_MS = 15_000; // what follows the last whole range is written each half minute
 
 export class AreaHistory {
   /** @type {string | null} */
@@ -31,6 +33,7 @@ export class AreaHistory {
   /** What is shown of it. */
   #history = this.#whole;
   #until = Infinity;
+  #later = 0;
   #drawn = "";
 
   /**
@@ -105,7 +108,10 @@ export class AreaHistory {
           }
         });
         this.#pauses.reset();
-        if (record.sequence === before) break;
+        if (record.sequence === before) {
+          this.#readLater();
+          break;
+        }
       } catch (error) {
         if (this.#id === id) setText(byId("history-state"), t("historyFailed"));
         await this.#pauses.wait(error, this.#opening.signal);
@@ -116,6 +122,12 @@ export class AreaHistory {
     this.#whole = this.record().historyOf(this.registry.unitsOf(id));
     this.#cut();
     this.#draw();
+  }
+
+  /** Read again, if a file has less of the record than the feed; from a door, the next change does so. */
+  #readLater() {
+    clearTimeout(this.#later);
+    if (documents().isMirror) this.#later = setTimeout(() => this.#read(), FILE_BEHIND_MS);
   }
 
   #draw() {

@@ -29,7 +29,9 @@ export function drawStatus(feed) {
   setText(byId("fresh"), freshness(feed));
   const lag = document.getElementById("lag");
   if (!lag) return;
-  setText(lag, lost ? dataAge(feed) : lagOrSilence(feed));
+  if (feed.mirror)
+    setText(lag, ""); // how old files are has been said
+  else setText(lag, lost ? dataAge(feed) : lagOrSilence(feed));
 }
 
 /** @param {Feed} feed */
@@ -53,8 +55,8 @@ function dataAge({ receivedAt }) {
 }
 
 /** @param {Feed} feed */
-function lagOrSilence({ receivedAt, lag_s, mirror }) {
+function lagOrSilence({ receivedAt, lag_s }) {
   const silence = Date.now() - receivedAt;
-  if (!mirror && receivedAt && silence > SILENCE_SHOWN_MS) return t("silentFor")(age(silence / 1000));
+  if (receivedAt && silence > SILENCE_SHOWN_MS) return t("silentFor")(age(silence / 1000));
   return lag_s === null ? "" : t("lag")(duration(lag_s));
 }
