@@ -80,6 +80,7 @@
     ├── BadLog                  bad_log                  a log that a witness cannot follow
     ├── WitnessDirectoryUnusable  witness_directory_unusable  key and state of a witness cannot be used
     ├── WitnessStateUnavailable  witness_state_unavailable  the state of a witness cannot be read or written  retryable
+    ├── NotInMirror             not_in_mirror            no profile of a mirror has what a reader selects
     ├── MalformedMirror         malformed_mirror         a file of a mirror that is not of its format
     ├── DoorDiffers             door_differs             what a feed door answers contradicts its stream      retryable
     ├── MirrorFull              mirror_full              the disk of a mirror has too little room

@@ -1,38 +1,34 @@
 """Subscriber: follow an election, keep a copy of its results, and reconnect after every interruption.
 
-A block is applied as a whole or not at all, so the copy is always the state at some sequence.
+A block is applied as a whole or not at all, so the copy is always the state at some sequence. It comes from the stream
+of a gateway, or from the files of a mirror while there is no stream.
 """
 
 import asyncio
-import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Literal, Self
 
 import aiohttp
 import msgspec
-import orjson
 
 from gateway.backoff import Backoff, with_jitter
-from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, failure_of_error
-from gateway.client.http_session import (
-    CONNECT_S,
-    NotFollowed,
-    environment_proxy,
-    open_session,
-    with_scheme_checked,
-)
-from gateway.client.proxies import Proxy
-from gateway.client.retry_after import RETRY_AFTER_MOST_S
-from gateway.client.sse import Event, EventParser
+from gateway.client.failures import Failure
+from gateway.client.http_session import environment_proxy, open_session, with_scheme_checked
+from gateway.client.mirror_discovery import MirrorDiscovery
+from gateway.client.mirror_reader import MirrorReader
+from gateway.client.mirror_requests import MirrorFailed
+from gateway.client.mirror_selection import NotInMirror
+from gateway.client.stream_attempts import ATTEMPT_FAILED, StreamAttempts
+from gateway.client.stream_reader import FIRST_BLOCK_S, NotVersion1, StreamReader
+from gateway.client.updates import Update
 from gateway.errors import GatewayError
+from gateway.wire.mirror import Position
 
 SILENCE_S = 25.0
 """The default of `silence_s`; the gateway sends a block every 10 s."""
-REFUSAL_MAX = 64 << 10
-"""Bytes of an answer that is not a stream, as far as it is judged."""
 RETRY_FIRST_S, RETRY_MOST_S = 0.2, 10.0
 
 
@@ -42,12 +38,14 @@ class FeedRefused(GatewayError):
     code = "feed_refused"
 
 
-class _NoStream(Exception):
-    """An answer that is not a stream, or a stream without a block."""
+class Source(msgspec.Struct, frozen=True):
+    """Where blocks come from."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.text)
-        self.failure = failure
+    kind: Literal["stream", "mirror"]
+    url: str
+    """Of the feed door, or of the mirror."""
+    why: Failure | None = None
+    """For a mirror, why there is no stream; None if the subscriber was given the URL of a mirror."""
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -79,7 +77,12 @@ class Subscriber:
 
     To continue later or elsewhere, keep `cursor` and `copy` and pass them to another Subscriber.
 
-    Invariants: `copy` is the result of all blocks applied so far; `cursor` is that of the last one.
+    The URL may also be that of a mirror, whose files are read in the same way. A gateway can have a mirror, which it
+    names itself, or `mirror_url` does: while the gateway is full, silent or cannot be reached, the mirror is read, and
+    the stream is tried again at growing intervals. `source`, `age_s` and `is_behind` show what is read.
+
+    Invariants: `copy` is the result of all blocks applied so far; `cursor` is that of the last one. The sequence rises,
+    unless the record of the gateway was replaced by another one.
     """
 
     def __init__(
@@ -97,58 +100,111 @@ class Subscriber:
         copy: Mapping[str, Mapping[str, Any]] | None = None,
         session: aiohttp.ClientSession | None = None,
         on_change: Callable[[Failure | None], None] = lambda _: None,
+        on_source: Callable[[Source], None] = lambda _: None,
         silence_s: float = SILENCE_S,
+        mirror_url: str | None = None,
+        use_mirror: bool = True,
     ) -> None:
         """Follow `levels` and `areas` (comma-separated; default: all areas that have children).
 
-        Without `session`, the feed is read through the proxy that the environment names. `on_change` is called with
-        each failure to connect or to continue, and with None for each block.
+        Without `session`, everything is read through the proxy that the environment names. `on_change` is called with
+        each failure to connect or to continue, and with None for each block; while a mirror is read, only with its
+        failures. `on_source` is called before the first block from another source.
 
         At most one block arrives per `every_s` seconds: 0, 1, 2, 5, 10, 30 or 60. With `cursor` and the `copy` kept
         at that cursor, only later changes are read; if the gateway does not know the cursor, everything is.
         Without `keep_copy`, areas are not decoded, which saves time for many readers in a load test. With `raw`, blocks
         have the bytes of their areas as well; with `raw` and without `keep_copy`, only these. A stream without a
-        complete event for `silence_s` seconds is considered dead.
+        complete event for `silence_s` seconds is considered dead. Without `use_mirror`, only the stream is read.
         """
         self.copy: dict[str, Mapping[str, Any]] = dict(copy or {})
         self.cursor = cursor
         self.sequence = int(cursor.partition("-")[0]) if cursor is not None else 0
-        self.connections = 0
-        self.wire_bytes = 0
-        """Bytes read from the connections, compressed if they were."""
-        self._feed_url = feed_url
-        self._silence_s = silence_s
-        self._url = f"{feed_url.rstrip('/')}/v1/elections/{quote(election, safe='')}/feed"
-        wanted = {"levels": levels, "areas": areas, "every_s": str(every_s)}
-        self._query = {name: value for name, value in wanted.items() if value is not None}
-        self._gzip = gzip
-        self._keep_copy = keep_copy
-        self._raw = raw
+        self.source: Source | None = None
+        """Where the last block came from."""
+        self._history: str | None = None
+        """That of the mirror to whose record the cursor belongs."""
+        self._feed_url = feed_url.rstrip("/")
+        self._on_change = on_change
+        self._on_source = on_source
         self._own_session = session is None
         self._session = session
-        self._proxy: Proxy | None = None
-        self._on_change = on_change
-        self._response: aiohttp.ClientResponse | None = None
-        self._retry_s = 0.0
-        """Seconds until the next attempt, if the gateway's last message set them; they already contain jitter."""
+        query = {"levels": levels, "areas": areas, "every_s": str(every_s)}
+        self._stream = StreamReader(
+            feed_url,
+            election,
+            {name: value for name, value in query.items() if value is not None},
+            gzip=gzip,
+            decode=keep_copy,
+            raw=raw,
+            silence_s=silence_s,
+        )
+        self._mirrors = MirrorDiscovery(
+            self._feed_url,
+            election,
+            {"levels": levels, "areas": areas},
+            every_s=every_s,
+            gzip=gzip,
+            decode=keep_copy,
+            raw=raw,
+            session=session,
+            mirror_url=mirror_url,
+            enabled=use_mirror,
+        )
+        self._resumed: AsyncIterator[Update] | None = None
+        """A stream that was opened while a mirror was read."""
+        self._attempts: StreamAttempts | None = None
+        self._polling: asyncio.Task[Update | None] | None = None
+
+    @property
+    def connections(self) -> int:
+        """Streams that were opened so far."""
+        return self._stream.connections
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes read from the connections, compressed if they were."""
+        return self._stream.wire_bytes + self._mirrors.wire_bytes
+
+    @property
+    def mirror_requests(self) -> int:
+        """Requests to mirrors so far."""
+        return self._mirrors.requests
+
+    @property
+    def age_s(self) -> float | None:
+        """How old the state of the mirror is, in seconds, while one is read; None for a stream."""
+        mirror = self._read_mirror
+        return mirror.age_s if mirror is not None else None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a mirror is read that has not been refreshed for longer than its interval allows."""
+        mirror = self._read_mirror
+        return mirror is not None and mirror.is_behind
+
+    @property
+    def _read_mirror(self) -> MirrorReader | None:
+        return self._mirrors.reader if self.source is not None and self.source.kind == "mirror" else None
 
     async def __aenter__(self) -> Self:
         if self._session is None:
-            self._proxy = environment_proxy(self._feed_url)
-            self._session = open_session(self._proxy, decompress=False)
+            self._stream.proxy = environment_proxy(self._feed_url)
+            self._session = open_session(self._stream.proxy, decompress=False)
         return self
 
     async def __aexit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
         self.cut()
+        await self._stop_following()
+        await self._mirrors.close()
         if self._own_session and self._session is not None:
             await self._session.close()
 
     def cut(self) -> None:
         """Close the connection, if there is one; `blocks` opens another."""
-        if self._response is not None:
-            self._response.close()
+        self._stream.cut()
 
     async def wait_for(self, reached: Callable[[Self], bool]) -> Block:
         """Follow until `reached(self)` is true after a block, and return that block.
@@ -172,127 +228,131 @@ class Subscriber:
         received = False
         while True:
             failure: Failure | None = None
+            blocks = 0
             try:
-                async for block in self._connection():
+                async for update in self._open_stream():
                     backoff.reset()
                     received = True
-                    self._on_change(None)
-                    yield block
-            except _NoStream as error:
-                failure = error.failure
-            except NotFollowed as error:
-                failure = failure_of_answer(error.answer, "feed door", self._proxy)
-            except (aiohttp.ClientError, TimeoutError, OSError, zlib.error) as error:
-                failure = failure_of_error(self._url, error, self._proxy)
-            except (ValueError, KeyError, TypeError) as error:
-                raise FeedRefused(f"{self._url}: not a feed of version 1: {error}") from None
-            retry_s, self._retry_s = self._retry_s, 0.0
+                    blocks += 1
+                    yield self._apply(update, Source("stream", self._feed_url))
+            except NotVersion1 as error:
+                raise FeedRefused(str(error)) from None
+            except ATTEMPT_FAILED as error:
+                failure = self._stream.failure_of(error)
+            retry_s = self._stream.retry_s
             if failure is not None:
                 if not received:
-                    failure = await with_scheme_checked(failure, self._url, self._proxy)
-                self._on_change(failure)
-                if failure.permanent and (failure.problem is not None or not received):
+                    failure = await with_scheme_checked(failure, self._stream.url, self._stream.proxy)
+                mirror = await self._mirror_after(failure, received=received)
+                if failure.permanent and (failure.problem is not None or (mirror is None and not received)):
                     raise FeedRefused(failure.text)
                 retry_s = max(retry_s, failure.retry_after_s or 0.0)
+                if mirror is not None and not blocks:  # a stream that had blocks is opened again at once
+                    async with aclosing(self._follow_mirror(mirror, failure)) as others:
+                        async for block in others:
+                            received = True
+                            yield block
+                    continue
             await asyncio.sleep(max(retry_s, with_jitter(backoff.next())))
 
-    async def _connection(self) -> AsyncIterator[Block]:
-        assert self._session is not None, "use it as a context manager"
-        headers = {"Accept": "text/event-stream", "Accept-Encoding": "gzip" if self._gzip else "identity"}
-        if self.cursor is not None:
-            headers["Last-Event-ID"] = self.cursor
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=self._silence_s)
-        async with self._session.get(
-            self._url, params=self._query, headers=headers, timeout=timeout
-        ) as response:
-            await self._check_stream(response)
-            self._response = response
-            self.connections += 1
-            unpacker = zlib.decompressobj(31) if response.headers.get("Content-Encoding") == "gzip" else None
-            parser = EventParser()
-            areas = _Areas(self._keep_copy, self._raw)
-            blocks = 0
-            clock = asyncio.get_running_loop().time
-            event_at = clock()
-            while piece := await response.content.readany():
-                self.wire_bytes += len(piece)
-                events = parser.feed(unpacker.decompress(piece) if unpacker else piece)
-                if not events and clock() - event_at > self._silence_s:
-                    raise TimeoutError
-                for event in events:
-                    if event.type == "area":
-                        areas.take(event.data)
-                    elif event.type == "block":
-                        parser.retry_ms = None
-                        blocks += 1
-                        yield self._apply(event, areas)
-                        areas = _Areas(self._keep_copy, self._raw)
-                if events:
-                    event_at = clock()
-            self._retry_s = min((parser.retry_ms or 0) / 1000, RETRY_AFTER_MOST_S)
-            if not blocks:
-                again = f"; the gateway asks to come back in {self._retry_s:.0f} s" if self._retry_s else ""
-                raise _NoStream(Failure("no_block", f"{self._url}: the stream ended without a block{again}"))
+    async def _open_stream(self) -> AsyncIterator[Update]:
+        """Yield the updates of the stream that is open already, or of another one."""
+        updates, self._resumed = self._resumed, None
+        if updates is None:
+            assert self._session is not None, "use it as a context manager"
+            first_s = FIRST_BLOCK_S if self._mirrors.known(self._stream.mirror_url) else None
+            updates = self._stream.updates(self._session, self.cursor, first_s)
+        async for update in updates:
+            if update.snapshot or update.sequence >= self.sequence:
+                yield update
 
-    async def _check_stream(self, response: aiohttp.ClientResponse) -> None:
-        """Raise _NoStream if the answer is not an event stream."""
-        if response.status == 200 and response.content_type == "text/event-stream":
-            return
-        body = await response.content.read(REFUSAL_MAX)
-        if response.headers.get("Content-Encoding") == "gzip":
-            body = zlib.decompressobj(31).decompress(body, REFUSAL_MAX)
-        answer = HttpAnswer(str(response.url), response.status, response.headers, body)
-        raise _NoStream(failure_of_answer(answer, "feed door", self._proxy))
+    async def _mirror_after(self, failure: Failure, *, received: bool) -> MirrorReader | None:
+        """Return the mirror to read after a failure of the stream. Raises FeedRefused if it cannot be read."""
+        if not received:
+            await self._mirrors.look_at_feed(failure)
+        if self._mirrors.refusal is not None:
+            raise FeedRefused(self._mirrors.refusal.text)
+        if not self._mirrors.is_feed:
+            self._on_change(failure)
+            await self._mirrors.look(failure, self._stream.mirror_url)
+        return self._mirrors.reader
 
-    def _apply(self, event: Event, areas: "_Areas") -> Block:
-        header = msgspec.json.decode(event.data, type=_BlockHeader)
-        if header.snapshot:
+    async def _follow_mirror(self, mirror: MirrorReader, failure: Failure) -> AsyncGenerator[Block]:
+        """Yield the blocks of a mirror until there is a stream again, or the mirror has no such selection."""
+        assert self._session is not None
+        why = None if self._mirrors.is_feed else failure
+        source = Source("mirror", mirror.url, why)
+        attempts = self._attempts = StreamAttempts(self._stream, self._session, why)
+        try:
+            while True:
+                if self._polling is None:
+                    self._polling = asyncio.create_task(mirror.next(self._position()), name="mirror")
+                await attempts.wait_beside(self._polling, self.cursor, lambda: self.sequence)
+                if attempts.opened is not None:
+                    self._resumed, attempts.opened = attempts.opened, None
+                    return
+                if not self._polling.done():
+                    continue
+                done, self._polling = self._polling, None
+                try:
+                    update = done.result()
+                except MirrorFailed as failed:
+                    self._note_mirror(failed.failure, alone=why is None)
+                    attempts.hurry(useless=True)
+                    continue
+                except NotInMirror as error:
+                    self._note_mirror(Failure(error.code, f"{mirror.url}: {error}", True), alone=why is None)
+                    self._mirrors.give_up(mirror.url)
+                    return
+                attempts.hurry(useless=mirror.is_behind)
+                if update is not None:
+                    if update.snapshot:
+                        await attempts.abandon()
+                    yield self._apply(update, source)
+        finally:
+            await self._stop_following()
+
+    def _note_mirror(self, failure: Failure, *, alone: bool) -> None:
+        """Report a failure of the mirror. Raises FeedRefused if there is nothing else to read, and never was."""
+        if alone and failure.permanent and self.source is None:
+            raise FeedRefused(failure.text)
+        self._on_change(failure)
+
+    async def _stop_following(self) -> None:
+        """End what runs beside a mirror's blocks."""
+        attempts, self._attempts = self._attempts, None
+        polling, self._polling = self._polling, None
+        if attempts is not None:
+            await attempts.abandon()
+        if polling is not None:
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
+
+    def _position(self) -> Position | None:
+        return Position(self.sequence, self.cursor, self._history) if self.cursor is not None else None
+
+    def _apply(self, update: Update, source: Source) -> Block:
+        areas = update.areas
+        if update.snapshot:
             self.copy = dict(areas.decoded)
         else:
             self.copy.update(areas.decoded)
-        self.cursor = event.id
-        self.sequence = header.sequence
+        if update.snapshot or update.history is not None:
+            self._history = update.history
+        self.cursor = update.cursor
+        self.sequence = update.sequence
+        if self.source is None or (self.source.kind, self.source.url) != (source.kind, source.url):
+            self.source = source
+            self._on_source(source)
+        self._on_change(None)
         return Block(
-            event.id,
-            header.sequence,
-            header.chain,
-            header.published_at,
-            header.snapshot,
-            header.server_time,
+            update.cursor,
+            update.sequence,
+            update.chain,
+            update.published_at,
+            update.snapshot,
+            update.server_time,
             areas.decoded,
-            header.holds,
+            update.holds,
             areas.raw,
         )
-
-
-class _Areas:
-    """The areas of a block that is still incomplete."""
-
-    def __init__(self, decode: bool, raw: bool) -> None:
-        self.decoded: dict[str, Mapping[str, Any]] = {}
-        self.raw: dict[str, bytes] = {}
-        self._decode = decode
-        self._raw = raw
-
-    def take(self, document: bytes) -> None:
-        """Add an `area` document. Raises ValueError, KeyError or TypeError for anything else."""
-        if self._decode:
-            area = orjson.loads(document)
-            self.decoded[area["area"]] = area
-            if self._raw:
-                self.raw[area["area"]] = document
-        elif self._raw:
-            self.raw[msgspec.json.decode(document, type=_AreaIdentifier).area] = document
-
-
-class _AreaIdentifier(msgspec.Struct):
-    area: str
-
-
-class _BlockHeader(msgspec.Struct):
-    sequence: int
-    chain: str
-    published_at: datetime | None
-    snapshot: bool
-    server_time: datetime
-    holds: int = 0

@@ -190,6 +190,7 @@ class History:
             keep_copy=False,
             raw=True,
             on_change=self._note_feed,
+            use_mirror=False,
         ) as subscriber:
             async for block in subscriber.blocks():
                 if block.snapshot and not self._state.empty and not await self._same_record():

@@ -126,6 +126,7 @@ class Mirror:
             areas=registry.root.id,
             cursor=cursor,
             keep_copy=False,
+            use_mirror=False,
         ) as subscriber:
             async for block in subscriber.blocks():
                 return block

@@ -29,9 +29,9 @@ def a_problem(status: int, code: str) -> bytes:
 
 
 def in_turn(*answers: bytes | None) -> Callable[[Request], bytes | None]:
-    """Answer with one after the other, and with the last one from then on."""
+    """Answer with one after the other, and with the last one from then on; without a mirror."""
     given: Iterator[bytes | None] = chain(answers, repeat(answers[-1]))
-    return lambda _: next(given)
+    return lambda request: next(given) if "/feed" in request.target else web_page(404)
 
 
 async def followed(

@@ -60,6 +60,8 @@ class RecordModel:
         self._at = {0: self.documents()}
         self.cursors = {self.cursor}
         """All cursors of the record."""
+        self.chains = {0: self.chain.hex()}
+        """The chain after each publication."""
 
     def publish(self, unit: str, votes: int = 1) -> None:
         """Publish a report of a unit."""
@@ -75,6 +77,7 @@ class RecordModel:
             }
         self._at[self.sequence] = self.documents()
         self.cursors.add(self.cursor)
+        self.chains[self.sequence] = self.chain.hex()
 
     def documents(self) -> dict[str, bytes]:
         """Return the documents of all areas now."""

@@ -38,6 +38,7 @@ class Night:
     def __init__(self, registry: Registry = REGISTRY) -> None:
         self.registry = registry
         self.record = RecordModel(registry)
+        self.history = HISTORY
         self.now_s = 1000.0
         self.files: dict[str, bytes] = {}
         self.lives: list[tuple[float, Live]] = []
@@ -49,7 +50,7 @@ class Night:
         self.state = MirrorState(tuple(self.registry.by_id))
         self.state.apply(self.record.block())
         self.ledger = Ledger(
-            "no-test", HISTORY, 2, profiles_of(self.registry), continued=continued, now_s=self.now_s
+            "no-test", self.history, 2, profiles_of(self.registry), continued=continued, now_s=self.now_s
         )
 
     @property
