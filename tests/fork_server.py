@@ -1,7 +1,8 @@
 """Commands of `gateway` and `bench` that start in a tenth of the CPU time, most of which is otherwise spent on imports.
 
 A process that has imported the commands forks once per command. What runs is the same as in a process of its own:
-`main` of the module with these arguments, variables, directory and standard streams, up to the exit of the interpreter.
+`main` of the module with these arguments, variables, directory and standard streams, up to the exit of the interpreter,
+which frees no memory (`tests.quick_exit`).
 The command is a child of the tests, with everything that `subprocess.Popen` offers. A command for which a variable is
 set that may be read earlier than the command runs, at the start of Python or in an import, is started as usual. So are
 commands in tests of that start (tests/test_streams.py) and of the output as documented (tests/test_first_hour.py).
@@ -29,6 +30,8 @@ from typing import Any, NamedTuple
 import bench.__main__
 from gateway import cli
 from gateway.telemetry.structlog_import import import_structlog
+from tests.prepared_doors import prepare_doors
+from tests.quick_exit import run_and_exit
 
 ENDED_S = 60.0
 REQUEST_BYTES_MAX = 1 << 17
@@ -204,6 +207,7 @@ def _import_all() -> None:
     for name in IMPORTED:
         importlib.import_module(name)
     cli.app(["status", "--help"], prog_name="valgnatt", standalone_mode=False)  # imports parts of typer
+    prepare_doors()
     assert tempfile.tempdir is None, "an import has chosen a directory for temporary files"
     gc.collect()
     gc.freeze()
@@ -285,8 +289,7 @@ def main(channel: socket.socket) -> None:
     become(wanted, streams)
     if command in STARTING_WORKERS:
         fork_workers()
-    run = {"gateway": cli.main, "bench": bench.__main__.main}[module]
-    run()
+    run_and_exit({"gateway": cli.main, "bench": bench.__main__.main}[module])
 
 
 if __name__ == "__main__":

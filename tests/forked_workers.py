@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from gateway import worker
 from gateway.machine.supervisor import WORKER_COMMAND
 from tests import fork_server
+from tests.quick_exit import run_and_exit
 
 KEPT = {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 """Signals that cannot be set, and those that Python ignores from its start."""
@@ -91,5 +92,5 @@ def run_worker(wanted: dict[str, Any], streams: list[int]) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
     fork_server.become(wanted, streams[:3])
     sys.argv = [str(worker.__file__), wanted["command"][3], str(streams[3])]
-    worker.main()
+    run_and_exit(worker.main)
     sys.exit()

@@ -1,0 +1,32 @@
+"""What every worker computes when it starts, done once before workers are forked (`tests.fork_server`).
+
+That is a part of the CPU time of its start: the list and the compression of the pages of its door, and the patterns of
+its routes.
+"""
+
+import gzip
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+from gateway.config import Config
+from gateway.web import pages
+from gateway.web.feed_door import FeedDoor
+from gateway.web.push_door import PushDoor
+
+
+def prepare_doors() -> None:
+    """Make both doors as workers do, and keep what they found for the processes forked from this one."""
+    once: Any = SimpleNamespace(compress=cache(gzip.compress))
+    pages.gzip = once
+    files = {id(door): pages.static_files(door) for door in (pages.FEED_PAGES, pages.PUSH_PAGES)}
+
+    def static_files(door: pages.DoorPages) -> list[Path]:
+        return files[id(door)]
+
+    pages.static_files = static_files
+    nothing = MagicMock()
+    FeedDoor(Config(), nothing, nothing, nothing).application(lambda: True)
+    PushDoor(Config(), nothing, nothing, nothing, nothing).application(lambda: True)
