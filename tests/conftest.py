@@ -16,7 +16,7 @@ from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
 from gateway.rehearsal.generator import GeneratedElection, generate
 from tests import measured
-from tests.counts import examples
+from tests.counts import EXTENT, examples
 from tests.loops import new_event_loop
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-storting-2025"
@@ -48,8 +48,16 @@ def pytest_collection() -> Iterator[None]:
         gc.freeze()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start modules with long tests first, so that no worker is left alone with one at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `make long` runs, and start modules with long tests first, so that no worker is left alone
+    with one at the end.
+    """
+    left_out = [
+        each for each in items if EXTENT != "full" and each.get_closest_marker("full_only") is not None
+    ]
+    if left_out:
+        items[:] = [each for each in items if each not in left_out]
+        config.hook.pytest_deselected(items=left_out)
     long = {item.path for item in items if item.get_closest_marker("long") is not None}
     items.sort(key=lambda item: item.path not in long)
 

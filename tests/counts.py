@@ -3,6 +3,7 @@
     @settings(max_examples=examples(300), deadline=None)        # a property
     ROUNDS = count(3, full=30)                                  # anything else that is repeated
     parametrize("where", variants(PLACES, "primary"))           # variants that cost much and rarely differ
+    @full_only                                                  # a dear test of what cheaper ones test too
 
 Only the number differs, never what a test asserts.
 """
@@ -11,8 +12,14 @@ import os
 from collections.abc import Iterable
 from typing import TypeVar
 
+import pytest
+
 T = TypeVar("T")
 EXTENT = os.environ.get("TESTS", "")
+
+
+full_only = pytest.mark.full_only
+"""Marks a test that only `make long` runs, since its kind is tested by others that cost less (`tests.conftest`)."""
 
 
 def count(part: int, *, full: int) -> int:

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import Database
+from tests.counts import variants
 from tests.fork_server import READ_LATE, ForkServer, run_command
 from tests.running import Gateway, running
 
@@ -67,7 +68,7 @@ def looks(pid: int) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("role", ["push", "feed"])
+@pytest.mark.parametrize("role", variants(["push", "feed"], "push"))
 async def test_a_worker_looks_as_after_a_usual_start_and_is_replaced_after_any_end(
     database: Database, role: str
 ) -> None:

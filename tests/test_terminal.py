@@ -24,6 +24,7 @@ from gateway.journal.administration import administration
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.terminal import Terminal
+from tests.counts import variants
 from tests.fork_server import Command
 from tests.running import running
 from tests.web.doors import COUNTRY, a_registry, a_report
@@ -329,12 +330,12 @@ async def expect_harmless_pushes(hostile: HostileGateway, directory: Path, *, te
 
 @pytest.mark.parametrize(
     "nonsense",
-    [
+    variants([
         [], 7, "text", {}, {"registry": 7}, {"registry": {"areas": {}}}, {"elections": {}},
         {"transfers": [{}]}, {"transfers": [{"name": 1}]}, {"type": "hello", "credit": "x"},
         {"type": "results", "credit": 1, "results": [7]}, {"area": HOSTILE}, {"area": []},
         {"area": "vl", "name": 1, "parent": None, "units": {}, "counts": {}, "published_at": None},
-    ],
+    ], [], {"elections": {}}, {"type": "results", "credit": 1, "results": [7]}, {"area": []}),
 )  # fmt: skip
 async def test_no_answer_of_another_shape_ends_a_command_with_a_traceback(
     hostile: HostileGateway, tmp_path: Path, nonsense: Any

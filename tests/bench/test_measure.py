@@ -32,6 +32,9 @@ from tests.faults.servers import copy_cluster
 from tests.fork_server import fork
 from tests.forked_workers import forking
 
+DEAR = ("growth", "holds", "memory", "night", "peers", "reconnect", "sign", "space", "start", "tls")
+"""Measurements that take seconds even for one election of a few units."""
+
 
 @pytest.fixture
 def copied_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +99,7 @@ def test_results_are_written_as_they_are_printed(tmp_path: Path) -> None:
     "name",
     variants(
         [name for name in MEASUREMENTS if name != "peers"],
-        *(name for name in MEASUREMENTS if name not in ("peers", "tls", "growth", "space", "sign")),
+        *(name for name in MEASUREMENTS if name not in DEAR),
     ),
 )
 def test_a_measurement_has_figures_and_breaks_no_guarantee(name: str, small: Options) -> None:

@@ -34,6 +34,7 @@ from gateway.election.registry import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.rehearsal.dataset import DataSet
 from tests.bench.commands import bench
+from tests.counts import full_only
 
 # Rounds.
 
@@ -236,6 +237,7 @@ def test_an_unknown_pair_is_reported_in_one_line() -> None:
     assert "no pair nothing" in result.stderr
 
 
+@full_only
 @pytest.mark.long
 def test_http_is_compared_and_no_report_is_lost(data: Path, tmp_path: Path) -> None:
     """The journal has every report that was accepted, else the figures are invalid."""
@@ -275,6 +277,7 @@ async def test_every_report_of_the_lean_generator_reaches_the_journal(data: Path
         assert await journal_faults(own_stock, receipts + 1)
 
 
+@full_only
 @pytest.mark.long
 async def test_our_hub_and_nchan_deliver_every_change(tmp_path: Path) -> None:
     from bench.load.delivery import at_rate, one_at_a_time

@@ -8,7 +8,7 @@ import pytest
 from bench.rehearse.report import read
 from bench.rehearse.scenarios import names, scenario
 from tests.bench.commands import LIMIT_S, bench
-from tests.counts import count
+from tests.counts import count, variants
 
 
 def test_every_scenario_is_listed_and_describes_itself() -> None:
@@ -22,7 +22,9 @@ def test_every_scenario_is_listed_and_describes_itself() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(LIMIT_S)
-@pytest.mark.parametrize("name", ["steady", "reconnect-storm", "embargo-release"])
+@pytest.mark.parametrize(
+    "name", variants(["steady", "reconnect-storm", "embargo-release"], "embargo-release")
+)
 def test_a_scenario_runs_and_breaks_no_guarantee(name: str, data: Path, tmp_path: Path) -> None:
     """With service levels that no machine misses, because no speed is asserted."""
     generous = ["--slo", "receipt.p99=60s", "--slo", "subscriber.p99=60s", "--slo", "reader.p99=60s"]

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import variants
 from tests.deploy.proxies import KINDS, Proxied, a_proxy
 from tests.running import Gateway, Sender, served
 from tests.web.conftest import make_database
@@ -27,7 +28,7 @@ def gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
         yield gateway
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=variants(KINDS, "nginx"))
 async def proxy(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterator[Proxied]:
     """Each installed proxy, in front of that gateway."""
 

@@ -18,6 +18,7 @@ from gateway.feed.channel import SHARED_WINDOW_READERS_MIN
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.websocket import PING_S
 from tests.conftest import Database
+from tests.counts import variants
 from tests.deploy.conftest import READERS_PER_ADDRESS
 from tests.deploy.proxies import KINDS, Proxied, a_proxy
 from tests.running import Gateway, Sender, running
@@ -378,7 +379,7 @@ async def a_client(address: str) -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", variants(KINDS, "haproxy"))
 async def test_a_draining_gateway_notifies_clients_through_the_proxy(
     kind: str, database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
@@ -447,5 +448,5 @@ async def test_idle_connections_are_not_closed(
                     return dict(frame["results"][0])
 
         async with asyncio.TaskGroup() as both:
-            for kind in KINDS:
+            for kind in variants(KINDS, "haproxy"):
                 both.create_task(outlast(kind))

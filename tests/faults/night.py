@@ -47,7 +47,7 @@ from gateway.client.subscriber import Subscriber
 from gateway.election.record import JournalReport
 from gateway.journal.administration import administration
 from gateway.rehearsal.judge import History, ObservedBlock, Push, ReaderHistory, judge, observe
-from tests.counts import count
+from tests.counts import count, variants
 from tests.measured import note
 from tests.running import Gateway
 
@@ -59,9 +59,11 @@ REQUEST_TIMEOUT_S = 45.0
 """After this time a client abandons a request, so that a hanging request is recorded."""
 READ_TIMEOUT_S = 15.0
 """A reader reconnects if it receives nothing for this long; the gateway sends a heartbeat every `heartbeat_s`."""
-SENDERS = count(6, full=24)
-RATE = count(18, full=240)
+SENDERS = count(3, full=24)
+RATE = count(9, full=240)
 """Reports per second, of all senders together."""
+STREAMS = count(1, full=2)
+"""Readers of the publication stream."""
 UNITS = 8
 """Units per municipality."""
 UNANSWERED_MAX = 64
@@ -113,12 +115,11 @@ class ReaderOptions:
 
 
 READERS = (
-    ReaderOptions(EVERYTHING),
     ReaderOptions(EVERYTHING, gzip=True),
     ReaderOptions(),
-    ReaderOptions(gzip=True),
     ReaderOptions(EVERYTHING, areas="c1"),
     ReaderOptions("country", every_s=1),
+    *variants([ReaderOptions(EVERYTHING), ReaderOptions(gzip=True)]),
 )
 """The readers of a night, unless a test sets others."""
 
@@ -130,7 +131,7 @@ async def a_night(
     senders: int = SENDERS,
     rate: float = RATE,
     readers: Sequence[ReaderOptions] = READERS,
-    streams: int = 2,
+    streams: int = STREAMS,
     transports: Sequence[str] = TRANSPORTS,
     answer_max_s: float = ANSWER_MAX_S,
     registry: dict[str, Any] | None = None,

@@ -19,7 +19,7 @@ from tests.web.doors import Answer, ask, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
-KILLS = count(3, full=15)
+KILLS = count(2, full=15)
 HOLDING = rules(odd_time={"do": "hold"}, most_open=1000)
 NOT_HOLDING = rules(odd_time={"do": "warn"}, most_open=1000)
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import Database
-from tests.counts import count
+from tests.counts import count, full_only
 from tests.faults import night as night_module
 from tests.faults.night import Addresses, Night, a_night
 from tests.faults.servers import Link, PostgresLink, Server, a_link, a_server, links_to
@@ -17,7 +17,7 @@ from tests.running import running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
 
-LOAD: dict[str, Any] = {"senders": count(6, full=12), "rate": count(18, full=120)}
+LOAD: dict[str, Any] = {"senders": count(3, full=12), "rate": count(9, full=120)}
 LATE_S = 2.0
 """The maximum delay for clients that a fault does not affect; normally some hundredths of a second."""
 
@@ -67,7 +67,7 @@ async def test_a_report_whose_commit_answer_is_lost_is_retried_and_becomes_a_dup
     """
     async with night_with_database_links(server) as (link, _, night):
         committed, lost = [], []
-        for _ in range(2):
+        for _ in range(count(1, full=2)):
             committed += await link.lose("answer")
             await night.wait_progress()
             lost += await link.lose("append")
@@ -126,6 +126,7 @@ async def test_a_slow_network_to_postgres_delays_answers_but_loses_none(
         assert night.answer_log.slowest_s < 4.0
 
 
+@full_only
 async def test_a_silent_network_to_postgres_delays_answers_and_then_causes_retries(
     server: Server,
 ) -> None:
@@ -142,6 +143,7 @@ async def test_a_silent_network_to_postgres_delays_answers_and_then_causes_retri
         await night.settle()
 
 
+@full_only
 async def test_half_open_connections_to_postgres_are_replaced_after_one_time_limit(server: Server) -> None:
     """The peer of every connection is gone without notice, while new connections work."""
     async with night_with_database_links(server) as (push, feed, night):

@@ -19,7 +19,7 @@ import pytest
 
 from gateway.journal.embedded import EmbeddedPostgres
 from tests.conftest import Database
-from tests.counts import count
+from tests.counts import count, full_only, variants
 from tests.faults.night import EVERYTHING, UNITS, Night, a_country, a_night, a_random_report
 from tests.faults.servers import copy_cluster, require_binaries
 from tests.running import Gateway, Sender, running
@@ -110,7 +110,7 @@ async def test_a_push_process_killed_during_commits_loses_no_report_with_a_recei
 ) -> None:
     """Senders retry reports in progress, and each is published once, whether or not it was already committed."""
     async with running(database) as gateway, a_night(gateway) as night:
-        for during_append in (False, True, False):
+        for during_append in variants((False, True, False), True):
             pid = await pid_of(gateway, "push-0")
             async with AsyncExitStack() as locked:
                 if during_append:  # an append is in progress, and commits after its client is gone
@@ -131,7 +131,7 @@ async def test_a_push_process_killed_during_commits_loses_no_report_with_a_recei
 async def test_readers_of_a_killed_feed_process_reconnect_and_resume(database: Database) -> None:
     """Readers resume from their cursors on a new process, and senders are not affected."""
     async with running(database) as gateway, a_night(gateway) as night:
-        for _ in range(2):
+        for _ in range(count(1, full=2)):
             pid = await pid_of(gateway, "feed-0")
             before = night.receipts
             os.kill(pid, signal.SIGKILL)
@@ -139,7 +139,7 @@ async def test_readers_of_a_killed_feed_process_reconnect_and_resume(database: D
             assert night.receipts > before
             await night.wait_progress()
         await night.settle()
-        assert all(reader.connections >= 3 for reader in night.readers)
+        assert all(reader.connections >= count(2, full=3) for reader in night.readers)
         assert not any("503" in answer for answer in night.answer_log.answers if answer.startswith("post"))
         assert_only_expected_errors(gateway, "worker ended unexpectedly")
 
@@ -201,6 +201,7 @@ def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@full_only
 async def test_a_killed_postgres_backend_loses_no_receipt(
     own_postgres: EmbeddedPostgres,
 ) -> None:
@@ -289,6 +290,7 @@ async def test_a_push_process_suspended_for_some_seconds_continues(
         assert_only_expected_errors(gateway)
 
 
+@full_only
 async def test_a_rolling_restart_only_makes_clients_reconnect(database: Database) -> None:
     """Each worker in turn is terminated and replaced, without a lost report, answer or cursor."""
     async with running(database, push_workers=2, feed_workers=2) as gateway, a_night(gateway) as night:
@@ -306,6 +308,7 @@ async def test_a_rolling_restart_only_makes_clients_reconnect(database: Database
         assert {each["restarts"] for each in (await workers(gateway)).values()} == {1}
 
 
+@full_only
 async def test_one_of_two_workers_per_door_serves_while_the_other_is_dead(database: Database) -> None:
     """Receipts and blocks are sent before the killed workers are replaced."""
     async with running(database, push_workers=2, feed_workers=2) as gateway, a_night(gateway) as night:
@@ -398,7 +401,7 @@ async def test_senders_that_break_the_rules_delay_no_receipt(database: Database)
     registry = a_country(26)
     async with (
         running(database) as gateway,
-        a_night(gateway, registry=registry, senders=count(6, full=24)) as night,
+        a_night(gateway, registry=registry, senders=count(3, full=24)) as night,
         AsyncExitStack() as bad,
     ):
         sender = await gateway.issue(night.election, ["m24", "m25"])
@@ -456,7 +459,7 @@ async def test_vanished_clients_are_disconnected_and_delay_no_one(database: Data
     registry = a_country(13)
     async with (
         running(database) as gateway,
-        a_night(gateway, registry=registry, senders=count(6, full=12), rate=count(12, full=60)) as night,
+        a_night(gateway, registry=registry, senders=count(3, full=12), rate=count(6, full=60)) as night,
         AsyncExitStack() as bad,
     ):
         sender = await gateway.issue(night.election, ["m12"])

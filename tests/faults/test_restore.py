@@ -22,7 +22,7 @@ from gateway.client.sending import send
 from gateway.journal.administration import administration
 from gateway.journal.embedded import find_binaries
 from gateway.rehearsal.judge import Push
-from tests.counts import count, variants
+from tests.counts import count, full_only, variants
 from tests.faults.night import Addresses, Night, a_night
 from tests.faults.servers import TIMEOUT_S, Server, a_server, require_binaries, urls_of
 from tests.faults.test_postgres import remove_lost_receipts, snapshots_after_first
@@ -33,7 +33,7 @@ from tests.web.doors import until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
-LOAD: dict[str, Any] = {"senders": count(6, full=12), "rate": count(18, full=120)}
+LOAD: dict[str, Any] = {"senders": count(3, full=12), "rate": count(9, full=120)}
 TOOLS = ("psql", "pg_basebackup")
 OLDEST = Path("/usr/lib/postgresql/15/bin")
 
@@ -147,6 +147,7 @@ def test_every_command_of_the_page_is_tested() -> None:
     }
 
 
+@full_only
 @pytest.mark.parametrize(
     ("page", "kind"), variants([("newest", "time"), ("oldest", "lsn")], ("oldest", "lsn")), indirect=["page"]
 )

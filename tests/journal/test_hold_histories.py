@@ -305,7 +305,7 @@ def test_random_histories_are_those_of_the_contract(shared_database: Database) -
             Machine,
             settings=settings(
                 max_examples=examples(150),
-                stateful_step_count=count(12, full=50),
+                stateful_step_count=count(8, full=50),
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
             ),
