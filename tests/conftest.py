@@ -17,6 +17,7 @@ from gateway.journal.migrate import migrate
 from gateway.rehearsal.generator import GeneratedElection, generate
 from tests import measured
 from tests.counts import EXTENT, examples
+from tests.in_memory import directory_in_memory
 from tests.loops import new_event_loop
 
 RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-storting-2025"
@@ -25,6 +26,9 @@ RECORDED = Path(__file__).resolve().parents[2] / "shared" / "elections" / "no-st
 # Whatever proxy the machine has, gateways of tests are reached directly.
 for _name in ("no_proxy", "NO_PROXY"):
     os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "127.0.0.1", "localhost", "::1")))
+
+if (in_memory := directory_in_memory()) is not None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(in_memory))
 
 _numbers = itertools.count(1)
 
@@ -91,6 +95,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("\n".join(lines))
 
 
+SETTINGS = {"max_connections": "200", "min_wal_size": "64MB", "wal_init_zero": "off"}
+"""Of the server for tests of logic: many sessions, and little that is written without a need."""
+
+
 class Database:
     """A migrated database for one test."""
 
@@ -105,7 +113,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     """One server for all tests of logic; without fsync, because none of them simulates a power failure."""
     directory = tmp_path_factory.mktemp("postgres")
     os.chmod(directory, 0o755)
-    with EmbeddedPostgres(directory / "data", durable=False, settings={"max_connections": "200"}) as server:
+    with EmbeddedPostgres(directory / "data", durable=False, settings=SETTINGS) as server:
         asyncio.run(_make_template(server))
         yield server
 

@@ -34,6 +34,7 @@ import pytest
 
 from gateway.journal.embedded import EmbeddedPostgres, EmbeddedPostgresError, find_binaries
 from gateway.journal.migrate import migrate
+from tests.in_memory import directory_in_memory
 from tests.journal.network import port_of, with_hosts
 from tests.web.doors import until
 
@@ -174,7 +175,7 @@ def copy_cluster(data_dir: Path) -> None:
 @cache
 def _migrated() -> Path:
     """Return the data directory to copy; this process makes it once."""
-    home = Path(tempfile.mkdtemp(prefix="valgnatt-"))
+    home = Path(tempfile.mkdtemp(prefix="valgnatt-", dir=directory_in_memory()))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     home.chmod(0o755)
     with EmbeddedPostgres(home / "data", durable=False) as server:

@@ -161,7 +161,7 @@ async def until(fact: Any, timeout_s: float = TIMEOUT_S) -> None:
     began = time.monotonic()
     async with asyncio.timeout(timeout_s):
         while not await fact():  # noqa: ASYNC110
-            await asyncio.sleep(min(max(0.005, (time.monotonic() - began) / 8), 0.2))
+            await asyncio.sleep(min(max(0.005, (time.monotonic() - began) / 8), 1.0))
 
 
 async def shown(gateway: Gateway, election: str, sequence: int = 0) -> None:

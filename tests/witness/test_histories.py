@@ -1,6 +1,5 @@
 """Whatever is submitted, in whatever order, with crashes and restarts between: what was cosigned is one history."""
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,12 +13,13 @@ from gateway.transparency.cosignature import verify_cosignature
 from gateway.transparency.note import parse_signature
 from gateway.witness.state import State
 from tests.counts import count
+from tests.in_memory import directory_in_memory
 from tests.witness.logs import Clock, GrowingLog, Running
 
 SIZE_MAX = 12
 LOGS = (GrowingLog(), GrowingLog(shared=3), GrowingLog(shared=7))
 """A log, and two forks of it, all signed with its key."""
-IN_MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
+IN_MEMORY = directory_in_memory()
 """Where files are not written to a disk: nothing here depends on a loss of power."""
 
 sizes = st.integers(0, SIZE_MAX)
