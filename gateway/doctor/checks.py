@@ -7,6 +7,7 @@ from gateway.doctor.elections import check_elections
 from gateway.doctor.facts import Facts
 from gateway.doctor.findings import Finding
 from gateway.doctor.machine import check_certificates, check_doors, check_machine, check_map, check_options
+from gateway.doctor.mirror import check_mirror
 from gateway.doctor.signing import check_signing
 
 CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
@@ -17,6 +18,7 @@ CHECKS: tuple[Callable[[Facts], Iterable[Finding]], ...] = (
     check_signing,
     check_map,
     check_doors,
+    check_mirror,
     check_options,
 )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.config import Config
+from gateway.doctor.mirror_facts import MirrorSite, MirrorTarget
 from gateway.election.registry import Registry
 from gateway.election.rules.policy import Policy
 from gateway.journal.election_reads import OpenHold, TokenSummary
@@ -134,3 +135,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     disk_free: int | None = None
     disk_total: int | None = None
     map: Drawn | None = None
+    mirror_target: MirrorTarget | None = None
+    mirror_site: MirrorSite | None = None
+    """Both are None where no mirror is configured."""

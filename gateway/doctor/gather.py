@@ -29,6 +29,7 @@ from gateway.doctor.facts import (
     Facts,
     Standby,
 )
+from gateway.doctor.mirror_probe import probe_mirror
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
 from gateway.journal.connection import connect
@@ -77,6 +78,7 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
     signer_login, signer_login_mistake = await _signer_login(config, url)
     signed, signed_mistake = await _signed(config)
     doors, processes = await probe_doors(config, addresses)
+    mirror_target, mirror_site = await probe_mirror(config, addresses)
     free = _disk(config) if config.database_url is None else None
     return Facts(
         now=datetime.now(UTC),
@@ -99,6 +101,8 @@ async def gather(config: Config, addresses: Addresses) -> Facts:
         disk_free=free[0] if free else None,
         disk_total=free[1] if free else None,
         map=_map(config.map),
+        mirror_target=mirror_target,
+        mirror_site=mirror_site,
     )
 
 

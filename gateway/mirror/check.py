@@ -72,7 +72,7 @@ async def check(options: MirrorOptions) -> list[CheckedElection]:
     """Compare the files of a target with the elections of the feed door. Raises GatewayError."""
     heads = await heads_of(options.feed_url)
     wanted = options.elections or tuple(heads)
-    target = open_target(options.target)
+    target = open_target(options.target, options.every_s)
     try:
         listed = await target.read(ELECTIONS, DOCUMENT_MAX) is not None
         return [await _checked(target, each, heads.get(each), listed=listed) for each in wanted]

@@ -42,8 +42,12 @@ class ElectionList:
         """Replace the entry of an election, and write the list. Raises TargetUnavailable."""
         self._entries[election] = entry
         if None not in self._entries.values():
-            body = to_json({"elections": list(self._entries.values())})
-            await self._files.write((ELECTIONS, body, JSON))
+            await self.write()
+
+    async def write(self) -> None:
+        """Write the list as it is. Raises TargetUnavailable."""
+        body = to_json({"elections": list(self._entries.values())})
+        await self._files.write((ELECTIONS, body, JSON))
 
 
 class ElectionFiles(DoorPart):

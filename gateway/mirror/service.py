@@ -28,6 +28,7 @@ from gateway.machine.ports import listen_socket
 from gateway.machine.systemd import ServiceManager
 from gateway.mirror.election_files import ElectionList
 from gateway.mirror.mirror import Mirror
+from gateway.mirror.pages import write_pages
 from gateway.mirror.targets import Target, TargetInUse, TargetUnavailable, open_target
 from gateway.telemetry.metrics import exposition, sample_loop_lag
 from gateway.telemetry.metrics_merge import merge_metrics
@@ -126,6 +127,8 @@ class MirrorService:
         await self._open()
         try:
             async with asyncio.TaskGroup() as parts:
+                pages = write_pages(self._options.feed_url, self._target, self._options.every_s)
+                parts.create_task(pages, name="pages")
                 await self._follow_list(parts)
         except BaseExceptionGroup as group:
             raise _cause(group) from None
@@ -161,8 +164,11 @@ class MirrorService:
         while True:
             if not self._options.elections:
                 try:
-                    for election in await self._listed():
+                    listed = await self._listed()
+                    for election in listed:
                         self._start(election, parts)
+                    if not listed and not self._running:
+                        await self._list.write()
                     self.problem = ""
                 except GatewayError as error:
                     self._note(f"the elections of {self._options.feed_url} are not known: {error}")
@@ -264,7 +270,7 @@ async def mirror_service(control: Control) -> None:
     """Mirror until the supervisor stops this process."""
     os.nice(MIRROR_NICE)
     options = options_of(control.config)
-    service = MirrorService(options, open_target(options.target))
+    service = MirrorService(options, open_target(options.target, options.every_s))
     control.metrics = lambda: exposition(service.metrics.registry)
 
     async def report() -> None:
@@ -289,7 +295,7 @@ async def mirror(config: Config, options: MirrorOptions, stop: asyncio.Event | N
     stop = stop or asyncio.Event()
     forbid_inspection()
     manager = ServiceManager.from_environment(os.environ)
-    service = MirrorService(options, target := open_target(options.target))
+    service = MirrorService(options, target := open_target(options.target, options.every_s))
     async with AsyncExitStack() as opened:
         admin = None
         if config.admin_port is not None:
