@@ -8,7 +8,7 @@ import orjson
 
 from gateway.election.registry import Area, Registry
 from gateway.mirror.files import JSON, StoredFile
-from gateway.mirror.parts import Part, Shown
+from gateway.mirror.parts import Part, Shown, understood
 from gateway.mirror.state import ShownArea, View
 from gateway.mirror.targets import Target
 from gateway.wire import csv_text
@@ -50,7 +50,8 @@ class AreaLines:
     def _line(self, area: str, shown: ShownArea) -> bytes:
         found = self._lines.get(area)
         if found is None or found[0] != shown.sequence:
-            line = csv_line_of(self._registry, orjson.loads(shown.raw))
+            with understood(f"the document of area {area}"):
+                line = csv_line_of(self._registry, orjson.loads(shown.raw))
             found = self._lines[area] = shown.sequence, line
         return found[1]
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import structlog
 
 from gateway.backoff import Backoff
+from gateway.client.tasks import run_until_one_ends
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError, text_of
 from gateway.mirror.area_files import AreaFiles
@@ -24,9 +25,12 @@ from gateway.mirror.state import View
 from gateway.mirror.table_files import ResultTable
 from gateway.mirror.targets import Target, TargetInUse
 from gateway.transparency.note import VerifierKey
+from gateway.verification.failures import NotThere
 
 log = structlog.get_logger()
 
+NOT_FOUND = "not_found"
+"""The code of a door that does not have a path."""
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
 
 
@@ -116,9 +120,8 @@ class Documents:
         notified with each new one. Other failures are logged, and tried again.
         """
         shown = Shown(view, changed)
-        async with asyncio.TaskGroup() as tasks:
-            for part in self._parts:
-                tasks.create_task(self._keep(part, shown), name=part.name)
+        tasks = [asyncio.create_task(self._keep(part, shown), name=part.name) for part in self._parts]
+        await run_until_one_ends(*tasks)
 
     async def _keep(self, part: Part, shown: Shown) -> None:
         """Make passes over the files of a part, at its pace, and whenever the view has changed."""
@@ -129,14 +132,22 @@ class Documents:
                 await part.write(shown)
             except TargetInUse:
                 raise
+            except NotThere as error:
+                if error.problem != NOT_FOUND:
+                    await self._failed(part, error, backoff)
+                    continue
+                part.shown = view.sequence  # an earlier version of the gateway does not have it
             except (GatewayError, TimeoutError) as error:
-                self._note(part, error)
-                await asyncio.sleep(max(part.pace_s, backoff.next()))
+                await self._failed(part, error, backoff)
                 continue
             self._note(part, None)
             backoff.reset()
             await asyncio.sleep(part.pace_s)
             await shown.wait_beyond(view, part.asks_s)
+
+    async def _failed(self, part: Part, error: BaseException, backoff: Backoff) -> None:
+        self._note(part, error)
+        await asyncio.sleep(max(part.pace_s, backoff.next()))
 
     def _note(self, part: Part, error: BaseException | None) -> None:
         """Log the first of several equal failures, and their end."""

@@ -6,7 +6,6 @@ A part asks for a document only when it may have changed, and writes only what d
 import csv
 from collections.abc import Mapping
 from io import StringIO
-from itertools import islice
 
 import orjson
 
@@ -15,7 +14,7 @@ from gateway.election.record import CHAIN_START
 from gateway.mirror.area_files import CSV_TYPE
 from gateway.mirror.door import FeedDoor
 from gateway.mirror.files import JSON, NDJSON
-from gateway.mirror.parts import ChangedFiles, DoorDiffers, Part, Shown
+from gateway.mirror.parts import ChangedFiles, DoorDiffers, Part, Shown, understood
 from gateway.mirror.state import View
 from gateway.mirror.targets import Target
 from gateway.wire.corrections import csv_of
@@ -76,11 +75,11 @@ def _sequence_of(document: Mapping[str, object], what: str, at_least: int) -> in
     return sequence
 
 
-def _first_sequence(table: bytes) -> int | None:
-    """Return the sequence in the first row of a table; None if there is none."""
-    rows = list(islice(csv.DictReader(StringIO(table.decode("utf-8", "replace"))), 1))
-    text = rows[0].get("sequence") if rows else None
-    return int(text) if text is not None and text.isascii() and text.isdecimal() else None
+def _first_sequence(table: bytes) -> int:
+    """Return the sequence in the first row of a table."""
+    with understood("the table of seats"):
+        row = next(csv.DictReader(StringIO(table.decode())), {})
+        return int(row["sequence"])
 
 
 class CorrectionFiles(DoorPart):
@@ -102,10 +101,8 @@ class CorrectionFiles(DoorPart):
         found, known = _count(document, "total") + _count(document, "before_release"), _corrections_of(view)
         if found < known:
             raise DoorDiffers(f"the feed door shows {found} corrections, and the stream had {known}")
-        try:
+        with understood("the list of corrections"):
             table = csv_of(document)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DoorDiffers(f"the corrections are not those of version 1: {error!r}") from None
         await shown.wait_reached(sequence)
         path = f"{self._directory}/corrections"
         await self._files.write((f"{path}.json", body, JSON), (f"{path}.csv", table, CSV_TYPE))

@@ -1,9 +1,11 @@
 """What the parts of `Documents` have in common: each writes one kind of rewritten file, at a pace of its own."""
 
 import asyncio
+import csv
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gateway.errors import GatewayError
 from gateway.mirror.files import StoredFile
@@ -19,6 +21,15 @@ class DoorDiffers(GatewayError):
 
     code = "door_differs"
     retryable = True
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Raise DoorDiffers if a document of the gateway does not have the members that it must have."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, csv.Error) as error:
+        raise DoorDiffers(f"{what} cannot be used: {error!r}") from None
 
 
 class ChangedFiles:

@@ -7,7 +7,7 @@ import orjson
 from gateway.election.registry import Registry
 from gateway.mirror.area_files import CSV_TYPE
 from gateway.mirror.files import StoredFile
-from gateway.mirror.parts import Part, Shown
+from gateway.mirror.parts import Part, Shown, understood
 from gateway.mirror.state import View
 from gateway.mirror.targets import Target
 from gateway.wire.mirror import election_path
@@ -64,7 +64,8 @@ class ResultTable(Part):
     def _refresh(self, area: str, view: View) -> None:
         shown, found = view.areas[area], self._rows.get(area)
         if found is None or found[0] != shown.sequence:
-            self._rows[area] = shown.sequence, self._encode(orjson.loads(shown.raw))
+            with understood(f"the document of area {area}"):
+                self._rows[area] = shown.sequence, self._encode(orjson.loads(shown.raw))
 
     def _head(self, view: View) -> bytes:
         root = view.areas[self._registry.root.id]

@@ -15,12 +15,13 @@ from gateway.election.registry import read_registry
 from gateway.mirror.documents import Documents, Paces
 from gateway.mirror.door import DOCUMENT_MAX, FeedDoor, open_feed_door
 from gateway.mirror.state import View
+from gateway.mirror.targets import TargetInUse
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.transparency.ed25519 import SigningKey
 from gateway.transparency.note import ED25519, VerifierKey
 from gateway.transparency.policy import Policy
 from gateway.verification.copies import Copy
-from gateway.verification.failures import VerificationFailed
+from gateway.verification.failures import NotThere, VerificationFailed
 from gateway.verification.record_verifier import RecordVerifier, Verified
 from gateway.wire.mirror import file_name
 from tests.election.makers import Record, some_counts
@@ -353,3 +354,55 @@ async def test_before_the_end_of_the_embargo_the_files_do_not_depend_on_what_was
             transfers = json.loads(mirror.body("transfers.json"))
             assert {each["published"] + each["accepted"] for each in transfers["transfers"]} == {0}
     assert found[0] == found[1]
+
+
+async def test_a_gateway_without_some_document_or_with_another_one_stops_nothing_else(
+    document: dict[str, Any], small: GeneratedElection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the gateway does not have is left out; what cannot be used is named."""
+    get = FeedDoor.document
+
+    async def changed(self: FeedDoor, path: str, most: int = DOCUMENT_MAX) -> bytes:
+        if path.startswith("/holds"):
+            raise NotThere("404: no such path", "not_found")
+        if path.startswith("/corrections"):
+            return b'{"sequence": 1, "total": 99, "corrections": [{"explained": 7}]}'
+        if path.startswith("/seats?format=csv"):
+            return b'"sequence"\r\n"' + b"9" * 200_000 + b'"\r\n'
+        return await get(self, path, most)
+
+    monkeypatch.setattr(FeedDoor, "document", changed)
+    async with mirrored(document, small, 20) as mirror:
+        mirror.view = mirror.view._replace(holds=3)
+        root = mirror.door.feed.registry.root.id
+        areas = {**mirror.view.areas, root: mirror.view.areas[root]._replace(raw=b'{"corrections":0}')}
+        async with mirror.running():
+            await until(lambda: set(mirror.documents.failures) == {"corrections", "seats"})
+            await until(lambda: f"{mirror.path}/areas/{file_name(root)}.csv" in mirror.target.files)
+            assert "the list of corrections cannot be used" in mirror.documents.failures["corrections"]
+            assert "the table of seats cannot be used" in mirror.documents.failures["seats"]
+            assert f"{mirror.path}/holds.ndjson" not in mirror.target.files
+        mirror.view = mirror.view._replace(areas=areas)
+        async with mirror.running():
+            await until(lambda: "areas (csv)" in mirror.documents.failures)
+            assert f"the document of area {root} cannot be used" in mirror.documents.failures["areas (csv)"]
+
+
+async def test_a_second_writer_ends_the_documents(
+    document: dict[str, Any], small: GeneratedElection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its own error, so that the command can say what to do."""
+    monkeypatch.setattr(MemoryTarget, "write", _in_use)
+    async with (
+        mirrored(document, small, 1) as mirror,
+        open_feed_door(mirror.door.origin, mirror.record.id) as door,
+    ):
+        made = Documents(
+            door, mirror.record.id, mirror.door.feed.registry, HISTORY, mirror.target, 2, None, 0, paces=QUICK
+        )
+        with pytest.raises(TargetInUse):
+            await made.run(lambda: mirror.view, asyncio.Condition())
+
+
+async def _in_use(*_: object) -> None:
+    raise TargetInUse("another mirror writes to memory")
