@@ -21,10 +21,13 @@ def prepare_doors() -> None:
     """Make both doors as workers do, and keep what they found for the processes forked from this one."""
     once: Any = SimpleNamespace(compress=cache(gzip.compress))
     pages.gzip = once
-    files = {id(door): pages.static_files(door) for door in (pages.FEED_PAGES, pages.PUSH_PAGES)}
+    find = pages.static_files
+    found: dict[int, tuple[list[Path], pages.DoorPages]] = {}
 
     def static_files(door: pages.DoorPages) -> list[Path]:
-        return files[id(door)]
+        if id(door) not in found:
+            found[id(door)] = find(door), door  # its identity is of no other one while it is kept
+        return found[id(door)][0]
 
     pages.static_files = static_files
     nothing = MagicMock()
