@@ -111,20 +111,17 @@ class Directory:
         own.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "unknown"
+            _lock(descriptor)
+            self._files.remove_unfinished()
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except BaseException as error:
             os.close(descriptor)
-            raise TargetInUse(
-                f"another mirror ({holder}) writes to {self.where}: end it, or choose another directory"
-            ) from None
-        except OSError:
-            os.close(descriptor)
+            if isinstance(error, _Locked):
+                said = f"another mirror ({error}) writes to {self.where}: end it, or choose another directory"
+                raise TargetInUse(said) from None
             raise
         self._lock = descriptor
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        self._files.remove_unfinished()
 
     def _make_root(self) -> None:
         if not self._root.is_dir():
@@ -164,6 +161,17 @@ class Directory:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+class _Locked(Exception):
+    """Another process has locked a file; the message is what it wrote into it."""
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _Locked(os.read(descriptor, 200).decode(errors="replace").strip() or "unknown") from None
 
 
 def batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -296,6 +297,17 @@ async def test_full_disk_is_named_and_the_mirror_continues(small_disk: Path) -> 
     assert await target.read(LIVE, 9) == b"old"
     await target.write([a_file(LIVE, b"new", 2)])
     assert await target.read(LIVE, 9) == b"new"
+    await target.close()
+    with suppress(OSError):
+        (small_disk / "mirror" / OWN / "7.tmp").write_bytes(bytes(1 << 20))
+    await target_again(small_disk / "mirror")
+
+
+async def target_again(root: Path) -> None:
+    """Open a directory whose disk is full of what a killed mirror left, and write to it."""
+    target = Directory(root)
+    await target.open()
+    await target.write([a_file(LIVE, os.urandom(300_000), 2)])
     await target.close()
 
 
