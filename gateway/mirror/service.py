@@ -99,8 +99,12 @@ class MirrorService:
         target: Target,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        *,
+        patient: bool = True,
     ) -> None:
+        """Mirror to a target. If not `patient`, one that cannot be used until settings change is an error at once."""
         self._options = options
+        self._patient = patient
         self._target = target
         self._clock = clock
         self._wall = wall
@@ -123,9 +127,9 @@ class MirrorService:
         }
 
     async def run(self) -> None:
-        """Mirror until cancelled. Raises TargetInUse, ConfigError."""
-        await self._open()
+        """Mirror until cancelled. Raises TargetInUse, TargetUnavailable, ConfigError."""
         try:
+            await self._open()
             async with asyncio.TaskGroup() as parts:
                 pages = write_pages(self._options.feed_url, self._target, self._options.every_s)
                 parts.create_task(pages, name="pages")
@@ -136,7 +140,7 @@ class MirrorService:
             await self._close()
 
     async def _open(self) -> None:
-        """Open the target, again after every failure that may end. Raises TargetInUse, ConfigError."""
+        """Open the target, again after every failure that may end. Raises TargetInUse, TargetUnavailable."""
         backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         while True:
             try:
@@ -144,7 +148,9 @@ class MirrorService:
             except TargetInUse:
                 raise
             except TargetUnavailable as error:
-                self._note(f"the target {self._target.where} cannot be used: {error}")
+                if error.permanent and not self._patient:
+                    raise
+                self._note(f"the target cannot be used: {error}")
             else:
                 self.problem = ""
                 return
@@ -290,12 +296,13 @@ async def mirror_service(control: Control) -> None:
 async def mirror(config: Config, options: MirrorOptions, stop: asyncio.Event | None = None) -> int:
     """Run a mirror as a process of its own, until SIGTERM, SIGINT or `stop`; return the exit status.
 
-    Raises TargetInUse, ConfigError, ListenError.
+    Raises TargetInUse, TargetUnavailable if settings have to change, ConfigError, ListenError.
     """
     stop = stop or asyncio.Event()
     forbid_inspection()
     manager = ServiceManager.from_environment(os.environ)
-    service = MirrorService(options, target := open_target(options.target, options.every_s))
+    target = open_target(options.target, options.every_s)
+    service = MirrorService(options, target, patient=False)
     async with AsyncExitStack() as opened:
         admin = None
         if config.admin_port is not None:

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -25,6 +26,10 @@ from gateway.mirror.files import StoredFile
 from gateway.mirror.object_store import ObjectStore
 from gateway.mirror.targets import Target, TargetInUse, TargetUnavailable, open_target
 from gateway.reserved_ports import reserved_port
+from gateway.wire.mirror import decode_live, live_path
+from tests.election.makers import DOCUMENT
+from tests.feed.served import FakeRecord, a_night, served
+from tests.fork_server import Command
 from tests.mirror.killed_store_writer import DOCUMENTS, LIVE, deltas, write_version
 
 DELTA = "v1/elections/e/live/h/default/1_2.ndjson"
@@ -440,21 +445,41 @@ async def _state_after_crash(url: str) -> tuple[int, list[int]]:
     return live, documents
 
 
-def test_process_that_used_a_store_ends_orderly(url: str, server: dict[str, str]) -> None:
-    """With status 0, although obstore has threads of its own."""
-    code = (
-        "import asyncio, sys; from gateway.mirror.targets import open_target\n"
-        "async def main():\n target = open_target(sys.argv[1])\n await target.open()\n await target.close()\n"
-        "asyncio.run(main())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, url],
-        env={**os.environ, **server},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
+def mirror_command(*arguments: object, **variables: str) -> Command:
+    return Command("mirror", *arguments, environ={**os.environ, **variables})
+
+
+async def test_the_command_writes_to_a_store_and_ends_orderly(url: str) -> None:
+    """Also if it ends by a signal, although obstore has threads of its own: the status is 0."""
+    record = FakeRecord(DOCUMENT, a_night(DOCUMENT, 20), shown=20)
+    target = open_target(url)
+    async with served(record) as door:
+        with mirror_command(door.origin, url, "--every", "1") as process:
+            async with asyncio.timeout(60):
+                while not await _shows(target, record.id, 20):
+                    assert process.poll() is None, process.communicate()
+                    await asyncio.sleep(0.1)
+            with mirror_command(door.origin, url, "--check") as check:
+                found, _ = await asyncio.to_thread(check.communicate)
+            process.send_signal(signal.SIGTERM)
+            _, log = await asyncio.to_thread(process.communicate)
+    assert (check.returncode, found.split()[:4]) == (0, [record.id, "up", "to", "date:"])
+    assert process.returncode == 0, log
+    await target.close()
+
+
+async def _shows(target: Target, election: str, sequence: int) -> bool:
+    live = await target.read(live_path(election), 10_000)
+    return live is not None and decode_live(live).documents == sequence
+
+
+async def test_the_command_ends_if_settings_have_to_change(url: str) -> None:
+    """With one sentence, which has no secret."""
+    with mirror_command("http://127.0.0.1:1", url, AWS_SECRET_ACCESS_KEY="geheim") as process:
+        _, said = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 1
+    assert "the credentials are not valid (SignatureDoesNotMatch); check AWS_ACCESS_KEY_ID" in said
+    assert "geheim" not in said
 
 
 @pytest.mark.parametrize("url_of", ["s3://bucket/prefix", "gs://bucket", "az://container/prefix"])

@@ -131,6 +131,17 @@ async def test_a_target_that_another_mirror_has_taken_ends_everything(tmp_path: 
                 await second.run()
 
 
+async def test_a_target_that_cannot_be_used_until_settings_change_ends_a_command(tmp_path: Path) -> None:
+    """And not a gateway that runs a mirror: there it is tried again."""
+    (tmp_path / "file").write_text("not a directory")
+    made = MirrorService(OPTIONS, Directory(tmp_path / "file"), patient=False)
+    with pytest.raises(TargetUnavailable, match="is not a directory"):
+        async with asyncio.timeout(30):
+            await made.run()
+    async with mirroring(tmp_path / "file", ["a"]) as running:
+        await reached(lambda: "is not a directory" in running.problem)
+
+
 async def test_a_target_that_cannot_be_used_yet_is_tried_again(tmp_path: Path) -> None:
     """Meanwhile there is a reason, which health and logs show; the same applies to the list of elections."""
 
