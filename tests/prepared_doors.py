@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
+from gateway import page_composition
 from gateway.config import Config
 from gateway.web import pages
 from gateway.web.feed_door import FeedDoor
@@ -21,15 +22,15 @@ def prepare_doors() -> None:
     """Make both doors as workers do, and keep what they found for the processes forked from this one."""
     once: Any = SimpleNamespace(compress=cache(gzip.compress))
     pages.gzip = once
-    find = pages.static_files
-    found: dict[int, tuple[list[Path], pages.DoorPages]] = {}
+    find = page_composition.static_files
+    found: dict[int, tuple[list[Path], page_composition.DoorPages]] = {}
 
-    def static_files(door: pages.DoorPages) -> list[Path]:
+    def static_files(door: page_composition.DoorPages) -> list[Path]:
         if id(door) not in found:
             found[id(door)] = find(door), door  # its identity is of no other one while it is kept
         return found[id(door)][0]
 
-    pages.static_files = static_files
+    page_composition.static_files = static_files
     nothing = MagicMock()
     FeedDoor(Config(), nothing, nothing, nothing).application(lambda: True)
     PushDoor(Config(), nothing, nothing, nothing, nothing).application(lambda: True)
