@@ -29,7 +29,8 @@ class Directory:
     """Files in a directory, each also as `.gz`. Invariants:
 
     * At most one mirror writes to it: a lock (flock) is acquired when it is opened.
-    * All steps are made by one thread in order, so that none that was slow comes after a later one.
+    * Files that are written by one thread are written in order, so that none that was slow comes after a later one.
+      What `live.json` names, and `live.json`, have a thread of their own: it waits for no rewritten file.
     * Content of others is neither removed nor, in a directory that was never a mirror, replaced.
     """
 
@@ -40,6 +41,8 @@ class Directory:
         self._root = root
         self._files = DirectoryFiles(root)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror-files")
+        self._live_files = DirectoryFiles(root, "live-")
+        self._live_thread = ThreadPoolExecutor(1, thread_name_prefix="mirror-live")
         self._lock: int | None = None
         self._closed = False
 
@@ -50,12 +53,16 @@ class Directory:
     async def write(self, files: Iterable[StoredFile]) -> None:
         """Store files, and wait until they are on the disk. Raises TargetUnavailable, TargetInUse."""
         for batch in batches(files):
-            self.written_bytes += await self._run(self._write, batch)
-            self.puts += len(batch)
+            await self._store(batch, live=all(file.max_age_s is None for file in batch))
 
     async def write_live(self, file: StoredFile) -> None:
         """Store `live.json`. Raises TargetUnavailable; TargetInUse if the lock is lost."""
-        await self.write([file])
+        await self._store([file], live=True)
+
+    async def _store(self, batch: Sequence[StoredFile], *, live: bool) -> None:
+        thread, files = (self._live_thread, self._live_files) if live else (self._thread, self._files)
+        self.written_bytes += await self._run(self._write, files, batch, thread=thread)
+        self.puts += len(batch)
 
     async def read(self, path: str, most: int) -> bytes | None:
         """Return a file, of two variants that differ after a crash the newer one. Raises TargetUnavailable."""
@@ -84,14 +91,22 @@ class Directory:
             return
         self._closed = True
         with suppress(TargetUnavailable):
+            await self._run(_nothing, thread=self._live_thread)
+        with suppress(TargetUnavailable):
             await self._run(self._unlock)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._thread, self._live_thread):
+            thread.shutdown(wait=False, cancel_futures=True)
         self._files.close()
+        self._live_files.close()
 
-    async def _run(self, step: Callable[..., T], *arguments: object) -> T:
+    async def _run(
+        self, step: Callable[..., T], *arguments: object, thread: ThreadPoolExecutor | None = None
+    ) -> T:
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, step, *arguments)
+                return await asyncio.get_running_loop().run_in_executor(
+                    thread or self._thread, step, *arguments
+                )
         except TimeoutError:
             raise TargetUnavailable(
                 f"{self.where}: the file system did not answer in {ANSWER_S:.0f} s"
@@ -99,9 +114,9 @@ class Directory:
         except OSError as error:
             raise TargetUnavailable(explain(error, self.where)) from error
 
-    def _write(self, batch: Sequence[StoredFile]) -> int:
+    def _write(self, files: DirectoryFiles, batch: Sequence[StoredFile]) -> int:
         self._check_lock()
-        return self._files.write(batch)
+        return files.write(batch)
 
     def _open(self) -> None:
         if self._lock is not None:
@@ -172,6 +187,10 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise _Locked(os.read(descriptor, 200).decode(errors="replace").strip() or "unknown") from None
+
+
+def _nothing() -> None:
+    """Wait in a thread for what it does before."""
 
 
 def batches(files: Iterable[StoredFile]) -> Iterator[list[StoredFile]]:

@@ -40,8 +40,10 @@ class DirectoryFiles:
     * Only files that are named are removed, and directories that became empty by that.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: str = "") -> None:
+        """Write below `root`; other threads may do so as well, under other names, other files."""
         self._root = root
+        self._name = name
         self._numbers = count()
         self._syncing = ThreadPoolExecutor(_SYNCING, thread_name_prefix="mirror-sync")
 
@@ -67,7 +69,7 @@ class DirectoryFiles:
                 self._make_directory(path.parent, parents)
                 when_s = self._later_s(path)
                 for name, body in ((path.name + GZ, compressed(file.body)), (path.name, file.body)):
-                    unfinished = self._root / OWN / f"{next(self._numbers)}{_UNFINISHED}"
+                    unfinished = self._root / OWN / f"{self._name}{next(self._numbers)}{_UNFINISHED}"
                     descriptors.append(_create(unfinished, body, when_s, cleanup))
                     renames.append((unfinished, path.with_name(name)))
                     total += len(body)
@@ -142,7 +144,7 @@ class DirectoryFiles:
         if directory == self._root or directory.is_dir():
             return
         self._make_directory(directory.parent, changed)
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         directory.chmod(stat.S_IMODE(directory.stat().st_mode) | _DIRECTORY_MODE)
         changed[directory.parent] = None
 

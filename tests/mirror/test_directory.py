@@ -343,6 +343,33 @@ async def test_file_system_that_does_not_answer_is_an_error_in_the_end(
     os.close(gate_open)
 
 
+async def test_live_path_does_not_wait_for_rewritten_files(
+    target: Directory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They are written beside it, however long they take; `close` waits for both."""
+    gate_open, gate = os.pipe()
+    usual = os.rename
+
+    def stalled(*arguments: Path) -> None:
+        if DOCUMENTS[0] in str(arguments[1]):
+            os.read(gate_open, 1)
+        usual(*arguments)
+
+    monkeypatch.setattr(os, "rename", stalled)
+    writing = asyncio.create_task(target.write([a_file(DOCUMENTS[0], b"area", 2)]))
+    await asyncio.sleep(0)
+    await target.write([a_file(DELTA, b"delta")])
+    await target.write_live(a_file(LIVE, b"live", 2))
+    assert not writing.done()
+    assert {DELTA, LIVE} <= content(tmp_path / "mirror")
+    assert DOCUMENTS[0] not in content(tmp_path / "mirror")
+    os.close(gate)
+    await target.close()
+    await writing
+    assert DOCUMENTS[0] in content(tmp_path / "mirror")
+    os.close(gate_open)
+
+
 def test_writer_killed_between_any_two_calls_leaves_whole_files_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
