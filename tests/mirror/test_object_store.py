@@ -4,9 +4,7 @@ import asyncio
 import gzip
 import json
 import os
-import re
 import signal
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -31,49 +29,11 @@ from tests.election.makers import DOCUMENT
 from tests.feed.served import FakeRecord, a_night, served
 from tests.fork_server import Command
 from tests.mirror.killed_store_writer import DOCUMENTS, LIVE, deltas, write_version
+from tests.mirror.s3_client import control, seen
 
 DELTA = "v1/elections/e/live/h/default/1_2.ndjson"
 OTHER_MACHINE = "f" * 16
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[dict[str, str]]:
-    """Start a server; return the environment of a mirror that writes to it."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.mirror.s3_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout
-        line = process.stdout.readline()
-        assert line
-        yield {**json.loads(line), "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
-        assert process.stdin
-        process.stdin.close()
-
-
-@pytest.fixture
-def url(server: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """Return a prefix of this test alone; the environment has what reaches it."""
-    for name in [each for each in os.environ if each.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
-    control(server)
-    return "s3://results/night/" + re.sub(r"\W+", "-", request.node.name).strip("-")
-
-
-def control(server: dict[str, str], *faults: dict[str, Any]) -> None:
-    """Replace what the server is to fail at, and forget what it has seen."""
-    _ask(server, "/_faults", json.dumps(faults).encode())
-
-
-def seen(server: dict[str, str]) -> dict[str, Any]:
-    return dict(json.loads(_ask(server, "/_seen", None)))
-
-
-def _ask(server: dict[str, str], path: str, body: bytes | None) -> bytes:
-    with urllib.request.urlopen(f"{server['AWS_ENDPOINT_URL']}{path}", body, timeout=10) as answer:
-        return bytes(answer.read())
 
 
 def a_file(path: str, body: bytes, max_age_s: int | None = None) -> StoredFile:
@@ -117,21 +77,6 @@ async def test_objects_are_compressed_and_have_all_headers(url: str) -> None:
         assert await target.read(path, len(body)) == body
         with pytest.raises(TargetUnavailable, match=f"has more than {len(body) - 1} bytes"):
             await target.read(path, len(body) - 1)
-    await target.close()
-
-
-async def test_lists_by_prefix_and_deletes(url: str) -> None:
-    """What does not exist is no error."""
-    target = await opened(url)
-    paths = ["v1/one/1_2.ndjson", "v1/one/2_3.ndjson", "v1/other/at_1.ndjson", "v1/z.json"]
-    await target.write([a_file(each, b"x") for each in paths])
-    assert await target.read("v1/nothing", 10) is None
-    assert sorted([each async for each in target.list("")]) == paths
-    assert sorted([each async for each in target.list("v1/o")]) == paths[:3]
-    assert [each async for each in target.list("v1/one/2")] == ["v1/one/2_3.ndjson"]
-    assert [each async for each in target.list("v2/")] == []
-    await target.delete([*paths[:3], "v1/never.json"])
-    assert [each async for each in target.list("")] == ["v1/z.json"]
     await target.close()
 
 
