@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import aiohttp
@@ -22,6 +23,7 @@ from gateway import client
 from gateway.client import Answer, Block, FeedRefused, Publisher, PushRefused, Subscriber
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
+from tests.client.mirrored import mirrored
 from tests.election.naive_seats import with_seats
 from tests.feed.test_previous import a_previous
 from tests.running import Gateway, Sender, served
@@ -283,6 +285,119 @@ async def test_every_request_of_curl_sh_is_answered(sender: Sender) -> None:
     assert '"transfers"' in parts[5]
     assert "event: block" in parts[6]
     assert "event: publication" in parts[7]
+
+
+# Mirrors.
+
+
+@pytest.fixture
+async def mirror(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, tmp_path: Path
+) -> AsyncIterator[str]:
+    """The URL of a mirror of the sender's election, in which one report is counted."""
+    await pushed(http, sender, a_report(votes=10))
+    await shown(gateway, sender.election, 1)
+    async with mirrored(gateway, sender.election, tmp_path / "mirror") as url:
+        yield url
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
+async def test_a_page_of_twenty_lines_follows_a_mirror(
+    sender: Sender, http: aiohttp.ClientSession, mirror: str
+) -> None:
+    """It shows the present figures with their age, and changes."""
+    page_file = EXAMPLES / "mirror.html"
+    script = page_file.read_text().partition("<script>\n")[2].partition("</script>")[0]
+    assert len(script.splitlines()) <= 25
+    async with browsing() as browser, visiting(browser) as visitor:
+        page = await visitor.open(f"{page_file.as_uri()}?mirror={mirror}&election={sender.election}")
+        await expect(page.locator("#state")).to_have_text(
+            re.compile(r": 1 of \d+ units, sequence 1, \d+ s old$")
+        )
+        await expect(page.locator("tr").first).to_have_text("FL10")
+        await pushed(http, sender, a_report(revision=2, votes=33), a_report("0602-0001", votes=5))
+        await expect(page.locator("#state")).to_have_text(
+            re.compile(r": 2 of \d+ units, sequence 3, \d+ s old$")
+        )
+        await expect(page.locator("tr").first).to_have_text("FL38")
+        assert visitor.errors == []
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_curl_reads_a_mirror(sender: Sender, http: aiohttp.ClientSession, mirror: str) -> None:
+    """Each part as its heading describes; the delta after the snapshot once there is one."""
+
+    async def parts() -> list[str]:
+        async with running(
+            sender, "sh", str(EXAMPLES / "mirror.sh"), MIRROR=mirror, ELECTION=sender.election
+        ) as example:
+            status, printed = await example.end()
+        assert status == 0, printed
+        return [part.partition("\n")[2].strip() for part in ("\n" + printed).split("\n# ")[1:]]
+
+    table, live, files = await parts()
+    assert table.startswith("area,name,level,")
+    assert re.fullmatch(r"200\n304\nhistory \d{8}T\d{6}Z-[0-9a-f]{8}, sequence 1, written at 2\S+Z", live)
+    assert files.splitlines()[-1].startswith('{"sequence":1,')
+    await pushed(http, sender, a_report(revision=2, votes=33))
+    async with asyncio.timeout(TIMEOUT_S):
+        while "sequence 2," not in live:
+            table, live, files = await parts()
+    blocks = [line for line in files.splitlines() if line.startswith('{"sequence"')]
+    assert [line.partition(",")[0] for line in blocks] == ['{"sequence":1', '{"sequence":2']
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+async def test_the_results_are_a_data_frame(sender: Sender, mirror: str, package: str) -> None:
+    """From a mirror as from the gateway; identifiers keep their zeros."""
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed, so examples/results_frame.py is not tested with it")
+    for source in (mirror, None):
+        show = f"print(it.with_{package}(it.address({sender.election!r}, {source!r})))"
+        code = f"import sys; sys.path.insert(0, {str(EXAMPLES)!r}); import results_frame as it; {show}"
+        async with running(sender, sys.executable, "-c", code) as example:
+            status, printed = await example.end()
+        assert status == 0, printed
+        assert re.search(rf"{HERE}\W+Drøvheim\W+FL\W+10\W", printed)
+
+
+async def test_without_a_package_for_data_frames_the_example_says_what_to_install(sender: Sender) -> None:
+    if {name for name in ("pandas", "polars") if find_spec(name) is not None}:
+        pytest.skip("pandas or polars is installed")
+    async with python(sender, "results_frame.py", sender.election) as example:
+        status, printed = await example.end()
+    assert (status, printed) == (1, "this example needs pandas or polars: pip install pandas\n")
+
+
+async def test_a_subscriber_follows_a_mirror_as_it_follows_a_gateway(
+    gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, mirror: str
+) -> None:
+    """The copies are equal, whatever is selected, and one goes on from the cursor of the other."""
+    selections: list[dict[str, str]] = [{}, {"areas": HERE}, {"levels": "country,county"}]
+    async with asyncio.timeout(TIMEOUT_S):
+        for selection in selections:
+            async with (
+                Subscriber(gateway.feed_url, sender.election, **selection) as streamed,  # type: ignore[arg-type]
+                Subscriber(mirror, sender.election, **selection) as read,  # type: ignore[arg-type]
+            ):
+                assert (await streamed.wait_for(lambda _: True)).cursor == (
+                    await read.wait_for(lambda _: True)
+                ).cursor
+            assert read.copy == streamed.copy
+            assert read.source is not None
+            assert (read.source.kind, read.source.url) == ("mirror", mirror)
+        await pushed(http, sender, a_report(revision=2, votes=33))
+        async with Subscriber(
+            mirror, sender.election, cursor=read.cursor, copy=read.copy, levels="country,county"
+        ) as later:
+            block = await later.wait_for(lambda it: it.sequence == 2)
+        assert not block.snapshot
+        assert later.copy[COUNTRY]["counts"]["election_day"]["votes"]["FL"] == 33
+        async with Subscriber(
+            gateway.feed_url, sender.election, cursor=later.cursor, levels="country,county"
+        ) as back:
+            block = await back.wait_for(lambda _: True)
+        assert (block.snapshot, dict(block.areas)) == (False, {})
 
 
 # The library.

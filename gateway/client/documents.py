@@ -1,5 +1,6 @@
 """Documents of a feed door as typed values: the election for which a command runs, and its registry."""
 
+from contextlib import suppress
 from typing import Any, TypedDict, TypeVar
 from urllib.parse import quote
 
@@ -43,7 +44,7 @@ async def the_election(feed_url: str, election: str | None) -> str:
     if election is not None:
         return election
     async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
-        document = await door.get("/v1/elections")
+        document = await feed_document(door, "/v1/elections")
     found = read_document(document, Elections, feed_url)["elections"]
     real = [each["id"] for each in found if not each["rehearsal"]] or [each["id"] for each in found]
     if len(real) != 1:
@@ -56,9 +57,9 @@ async def registry_of(feed_url: str, election: str) -> Registry:
     """Read an election's registry from a feed door. Raises GatewayError."""
     async with open_door("feed door", feed_url, total_s=REGISTRY_S) as door:
         try:
-            document = await door.get(f"/v1/elections/{quote(election, safe='')}")
+            document = await feed_document(door, f"/v1/elections/{quote(election, safe='')}")
         except NoDocument as error:
-            if error.failure.problem == "unknown_election":
+            if error.failure.problem == "unknown_election" or is_no_gateway(error):
                 raise await _with_elections(door, election, error) from None
             raise
     if not isinstance(document.get("registry"), dict):
@@ -69,13 +70,32 @@ async def registry_of(feed_url: str, election: str) -> Registry:
 async def _with_elections(door: Door, election: str, error: NoDocument) -> NoDocument:
     """Return an error about an unknown election that names similar ones, or else the existing ones."""
     try:
-        found = msgspec.convert(await door.get("/v1/elections"), Elections)["elections"]
+        found = msgspec.convert(await feed_document(door, "/v1/elections"), Elections)["elections"]
     except (GatewayError, msgspec.ValidationError):
         return error
     known = [each["id"] for each in found]
+    if election in known:
+        return error
     named = did_you_mean(election, known) or f"; the gateway has: {', '.join(known[:LISTED_MAX]) or 'none'}"
     text = f"no election {abbreviated(election)!r}{named} ({error.failure.text})"
     return NoDocument(msgspec.structs.replace(error.failure, text=text))
+
+
+async def feed_document(door: Door, path: str) -> dict[str, Any]:
+    """Return a document of a feed door, or of a mirror at its URL, where it is a file. Raises NoDocument."""
+    try:
+        return await door.get(path)
+    except NoDocument as error:
+        if not is_no_gateway(error):
+            raise
+        with suppress(NoDocument):
+            return await door.get(f"{path}.json")
+        raise
+
+
+def is_no_gateway(error: NoDocument) -> bool:
+    """Return whether an answer came, but not from a gateway: perhaps from the web server of a mirror."""
+    return error.failure.problem is None and error.failure.code in ("foreign", "not_a_door")
 
 
 def read_document(document: Any, kind: type[T], url: str) -> T:

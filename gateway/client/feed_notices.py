@@ -4,9 +4,23 @@ Time comes in, in seconds of any clock.
 """
 
 from gateway.client.failures import Failure
+from gateway.client.proxies import without_user
 
 AGAIN_FIRST_S, AGAIN_MOST_S = 10.0, 60.0
 """After how many seconds the same is shown again: at first, and at most."""
+
+
+def source_line(kind: str, url: str, before: str | None) -> str | None:
+    """Return the line to show when results come from another source, a `stream` or a `mirror`; none at first."""
+    if kind == "mirror":
+        return f"Reading the mirror {without_user(url)}."
+    return "Reading the stream of the gateway again." if before is not None else None
+
+
+def mirror_age(url: str, age_s: float, *, behind: bool) -> str:
+    """Return where results come from, and how old they are, while a mirror is read."""
+    age = f"{age_s:.0f} s old"
+    return f"from the mirror {without_user(url)}, {f'which is behind: {age}' if behind else age}"
 
 
 class FeedNotices:

@@ -1,6 +1,7 @@
 """The command `valgnatt watch`."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,12 +14,19 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from gateway.client.documents import REQUEST_S, read_document, registry_of, the_election
+from gateway.client.documents import (
+    REQUEST_S,
+    feed_document,
+    is_no_gateway,
+    read_document,
+    registry_of,
+    the_election,
+)
 from gateway.client.failures import Failure
-from gateway.client.feed_notices import FeedNotices
-from gateway.client.http_json import open_door
+from gateway.client.feed_notices import FeedNotices, mirror_age, source_line
+from gateway.client.http_json import NoDocument, open_door
 from gateway.client.server_clock import ServerClock
-from gateway.client.subscriber import Block, Subscriber
+from gateway.client.subscriber import Block, Source, Subscriber
 from gateway.client.tables import Area, area_table, ballots, seats_line
 from gateway.client.transfers_report import clock_time
 from gateway.election.area_search import find_area
@@ -74,7 +82,15 @@ async def _lines(feed_url: str, election: str, levels: str, chosen: str) -> None
         if (line := notices.on_change(failure, monotonic())) is not None:
             say(line, err=True)
 
-    async with Subscriber(feed_url, election, levels=levels, areas=chosen, on_change=on_change) as subscriber:
+    def on_source(source: Source) -> None:
+        if (line := source_line(source.kind, source.url, sources[-1] if sources else None)) is not None:
+            say(line, err=True)
+        sources.append(source.kind)
+
+    sources: deque[str] = deque(maxlen=1)
+    async with Subscriber(
+        feed_url, election, levels=levels, areas=chosen, on_change=on_change, on_source=on_source
+    ) as subscriber:
         async for block in subscriber.blocks():
             for area in block.areas.values():
                 say_json({"cursor": block.cursor, **area})
@@ -87,6 +103,7 @@ async def _board(feed_url: str, registry: Registry, levels: str, chosen: str) ->
         Subscriber(feed_url, registry.id, levels=levels, areas=chosen, on_change=board.note) as subscriber,
         asyncio.TaskGroup() as parts,
     ):
+        board.subscriber = subscriber
         parts.create_task(_follow_embargo(board, feed_url, registry), name="embargo")
         parts.create_task(_follow_holds(board, feed_url, registry), name="holds")
         with Live(board, console=console, refresh_per_second=REDRAWS_PER_S, screen=console.is_terminal):
@@ -120,7 +137,7 @@ async def _held_units(feed_url: str, registry: Registry) -> dict[str, int]:
     """Return how many units are held in each municipality and in each area above. Raises GatewayError."""
     path = f"/v1/elections/{quote(registry.id, safe='')}/transfers"
     async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
-        transfers = read_document(await door.get(path), _Transfers, feed_url).transfers
+        transfers = read_document(await feed_document(door, path), _Transfers, feed_url).transfers
     held: dict[str, int] = {}
     for each in transfers:
         area = registry.by_id.get(each.municipality)
@@ -146,6 +163,7 @@ class _Board:
         self.held: Mapping[str, int] = {}
         """Held units, by municipality and by the areas above."""
         self.holds_changed = asyncio.Event()
+        self.subscriber: Subscriber | None = None
         self._holds = 0
         self._clock = ServerClock()
         self._block_at_s: float | None = None
@@ -196,14 +214,22 @@ class _Board:
         return Group(self._headline(above), *([] if seats is None else [Text(seats)]), table)
 
     def _headline(self, above: list[Any]) -> Text:
+        source = self.subscriber.source if self.subscriber is not None else None
+        from_mirror = source is not None and source.kind == "mirror"
         if self._block_at_s is None:
             fresh = "connecting …"
-        elif (silent_s := monotonic() - self._block_at_s) > SILENT_S:
+        elif not from_mirror and (silent_s := monotonic() - self._block_at_s) > SILENT_S:
             fresh = f"no data for {silent_s:.0f} s, reconnecting"
         elif self.hidden_until is not None and self._hidden:
             fresh = f"hidden until {clock_time(self.hidden_until, datetime.now(UTC))}"
         else:
             fresh = f"sequence {self._sequence}"
+        if (
+            self.subscriber is not None
+            and source is not None
+            and (age_s := self.subscriber.age_s) is not None
+        ):
+            fresh = f"{fresh}, {mirror_age(source.url, age_s, behind=self.subscriber.is_behind)}"
         if self._failure is not None:
             fresh = f"{fresh} ({self._failure.text})"
         held = self.held.get(self._chosen, 0)
@@ -215,6 +241,12 @@ class _Board:
 async def _hidden_until(feed_url: str, registry: Registry) -> datetime | None:
     """Return until when the figures of an election are hidden; None if they are not. Raises GatewayError."""
     municipality = registry.municipality(next(iter(registry.units.values()))).id
-    path = f"/v1/elections/{quote(registry.id, safe='')}/transfers/{quote(municipality, safe='')}"
+    path = f"/v1/elections/{quote(registry.id, safe='')}/transfers"
     async with open_door("feed door", feed_url, total_s=REQUEST_S) as door:
-        return read_document(await door.get(path), _Hidden, feed_url).hidden_until
+        try:
+            document = await door.get(f"{path}/{quote(municipality, safe='')}")
+        except NoDocument as error:
+            if not is_no_gateway(error):
+                raise
+            document = await feed_document(door, path)  # a mirror has no file for each municipality
+        return read_document(document, _Hidden, feed_url).hidden_until

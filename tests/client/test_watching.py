@@ -1,5 +1,6 @@
 """`valgnatt watch` and `valgnatt status`, against a real gateway."""
 
+import asyncio
 import json
 import os
 import re
@@ -7,19 +8,26 @@ import signal
 import subprocess
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
+from time import monotonic
 from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec import convert
+from rich.console import Console
 
-from gateway.client import status_command
+from gateway.client import status_command, watch_command
 from gateway.client.http_json import open_door
+from gateway.client.subscriber import Subscriber
+from gateway.client.tables import Area
 from gateway.client.transfers_report import LAG_CAPTION
 from gateway.rehearsal.generator import GeneratedElection
 from tests.client.commands import running_command
+from tests.client.mirrored import mirrored
 from tests.running import Gateway, Sender
 from tests.web.doors import a_registry, a_report, pushed, shown
 
@@ -56,6 +64,36 @@ def test_watch_gives_lines_of_json_to_a_pipe(gateway: Gateway, election: str) ->
     assert lines[0]["area"] == "0604"
     assert lines[0]["cursor"].startswith("2-")
     assert {line["parent"] for line in lines[1:]} == {"0604"}
+
+
+async def test_watch_reads_a_mirror_and_shows_how_old_it_is(
+    gateway: Gateway, election: str, tmp_path: Path
+) -> None:
+    """At the URL of a mirror, also without the name of the election; the names of others are shown."""
+    async with mirrored(gateway, election, tmp_path / "mirror") as url:
+        environ = {**os.environ, "VALGNATT_FEED_URL": url, "COLUMNS": "200"}
+        with running_command("watch", HERE_AS_TYPED, "--json", environ=environ) as process:
+            assert process.stdout is not None
+            line = json.loads(await asyncio.to_thread(process.stdout.readline))
+            process.send_signal(signal.SIGINT)
+            _, printed = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
+        assert (line["area"], process.returncode) == ("0604", 130)
+        assert printed == f"Reading the mirror {url}.\n"
+        board, console = watch_command._Board("0604", "Night"), Console(width=200, file=StringIO())
+        async with Subscriber(url, election, areas="0604", on_change=board.note) as subscriber:
+            board.subscriber = subscriber
+            block = await subscriber.wait_for(lambda _: True)
+        board.apply(block, convert(block.areas, dict[str, Area]), monotonic())
+        console.print(board)
+        assert isinstance(console.file, StringIO)
+        shown = console.file.getvalue().splitlines()[0]
+        assert re.fullmatch(
+            rf"Night: sequence 2, from the mirror {re.escape(url)}, \d s old, .*ballots *", shown
+        )
+        with running_command("watch", "--election", "none", environ=environ) as process:
+            _, complaint = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
+        assert process.returncode == 1
+        assert f"the gateway has: {election}" in complaint
 
 
 def test_status_shows_all_transfers(gateway: Gateway, election: str) -> None:
