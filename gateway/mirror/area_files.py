@@ -64,8 +64,7 @@ def changed_areas(areas: Mapping[str, ShownArea], since: int) -> Iterator[str]:
 class AreaFiles(Part):
     """The files of all areas in one format.
 
-    A file is written when its area has changed, and a change of a child is one of its area, too. A unit has no table of
-    its own: its only line is in that of the area above it, and a night would need a seventh more files.
+    A file is written when its area has changed, and a change of a child is one of its area, too.
     """
 
     def __init__(
@@ -84,14 +83,11 @@ class AreaFiles(Part):
     async def write(self, shown: Shown) -> None:
         """Write the areas that have changed. Raises TargetUnavailable."""
         view = shown.view()
-        areas = filter(self._has_file, changed_areas(view.areas, self._since))
+        areas = changed_areas(view.areas, self._since)
         while part := list(islice(areas, FILES_AT_ONCE)):
             await self._target.write([self._file(self._registry.by_id[area], view) for area in part])
             await asyncio.sleep(0)
         self.shown = self._since = view.sequence
-
-    def _has_file(self, area: str) -> bool:
-        return self._suffix == "json" or not self._registry.by_id[area].is_unit
 
     def _file(self, area: Area, view: View) -> StoredFile:
         path = area_path(self._registry.id, area.id, self._suffix)

@@ -51,7 +51,7 @@ class Paces(NamedTuple):
     corrections: float = 30.0
     transfers: float = 30.0
     publications: float = 30.0
-    log: float = 60.0
+    log: float = 30.0
 
 
 PACES = Paces()
