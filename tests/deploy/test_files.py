@@ -118,8 +118,12 @@ def test_compose_publishes_no_push_port_without_tls() -> None:
     assert push
     assert not public & push
     files = {port for _, port in listeners((DEPLOY / "mirror" / "origin-listen.conf").read_text())}
-    assert not files & push
-    assert exposed_in_compose(services, public | files) == []
+    assert {
+        target for _, target in published(services["origin"])
+    } == files  # it serves files, and passes nothing on
+    assert "proxy_pass" not in (DEPLOY / "mirror" / "origin.conf").read_text()
+    others = {name: service for name, service in services.items() if name != "origin"}
+    assert exposed_in_compose(others, public) == []
     assert "network_mode" not in COMPOSE.read_text()
 
 
