@@ -76,7 +76,7 @@ class DirectoryFiles:
             for _ in self._syncing.map(os.fsync, descriptors):
                 pass
             for unfinished, path in renames:
-                os.rename(unfinished, path)
+                self._rename(unfinished, path, parents)
                 parents[path.parent] = None
             for _ in self._syncing.map(sync_directory, parents):
                 pass
@@ -147,6 +147,13 @@ class DirectoryFiles:
         directory.mkdir(exist_ok=True)
         directory.chmod(stat.S_IMODE(directory.stat().st_mode) | _DIRECTORY_MODE)
         changed[directory.parent] = None
+
+    def _rename(self, unfinished: Path, path: Path, changed: dict[Path, None]) -> None:
+        try:
+            os.rename(unfinished, path)
+        except FileNotFoundError:  # another thread has removed the directory, which was empty
+            self._make_directory(path.parent, changed)
+            os.rename(unfinished, path)
 
     def _later_s(self, path: Path) -> int:
         times_ns = (_modified_ns(path), _modified_ns(path.with_name(path.name + GZ)))

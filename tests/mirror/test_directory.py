@@ -145,6 +145,26 @@ async def test_only_directories_that_are_empty_are_removed(target: Directory, tm
     await target.write([a_file(paths[1], b"again")])
 
 
+async def test_directory_that_is_removed_during_a_write_is_created_again(
+    target: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files are removed and written by different threads."""
+    usual = os.fsync
+    removed = False
+
+    def removing(descriptor: int) -> None:
+        nonlocal removed
+        if not removed:
+            removed = True
+            (tmp_path / "mirror" / DELTA).parent.rmdir()
+        usual(descriptor)
+
+    monkeypatch.setattr(os, "fsync", removing)
+    await target.write([a_file(DELTA, b"x")])
+    assert removed
+    assert content(tmp_path / "mirror") == {DELTA, f"{DELTA}.gz"}
+
+
 @pytest.mark.parametrize(
     "path", ["../x", "/etc/x", "a//b", "a/../b", ".hidden", "a/.valgnatt-mirror/lock", "", "a\0"]
 )

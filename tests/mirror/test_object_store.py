@@ -427,6 +427,50 @@ async def test_the_command_ends_if_settings_have_to_change(url: str) -> None:
     assert "geheim" not in said
 
 
+@pytest.mark.parametrize(
+    ("text", "variables", "said"),
+    [
+        (
+            "gs://results/p",
+            {"GOOGLE_SERVICE_ACCOUNT": "/nothing.json"},
+            "Google Cloud Storage is not configured; check GOOGLE_S",
+        ),
+        (
+            "gs://results/p",
+            {"GOOGLE_SERVICE_ACCOUNT_KEY": "{geheim"},
+            "Google Cloud Storage is not configured",
+        ),
+        ("az://results/p", {}, "Azure Blob Storage is not configured; check AZURE_STORAGE_ACCOUNT_NAME with"),
+        (
+            "az://results/p",
+            {"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "geheim!"},
+            "is not configured",
+        ),
+    ],
+)
+def test_access_that_is_not_configured_is_named_without_secrets(
+    text: str, variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is reached."""
+    for name in [each for each in os.environ if each.startswith(("GOOGLE_", "AZURE_"))]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TargetUnavailable, match=said) as error:
+        open_target(text)
+    assert error.value.permanent
+    assert "geheim" not in str(error.value)
+    assert error.value.__cause__ is None
+
+
+def test_google_and_azure_are_configured_by_their_usual_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is reached by a test."""
+    assert open_target("gs://results/night").where == "gs://results/night"
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "Z2VoZWlt")
+    assert open_target("az://results/night").where == "az://results/night"
+
+
 @pytest.mark.parametrize("url_of", ["s3://bucket/prefix", "gs://bucket", "az://container/prefix"])
 def test_missing_package_is_named_with_its_extra(url_of: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mirror in a directory does not need it."""
