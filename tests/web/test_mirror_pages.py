@@ -23,7 +23,7 @@ from gateway.wire.mirror import election_path
 from tests.deploy.mirrors import MirrorServers, mirror_servers
 from tests.deploy.proxies import a_directory
 from tests.running import Gateway, Sender, running
-from tests.web.browsing import cuttable_proxy, http_on_session_loop, needs_chromium, visiting
+from tests.web.browsing import cuttable_proxy, http_on_session_loop, needs_chromium, session_loop, visiting
 from tests.web.conftest import make_database
 from tests.web.doors import (
     COUNTRY,
@@ -174,6 +174,30 @@ async def test_the_files_of_a_mirror_show_what_the_pages_of_its_gateway_show(
         assert await figures(page, *OVERVIEW) == overview
         assert visitor.errors == []
         assert visitor.requests_elsewhere(origin) == []
+
+
+@session_loop
+async def test_pages_name_the_mirror_and_may_read_from_its_origin_only(
+    mirrored: Mirrored, http: aiohttp.ClientSession
+) -> None:
+    """Each page, and each script, since a worker has the policy of its script."""
+    origin = mirrored.servers.origin_url
+    base = mirrored.gateway.feed_url
+    async with http.get(f"{base}/", headers={"Accept-Encoding": "identity"}) as response:
+        (script,) = re.findall(r'src="(/static/\w+/)results.js"', await response.text())
+    for path in (
+        "/",
+        f"/areas/{mirrored.election}",
+        "/transfers",
+        "/verify",
+        "/embed",
+        f"{script}night_worker.js",
+    ):
+        async with http.get(base + path, headers={"Accept-Encoding": "identity"}) as response:
+            policy = response.headers["Content-Security-Policy"]
+            assert re.findall("connect-src [^;]*", policy) == [f"connect-src 'self' {origin}"], path
+            named = f'<meta name="valgnatt-mirror" content="{origin}">' in await response.text()
+            assert named != path.endswith(".js"), path
 
 
 @needs_chromium

@@ -120,6 +120,7 @@ export class AreaPage {
     const above = this.registry.isUnit(id) ? this.registry.parent(id) : id; // the feed has no units
     if (changed.some(({ area }) => area === above)) {
       this.#changedAt = sequence;
+      if (!this.past()) this.draw();
       this.#fetch(); // not while the past is shown
       this.history.update();
     }
@@ -196,7 +197,7 @@ export class AreaPage {
   }
 
   draw() {
-    const area = this.past() ? this.#asItWas : this.#document;
+    const area = this.past() ? this.#asItWas : this.#newest();
     if (this.#id === null) return;
     this.drawHeld();
     if (!area) {
@@ -210,6 +211,19 @@ export class AreaPage {
     this.summary.draw(area);
     if (!this.past()) this.corrections.follow(area);
     this.#drawChildren(area);
+  }
+
+  /** Return the area with its children, with what the feed has of them that is newer: a file may be behind it. */
+  #newest() {
+    const areas = this.areas();
+    const document = this.#document;
+    if (!document || !areas) return document;
+    /** @type {<T extends Area>(area: T) => T} */
+    const newer = (area) => {
+      const live = areas.get(area.area);
+      return live && live.sequence > area.sequence ? { ...area, ...live } : area;
+    };
+    return { ...newer(document), children: document.children.map(newer) };
   }
 
   /** @param {Area} area */

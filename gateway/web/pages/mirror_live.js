@@ -25,6 +25,11 @@ const JITTER = 0.2;
 export class MirrorReader {
   /** @type {Live | null} */
   #live = null;
+  /** The last state that was applied.
+   *
+   * @type {Live | null}
+   */
+  #reached = null;
   #writtenAt = 0;
   /** When this `written_at` was first seen. */
   #seenAt = 0;
@@ -97,6 +102,7 @@ export class MirrorReader {
     /** @type {Map<string, Area>} */
     const areas = new Map();
     for (const file of files) for (const area of file) areas.set(area.area, area);
+    this.#reached = live;
     const isSame = reader?.history === live.history && reader.sequence === live.sequence;
     if (isSame && live.holds === this.#holds) return fresh;
     this.#holds = live.holds;
@@ -106,14 +112,14 @@ export class MirrorReader {
   }
 
   /**
-   * Whether something is older than what was read before, from a cache that is late.
+   * Whether something is older than what was applied, from a cache that is late.
    *
    * @param {Live} live
    */
   #isOlder({ history, sequence }) {
-    const last = this.#live;
-    if (!last || history > last.history) return false; // a history begins with its time
-    return history < last.history || sequence < last.sequence;
+    const reached = this.#reached;
+    if (!reached || history > reached.history) return false; // a history begins with its time
+    return history < reached.history || sequence < reached.sequence;
   }
 
   /**

@@ -3,7 +3,7 @@
 import { electionInAddress, keptQuery, pageOf, useElection } from "./address.js";
 import { compareWithPrevious } from "./change.js";
 import { byId, h, setText, show } from "./dom.js";
-import { fetchJson, LARGE_LIMIT_MS, untilDone } from "./fetching.js";
+import { DOCUMENT_LIMIT_MS, fetchJson, LARGE_LIMIT_MS, untilDone } from "./fetching.js";
 import {
   compare,
   currentLanguage,
@@ -15,10 +15,11 @@ import {
 } from "./format.js";
 import { hideUntilRelease } from "./hidden.js";
 import { nameOf } from "./names.js";
-import { documents } from "./source.js";
+import { documents, mirror } from "./source.js";
 import { LANGUAGES } from "./texts.js";
 
 /** @import { Election, ElectionAndRegistry } from "../documents" */
+/** @import { DocumentUrls } from "./document_urls.js" */
 
 /**
  * Fill in the texts of the page, now and whenever the language changes.
@@ -63,14 +64,31 @@ export function fillIn() {
  */
 const marked = (attribute) => document.querySelectorAll(`[${attribute}]`);
 
-/** @returns {Promise<Election[]>} all elections of this door */
-export const fetchElections = async () => (await fetchJson(documents().elections())).elections;
+/** @returns {Promise<Election[]>} all elections of this door, or of its mirror */
+export const fetchElections = async () => (await fetchFromEither((urls) => urls.elections())).elections;
 
 /**
  * @param {string} id
  * @returns {Promise<ElectionAndRegistry>}
  */
-export const fetchElection = (id) => fetchJson(documents().election(id), { limit_ms: LARGE_LIMIT_MS });
+export const fetchElection = (id) => fetchFromEither((urls) => urls.election(id), LARGE_LIMIT_MS);
+
+/**
+ * Fetch a document from where documents are read now, or else from the mirror. Throws where neither answers.
+ *
+ * @param {(urls: DocumentUrls) => string} address
+ * @param {number} [limit_ms]
+ */
+async function fetchFromEither(address, limit_ms = DOCUMENT_LIMIT_MS) {
+  try {
+    return await fetchJson(address(documents()), { limit_ms });
+  } catch (error) {
+    if (!mirror || documents().isMirror) throw error;
+    return await fetchJson(address(mirror), { limit_ms }).catch(() => {
+      throw error; // which says how long to wait
+    });
+  }
+}
 
 /**
  * Fetch an election again: its embargo may be moved, and may end with nothing to show. Throws without an answer.

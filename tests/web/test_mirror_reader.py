@@ -1,0 +1,171 @@
+"""How pages read a mirror, whatever it or a cache answers: whole files only, never back, and with a bound."""
+
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.page_composition import DIRECTORY
+from gateway.wire.mirror import Profile, encode_live, live_path
+from tests.wire.test_mirror import HISTORY, live_of
+
+MODULES = ("mirror_live.js", "mirror_route.js", "fetching.js", "waking.js")
+LATER = "20250908T200000Z-00000000"
+DELTAS = f"v1/elections/e/live/{HISTORY}/default"
+ENDLESS = {"endless": True}
+FILE_MAX, LIVE_MAX = 32 << 20, 64 << 10
+PIECE = 1 << 20
+RUN = """
+globalThis.addEventListener = () => {};
+const wait = globalThis.setTimeout;
+globalThis.setTimeout = (then) => wait(then, 1);
+const { MirrorReader } = await import("./mirror_live.js");
+const { readFileSync } = await import("node:fs");
+const phases = JSON.parse(readFileSync(0, "utf8"));
+let files = {}, polls = 0, pieces = 0, requests = [];
+const endless = () => new ReadableStream({ pull: (to) => { pieces += 1; to.enqueue(new Uint8Array(%d).fill(32)); } });
+globalThis.fetch = async (url) => {
+  const path = new URL(url).pathname.slice(1);
+  if (path.endsWith("/live.json")) polls += 1;
+  requests.push(path);
+  const body = files[path];
+  if (body === undefined) return new Response("", { status: 404 });
+  return new Response(typeof body === "string" ? body : endless());
+};
+const copy = { areas: {}, sequence: 0, cursor: "", history: null, snapshots: 0, blocks: 0 };
+let status = null, reader = null;
+const results = [];
+for (const phase of phases) {
+  files = phase;
+  requests = [];
+  pieces = 0;
+  const before = polls;
+  reader ??= new MirrorReader(
+    { root: "http://mirror.example/", live: (id) => `http://mirror.example/v1/elections/${id}/live.json` },
+    "e",
+    ["area-none", "default"],
+    {
+      position: () => (copy.cursor ? copy : null),
+      onBlock: (changed, block, cursor, history) => {
+        if (block.snapshot) copy.areas = {};
+        for (const { area, sequence } of changed) copy.areas[area] = sequence;
+        Object.assign(copy, { sequence: block.sequence, cursor, history });
+        copy.snapshots += Number(block.snapshot);
+        copy.blocks += 1;
+      },
+      onStatus: (found) => { status = found; },
+    },
+  );
+  while (polls < before + 3) await new Promise((done) => wait(done, 1));
+  results.push({ ...copy, areas: { ...copy.areas }, behind: status?.behind ?? null, pieces, requests });
+}
+console.log(JSON.stringify(results));
+process.exit(0);
+"""
+
+
+def a_live(profile: Profile, second: int = 0, **members: Any) -> str:
+    written_at = datetime(2001, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
+    return encode_live(live_of(profile, written_at=written_at, **members)).decode()
+
+
+def a_file(to: int, *, count: int | None = None, **areas: int) -> str:
+    """Return a snapshot or delta up to a sequence, with areas and the sequences of their documents."""
+    lines = [json.dumps({"area": area, "sequence": sequence}) for area, sequence in areas.items()]
+    block = {"sequence": to, "areas": len(areas) if count is None else count}
+    return "".join(f"{line}\n" for line in (*lines, json.dumps(block)))
+
+
+def read(tmp_path: Path, *phases: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a reader has after some polls of each state of the mirror."""
+    if (node := shutil.which("node")) is None:
+        pytest.skip("Node.js is not installed")
+    for name in MODULES:
+        shutil.copy(DIRECTORY / name, tmp_path)
+    (tmp_path / "package.json").write_text('{"type":"module"}')
+    (tmp_path / "run.js").write_text(RUN % PIECE)
+    done = subprocess.run(
+        [node, str(tmp_path / "run.js")],
+        input=json.dumps(phases),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+BEFORE = {
+    live_path("e"): a_live(Profile(3, 2, (2,), (2, 3))),
+    f"{DELTAS}/at_2.ndjson": a_file(2, a=1, b=2),
+    f"{DELTAS}/2_3.ndjson": a_file(3, a=3),
+}
+NEXT = {live_path("e"): a_live(Profile(5, 2, (2,), (3, 5)), 1)}
+DELTA = f"{DELTAS}/3_5.ndjson"
+HAD = {"a": 3, "b": 2}
+
+
+def test_a_page_applies_what_is_new_and_nothing_else(tmp_path: Path) -> None:
+    first, same, then, other = read(
+        tmp_path,
+        BEFORE,
+        BEFORE,
+        NEXT | {DELTA: a_file(5, b=5)},
+        {
+            live_path("e"): a_live(Profile(1, 1), 2, history=LATER),
+            f"{DELTAS.replace(HISTORY, LATER)}/at_1.ndjson": a_file(1, c=1),
+        },
+    )
+    assert (first["areas"], first["sequence"], first["snapshots"], first["blocks"]) == (HAD, 3, 1, 1)
+    assert (same["blocks"], set(same["requests"])) == (1, {live_path("e")})
+    assert (then["areas"], then["sequence"], then["snapshots"], then["blocks"]) == ({"a": 3, "b": 5}, 5, 1, 2)
+    assert (other["areas"], other["sequence"], other["snapshots"]) == ({"c": 1}, 1, 2)
+
+
+UNUSABLE: tuple[dict[str, Any], ...] = (
+    {live_path("e"): a_live(Profile(2, 2), 9)},
+    {live_path("e"): a_live(Profile(9, 9), 9, history="20240908T190000Z-00000000")},
+    {live_path("e"): a_live(Profile(9, 9), 9, election="another")},
+    {live_path("e"): a_live(Profile(9, 9), 9, format="valgnatt-mirror/2")},
+    {live_path("e"): a_live(Profile(9, 9), 9, profiles={})},
+    {live_path("e"): "<h1>Sorry.</h1>"},
+    {},
+    NEXT,
+    NEXT | {DELTA: ""},
+    NEXT | {DELTA: "[]"},
+    NEXT | {DELTA: '{"area":"b","sequence":5}\n'},
+    NEXT | {DELTA: a_file(5, count=2, b=5)},
+    NEXT | {DELTA: a_file(4, b=5)},
+    NEXT | {DELTA: a_file(5, b=5)[:-5]},
+    NEXT | {DELTA: '{"sequence":5}\n{"sequence":5,"areas":1}\n'},
+)
+"""A cache that is late, another election, and files that were cut off, are missing, or are not of the format."""
+ENDLESS_ANSWERS = (({live_path("e"): ENDLESS}, LIVE_MAX), (NEXT | {DELTA: ENDLESS}, FILE_MAX))
+
+
+def test_what_is_older_or_not_whole_changes_nothing_and_the_page_goes_on(tmp_path: Path) -> None:
+    _, *during, after = read(tmp_path, BEFORE, *UNUSABLE, NEXT | {DELTA: a_file(5, b=5)})
+    for answers, each in zip(UNUSABLE, during, strict=True):
+        assert (each["areas"], each["sequence"], each["blocks"]) == (HAD, 3, 1), answers
+    assert (after["areas"], after["sequence"], after["snapshots"]) == ({"a": 3, "b": 5}, 5, 1)
+
+
+def test_an_answer_without_end_is_given_up(tmp_path: Path) -> None:
+    answers = [each for each, _ in ENDLESS_ANSWERS]
+    _, *during, after = read(tmp_path, BEFORE, *answers, NEXT | {DELTA: a_file(5, b=5)})
+    for (_, most), each in zip(ENDLESS_ANSWERS, during, strict=True):
+        assert (each["areas"], each["sequence"]) == (HAD, 3)
+        assert each["pieces"] <= each["requests"].count(live_path("e")) * (most // PIECE + 3)
+    assert after["sequence"] == 5
+
+
+def test_a_mirror_is_behind_by_the_clocks_until_its_time_is_seen_to_change(tmp_path: Path) -> None:
+    """The clock of the reader may be wrong."""
+    first, same, changed = read(tmp_path, BEFORE, BEFORE, NEXT | {DELTA: a_file(5, b=5)})
+    assert [each["behind"] for each in (first, same, changed)] == [True, True, False]
