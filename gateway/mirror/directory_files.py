@@ -20,8 +20,8 @@ OWN = ".valgnatt-mirror"
 """Name of the directory, in that of the mirror, with its lock and with files that are being written."""
 GZ = ".gz"
 _UNFINISHED = ".tmp"
-_SYNCING = 8
-"""Files that are flushed at the same time, which file systems do together."""
+_THREADS = 8
+"""Files that are compressed or flushed at the same time; file systems flush several together."""
 _FILE_MODE, _DIRECTORY_MODE = 0o644, 0o755
 """Everything that a mirror shows is public; a web server often runs as another user."""
 
@@ -45,7 +45,7 @@ class DirectoryFiles:
         self._root = root
         self._name = name
         self._numbers = count()
-        self._syncing = ThreadPoolExecutor(_SYNCING, thread_name_prefix="mirror-sync")
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mirror-pool")
 
     def remove_unfinished(self) -> None:
         """Remove what a crash left of files that were being written."""
@@ -64,21 +64,22 @@ class DirectoryFiles:
         total = 0
         with ExitStack() as cleanup:
             descriptors: list[int] = []
-            for file in files:
+            packed = self._pool.map(compressed, [file.body for file in files])
+            for file, gzipped in zip(files, packed, strict=True):
                 path = self._path(file.path)
                 self._make_directory(path.parent, parents)
                 when_s = self._later_s(path)
-                for name, body in ((path.name + GZ, compressed(file.body)), (path.name, file.body)):
+                for name, body in ((path.name + GZ, gzipped), (path.name, file.body)):
                     unfinished = self._root / OWN / f"{self._name}{next(self._numbers)}{_UNFINISHED}"
                     descriptors.append(_create(unfinished, body, when_s, cleanup))
                     renames.append((unfinished, path.with_name(name)))
                     total += len(body)
-            for _ in self._syncing.map(os.fsync, descriptors):
+            for _ in self._pool.map(os.fsync, descriptors):
                 pass
             for unfinished, path in renames:
                 self._rename(unfinished, path, parents)
                 parents[path.parent] = None
-            for _ in self._syncing.map(sync_directory, parents):
+            for _ in self._pool.map(sync_directory, parents):
                 pass
         return total
 
@@ -130,8 +131,8 @@ class DirectoryFiles:
             self._remove_if_empty(directory)
 
     def close(self) -> None:
-        """End the threads that flush files."""
-        self._syncing.shutdown(wait=False)
+        """End the threads that compress and flush files."""
+        self._pool.shutdown(wait=False)
 
     def _path(self, path: str) -> Path:
         parts = path.split("/")

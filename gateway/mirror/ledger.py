@@ -27,7 +27,8 @@ from gateway.wire.mirror import (
 )
 
 ANCHOR_S = 90.0
-"""Seconds since the moment from which the second delta leads; a browser runs timers of hidden pages once a minute."""
+"""Seconds since the moment from which the second delta leads; a browser runs timers of hidden pages once a minute. It
+leads from the first of the steps instead if that is earlier, or if it would be larger than half of a snapshot."""
 SNAPSHOT_MOST_S, SNAPSHOT_LEAST_S = 600.0, 30.0
 """A change makes a new snapshot when the newest one is SNAPSHOT_MOST_S old, or its delta is larger than half of it and
 it is SNAPSHOT_LEAST_S old."""
@@ -203,9 +204,13 @@ class Ledger:
         if before is None:
             return _Files(at, snapshot, snapshot_at_s, snapshot_bytes, (), (), ((now_s, at),))
         reached = _since_anchor((*before.reached, (now_s, at)), now_s)
-        anchor = reached[0][1]
-        since = (anchor,) if snapshot in (anchor, at) else (anchor, snapshot)
         steps = (*(before.steps or (before.at,)), at)[-STEPS_MAX:] if self._with_steps else ()
+        anchor = reached[0][1]
+        if steps and (
+            steps[0] < anchor or 2 * _size(area for area in areas if area.sequence > anchor) > snapshot_bytes
+        ):
+            anchor = steps[0]
+        since = (anchor,) if snapshot in (anchor, at) else (anchor, snapshot)
         for first in {*since, *steps[-2:-1]}:
             path = delta_path(self._election, self._history, name, first, at)
             add(path, [area for area in areas if area.sequence > first], snapshot=False)

@@ -212,6 +212,19 @@ def test_a_reader_away_for_a_minute_needs_one_delta() -> None:
     assert reader.requests == 2
 
 
+def test_a_reader_that_was_away_while_little_happened_needs_one_delta() -> None:
+    """All steps are older than ANCHOR_S; it does not need each of them."""
+    night = Night(a_registry([(1,)] * 12))
+    night.step()
+    for number in range(STEPS_MAX):
+        night.publish_and_step(f"{1 + number:02}01-0001", 1.1 * ANCHOR_S)
+        if not number:
+            reader = night.reader("country")
+            reader.follow(night.live)
+    assert reader.follow(night.live)
+    assert reader.requests == 2
+
+
 def test_a_profile_without_changes_has_no_new_files() -> None:
     night = Night()
     night.step()
