@@ -24,6 +24,7 @@ from gateway.verification.copies import (
     CHECKPOINTS,
     REGISTRY,
     REGISTRY_MAX,
+    CheckpointLine,
     entries_of,
     read_checkpoint_line,
 )
@@ -38,6 +39,8 @@ CHECKPOINTS_S = 300.0
 """The fewest seconds between two times that the list of all checkpoints is written, which grows all night."""
 COSIGNED_LATER = 32
 """How many of the newest checkpoints are read again, as cosignatures arrive later."""
+CHECKPOINTS_MAX = 256 << 20
+"""Bytes of the list of all checkpoints; a line has some 700."""
 BUNDLES_MAX = 256 << 20
 """Bytes of entry bundles, compressed, that wait until the root is known."""
 FILES_AT_ONCE = 64
@@ -285,7 +288,10 @@ def _continues(log: VerifiedLog, earlier: Checkpoint) -> bool:
 
 
 class CheckpointList:
-    """The lines of `checkpoints.ndjson`. Invariant: each has the root of the tree at its size."""
+    """The lines of `checkpoints.ndjson`. Invariants:
+
+    * Each has the root of the tree at its size, and with a key, this key has signed it.
+    """
 
     def __init__(self, door: FeedDoor, key: VerifierKey | None) -> None:
         self._door = door
@@ -297,30 +303,33 @@ class CheckpointList:
         """Read what is new, and return all lines up to a checkpoint. Raises DoorDiffers, VerificationFailed."""
         known = list(self._lines)
         after = known[-COSIGNED_LATER - 1] if len(known) > COSIGNED_LATER else 0
-        while True:
+        while after < newest.size:
             path = f"/log/checkpoints?after={after}&limit={PAGE}"
             lines = (await self._door.document(path, PAGE_MAX)).splitlines(keepends=True)[:PAGE]
             for line in lines:
-                size = self._check(line, tree, newest, path)
-                if size is None:
-                    break
-                if size <= after:
+                found = read_checkpoint_line(line, path)
+                if found.size <= after:
                     raise DoorDiffers(f"{path}: checkpoints that are not in order")
-                after = size
-                self._lines[size] = line
-            else:
-                if len(lines) == PAGE:
-                    continue
-            return b"".join(self._lines.values())
+                after = found.size
+                if after <= newest.size and self._is_signed(found, tree, newest):
+                    self._lines[after] = line
+            if sum(map(len, self._lines.values())) > CHECKPOINTS_MAX:
+                raise DoorDiffers(f"more than {CHECKPOINTS_MAX >> 20} MiB of checkpoints")
+            if len(lines) < PAGE:
+                break
+        return b"".join(self._lines.values())
 
-    def _check(self, line: bytes, tree: Tree, newest: Checkpoint, where: str) -> int | None:
-        """Return the size of a line; None if it is beyond the newest checkpoint."""
-        found = read_checkpoint_line(line, where)
-        if found.size > newest.size:
-            return None
-        signed = Signed(found.note.encode(), self._key).checkpoint
-        if signed.origin != newest.origin or signed.root != tree.root(found.size):
-            raise DoorDiffers(
-                f"{where}: the checkpoint of size {found.size} contradicts that of {newest.size}"
-            )
-        return found.size
+    def _is_signed(self, line: CheckpointLine, tree: Tree, newest: Checkpoint) -> bool:
+        """Return whether the key has signed a line: earlier ones may have another key's signature alone.
+
+        Raises DoorDiffers if it contradicts the entries.
+        """
+        signed = Signed(line.note.encode(), None)
+        if signed.checkpoint.origin != newest.origin or signed.checkpoint.root != tree.root(line.size):
+            text = f"the checkpoint of size {line.size} contradicts that of size {newest.size}"
+            raise DoorDiffers(text)
+        try:
+            Signed(signed.note, self._key)
+        except VerificationFailed:
+            return False
+        return True

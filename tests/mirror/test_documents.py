@@ -321,6 +321,25 @@ async def test_no_checkpoint_is_written_that_the_key_has_not_signed(
         assert not [path for path in mirror.target.files if "/log/" in path]
 
 
+async def test_earlier_checkpoints_that_another_key_has_signed_are_left_out_of_the_list(
+    document: dict[str, Any], small: GeneratedElection
+) -> None:
+    """After a change of keys, the new one has not signed them; without a key, all are listed."""
+    async with mirrored(document, small, 20) as mirror:
+        old = mirror.log.key
+        mirror.log.key = SigningKey(old.vkey.name, ED25519, b"n" * 32)
+        for size in (10, 21):
+            mirror.log.sign(size)
+        mirror.door.hub.wake()
+        await until(lambda: mirror.door.feed.log.size == 21)
+        for key, sizes in ((mirror.log.key.vkey, [10, 21]), (None, [1, 10, 21])):
+            mirror.target.files.clear()
+            async with mirror.running(key):
+                await until(lambda: _size(mirror) == 21)
+            lines = mirror.body("log/checkpoints.ndjson").splitlines()
+            assert [json.loads(line)["size"] for line in lines] == sizes
+
+
 async def test_a_publication_that_does_not_lead_to_the_chain_of_the_stream_is_not_written(
     document: dict[str, Any], small: GeneratedElection
 ) -> None:
