@@ -5,7 +5,7 @@ document which the feed door does not give delays no other. Nothing of the live 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -72,7 +72,7 @@ class Documents:
         history: str,
         target: Target,
         every_s: int,
-        key: VerifierKey | None,
+        keys: Sequence[VerifierKey],
         documents: int,
         *,
         elections: ElectionList | None = None,
@@ -80,7 +80,7 @@ class Documents:
     ) -> None:
         """Continue a target whose rewritten files all show at least the sequence `documents`; 0 for a new history.
 
-        With `key`, no checkpoint is written that does not verify with it. `elections` is the list of several elections
+        With `keys`, no checkpoint is written that none of them has signed. `elections` is the list of several elections
         in one target; without it, this election is the only one.
         """
         paces = paces or PACES
@@ -96,7 +96,7 @@ class Documents:
             TransferFile(*of_door, paces.transfers, documents),
             HoldFile(*of_door, paces.holds, documents),
             self._ranges,
-            LogFiles(*of_door, paces.log, documents, key),
+            LogFiles(*of_door, paces.log, documents, keys),
         ]
         if registry.apportionment is not None:
             self._parts.append(SeatFiles(*of_door, paces.seats, documents))

@@ -6,7 +6,7 @@ any moment, `live.json` names files that exist.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -115,7 +115,7 @@ class History:
         target: Target,
         *,
         every_s: int,
-        key: VerifierKey | None,
+        keys: Sequence[VerifierKey],
         elections: ElectionList | None,
         continued: Live | None,
         progress: Progress,
@@ -127,7 +127,7 @@ class History:
         self._election = registry.id
         self._target = target
         self._every_s = every_s
-        self._key = key
+        self._keys = keys
         self._elections = elections
         self._continued = continued
         self._progress = progress
@@ -175,7 +175,7 @@ class History:
             self.name,
             self._target,
             self._every_s,
-            self._key,
+            self._keys,
             documents,
             elections=self._elections,
         )

@@ -7,7 +7,7 @@ confirm. A checkpoint is written after everything that it covers.
 import asyncio
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gateway.mirror.door import FETCH_S, FeedDoor
 from gateway.mirror.files import JSON, NDJSON, StoredFile
@@ -49,8 +49,8 @@ FILES_AT_ONCE = 64
 class Signed:
     """A checkpoint as it was read, and what it states."""
 
-    def __init__(self, note: bytes, key: VerifierKey | None) -> None:
-        """Raises VerificationFailed (bad_signature); with a key, also if that key has not signed it."""
+    def __init__(self, note: bytes, keys: Sequence[VerifierKey]) -> None:
+        """Raises VerificationFailed (bad_signature); with keys, also if none of them has signed it."""
         self.note = note
         try:
             parsed = parse_note(note)
@@ -58,8 +58,8 @@ class Signed:
         except MalformedNote as error:
             raise VerificationFailed("bad_signature", f"not a signed checkpoint: {error}") from None
         self.signatures = len(parsed.signatures)
-        if key is not None:
-            check_signatures(note, Policy.of_keys([key]))
+        if keys:
+            check_signatures(note, Policy.of_keys(keys))
         if self.checkpoint.size > ENTRIES_MAX:
             raise VerificationFailed("unreachable", f"the log has more than {ENTRIES_MAX} entries")
 
@@ -138,21 +138,21 @@ class LogFiles(Part):
         every_s: int,
         pace_s: float,
         shown: int,
-        key: VerifierKey | None,
+        keys: Sequence[VerifierKey],
     ) -> None:
         super().__init__(shown)
         self.pace_s = self.asks_s = pace_s
         self._door = door
         self._target = target
         self._directory = election_path(election)
-        self._key = key
+        self._keys = keys
         self._every_s = every_s
         self._files = ChangedFiles(target, every_s)
         self._log: VerifiedLog | None = None
         self._written: Signed | None = None
         self._existing: set[str] | None = None
         """The paths of tiles and bundles that the target has, below the directory of the election."""
-        self._checkpoints = CheckpointList(door, key)
+        self._checkpoints = CheckpointList(door, keys)
         self._listed_at: float | None = None
 
     async def write(self, shown: Shown) -> None:
@@ -167,7 +167,7 @@ class LogFiles(Part):
             if error.problem != "not_signed":
                 raise
         else:
-            await self._write(Signed(note, self._key), shown)
+            await self._write(Signed(note, self._keys), shown)
         self.shown = view.sequence
 
     async def _write(self, signed: Signed, shown: Shown) -> None:
@@ -184,7 +184,7 @@ class LogFiles(Part):
                     f"the log does not continue its checkpoint of size {written.checkpoint.size}"
                 )
             self._existing = set()  # another history of the log, at the same paths
-            self._checkpoints = CheckpointList(self._door, self._key)
+            self._checkpoints = CheckpointList(self._door, self._keys)
             self._files = ChangedFiles(self._target, self._every_s)
         self._log = log
         await shown.wait_reached(log.reports)
@@ -202,7 +202,7 @@ class LogFiles(Part):
             paths = [path async for path in self._target.list(prefix)]
             note = await self._target.read(f"{self._directory}/{CHECKPOINT}", NOTE_MAX)
             try:
-                self._written = Signed(note, None) if note is not None else None
+                self._written = Signed(note, ()) if note is not None else None
             except VerificationFailed:
                 self._written = None
             self._existing = {path.removeprefix(f"{self._directory}/") for path in paths}
@@ -290,12 +290,12 @@ def _continues(log: VerifiedLog, earlier: Checkpoint) -> bool:
 class CheckpointList:
     """The lines of `checkpoints.ndjson`. Invariants:
 
-    * Each has the root of the tree at its size, and with a key, this key has signed it.
+    * Each has the root of the tree at its size, and with keys, one of them has signed it.
     """
 
-    def __init__(self, door: FeedDoor, key: VerifierKey | None) -> None:
+    def __init__(self, door: FeedDoor, keys: Sequence[VerifierKey]) -> None:
         self._door = door
-        self._key = key
+        self._keys = keys
         self._lines: dict[int, bytes] = {}
         """By size, in order."""
 
@@ -320,16 +320,16 @@ class CheckpointList:
         return b"".join(self._lines.values())
 
     def _is_signed(self, line: CheckpointLine, tree: Tree, newest: Checkpoint) -> bool:
-        """Return whether the key has signed a line: earlier ones may have another key's signature alone.
+        """Return whether one of the keys has signed a line: earlier ones may have another key's signature alone.
 
         Raises DoorDiffers if it contradicts the entries.
         """
-        signed = Signed(line.note.encode(), None)
+        signed = Signed(line.note.encode(), ())
         if signed.checkpoint.origin != newest.origin or signed.checkpoint.root != tree.root(line.size):
             text = f"the checkpoint of size {line.size} contradicts that of size {newest.size}"
             raise DoorDiffers(text)
         try:
-            Signed(signed.note, self._key)
+            Signed(signed.note, self._keys)
         except VerificationFailed:
             return False
         return True

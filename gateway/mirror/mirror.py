@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -42,17 +42,17 @@ class Mirror:
         target: Target,
         *,
         every_s: int = 2,
-        key: VerifierKey | None = None,
+        keys: Sequence[VerifierKey] = (),
         elections: ElectionList | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Write at most one step in `every_s` seconds, one of INTERVALS_S. `key` and `elections`: see Documents."""
+        """Write at most one step in `every_s` seconds, one of INTERVALS_S. `keys` and `elections`: see Documents."""
         assert every_s in INTERVALS_S
         self._feed_url = feed_url
         self._election = election
         self._target = target
         self._every_s = every_s
-        self._key = key
+        self._keys = keys
         self._elections = elections
         self._clock = clock
         self.progress = Progress(election)
@@ -78,7 +78,7 @@ class Mirror:
             registry,
             self._target,
             every_s=self._every_s,
-            key=self._key,
+            keys=self._keys,
             elections=self._elections,
             continued=continued,
             progress=self.progress,

@@ -59,9 +59,9 @@ class MirrorOptions(msgspec.Struct, frozen=True, kw_only=True):
     every_s: int = 2
     keys: tuple[VerifierKey, ...] = ()
 
-    def key_of(self, election: str) -> VerifierKey | None:
-        """Return the key of an election's log, of which there may be several histories."""
-        return next((key for key in self.keys if parse_origin(key.name).election == election), None)
+    def keys_of(self, election: str) -> tuple[VerifierKey, ...]:
+        """Return the keys of an election's log: of its histories, and those that replace each other."""
+        return tuple(key for key in self.keys if parse_origin(key.name).election == election)
 
 
 class _Running:
@@ -196,7 +196,7 @@ class MirrorService:
             election,
             self._target,
             every_s=self._options.every_s,
-            key=self._options.key_of(election),
+            keys=self._options.keys_of(election),
             elections=self._list,
         )
         mirror.progress.observe_step = self.metrics.step_s.observe

@@ -74,9 +74,9 @@ class Mirrored:
             await until(lambda: self.documents.documents == self.view.sequence)
 
     @asynccontextmanager
-    async def running(self, key: VerifierKey | None = None, documents: int = 0) -> AsyncIterator[Documents]:
+    async def running(self, *keys: VerifierKey, documents: int = 0) -> AsyncIterator[Documents]:
         async with open_feed_door(self.door.origin, self.record.id) as door:
-            made = (door, self.record.id, self.door.feed.registry, HISTORY, self.target, 2, key, documents)
+            made = (door, self.record.id, self.door.feed.registry, HISTORY, self.target, 2, keys, documents)
             self.documents = Documents(*made, paces=QUICK)
             task = asyncio.create_task(self.documents.run(lambda: self.view, self._changed))
             try:
@@ -332,9 +332,10 @@ async def test_earlier_checkpoints_that_another_key_has_signed_are_left_out_of_t
             mirror.log.sign(size)
         mirror.door.hub.wake()
         await until(lambda: mirror.door.feed.log.size == 21)
-        for key, sizes in ((mirror.log.key.vkey, [10, 21]), (None, [1, 10, 21])):
+        new = mirror.log.key.vkey
+        for keys, sizes in (((new,), [10, 21]), ((), [1, 10, 21]), ((old.vkey, new), [1, 10, 21])):
             mirror.target.files.clear()
-            async with mirror.running(key):
+            async with mirror.running(*keys):
                 await until(lambda: _size(mirror) == 21)
             lines = mirror.body("log/checkpoints.ndjson").splitlines()
             assert [json.loads(line)["size"] for line in lines] == sizes
@@ -414,7 +415,7 @@ async def test_a_second_writer_ends_the_documents(
         open_feed_door(mirror.door.origin, mirror.record.id) as door,
     ):
         made = Documents(
-            door, mirror.record.id, mirror.door.feed.registry, HISTORY, mirror.target, 2, None, 0, paces=QUICK
+            door, mirror.record.id, mirror.door.feed.registry, HISTORY, mirror.target, 2, (), 0, paces=QUICK
         )
         with pytest.raises(TargetInUse):
             await made.run(lambda: mirror.view, asyncio.Condition())
