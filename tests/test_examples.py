@@ -24,6 +24,7 @@ from gateway.client import Answer, Block, FeedRefused, Publisher, PushRefused, S
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from tests.client.mirrored import mirrored
+from tests.counts import variants
 from tests.election.naive_seats import with_seats
 from tests.feed.test_previous import a_previous
 from tests.running import Gateway, Sender, served
@@ -243,7 +244,7 @@ async def test_a_newsroom_shows_seats_majorities_who_is_next_and_the_change(
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"Chromium is not installed ({CHROMIUM})")
-@pytest.mark.parametrize("origin", ["file", "http"])
+@pytest.mark.parametrize("origin", variants(["file", "http"], "file"))
 async def test_the_page_runs_from_a_file_and_from_another_origin(
     sender: Sender, http: aiohttp.ClientSession, origin: str
 ) -> None:

@@ -15,6 +15,7 @@ from gateway.config import Config, ConfigError
 from gateway.journal.embedded import Running, find
 from gateway.machine.serve import serve
 from tests.faults.servers import require_binaries
+from tests.fork_server import Command
 
 LOOK = """
 import resource
@@ -68,8 +69,8 @@ def embedded(data_dir: Path) -> Iterator[Running]:
     """Run `valgnatt serve` with an embedded Postgres."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("VALGNATT_")}
     environ |= {f"VALGNATT_{door}_PORT": "0" for door in ("PUSH", "FEED", "ADMIN")}
-    command = [sys.executable, "-m", "gateway", "serve", "--data-dir", str(data_dir), "--log-format", "json"]
-    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+    arguments = "serve", "--data-dir", data_dir, "--log-format", "json"
+    with Command(*arguments, environ=environ, stdout=subprocess.DEVNULL) as process:
         assert process.stderr is not None
         try:
             lines = []

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,27 +169,34 @@ def modules() -> list[tuple[str, str, ast.Module]]:
     return found
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield the full name of everything imported, also within functions."""
+@cache
+def imports(tree: ast.AST) -> tuple[str, ...]:
+    """Return the full name of everything imported, also within functions."""
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"relative import in line {node.lineno}"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(found)
 
 
-def attributes(tree: ast.AST) -> Iterator[tuple[str, str, int]]:
-    """Yield owner, name and line of every attribute, also of those that `getattr` takes by name."""
+@cache
+def attributes(tree: ast.AST) -> tuple[tuple[str, str, int], ...]:
+    """Return owner, name and line of every attribute, also of those that `getattr` takes by name."""
+    found: list[tuple[str, str, int]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            yield ast.unparse(node.value), node.attr, node.lineno
+            found.append((ast.unparse(node.value), node.attr, node.lineno))
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr"):
             owner, name = node.args[:2]
             if isinstance(name, ast.Constant):
-                yield ast.unparse(owner), str(name.value), node.lineno
+                found.append((ast.unparse(owner), str(name.value), node.lineno))
+    return tuple(found)
 
 
+@cache
 def names(tree: ast.AST) -> set[str]:
     """Return every name that is not an attribute, `open` for example."""
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}

@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gateway.commands.extras import MODULES_OF_GATEWAY
+from tests.counts import variants
 from tests.running import Gateway, Sender
 from tests.web.doors import UNIT, a_report
 
@@ -135,7 +136,11 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
-@pytest.mark.parametrize("without", [False, True], ids=["linux", "without-what-windows-lacks"])
+@pytest.mark.parametrize(
+    "without",
+    variants([False, True], True),
+    ids=lambda each: "without-what-windows-lacks" if each else "linux",
+)
 def test_clients_run_without_the_packages_of_the_gateway(
     command: Command, office: Path, sender: Sender, tmp_path: Path, without: bool
 ) -> None:
