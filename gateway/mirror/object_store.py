@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Literal
 
 import msgspec
+import structlog
 
 from gateway.mirror.bucket import CREATE, Bucket, Conflict, Object, Version
 from gateway.mirror.encoding import compressed
@@ -28,6 +29,8 @@ WATCH_EVERY_S = 1.0
 CLOSE_S = 5.0
 ELECTIONS = "v1/elections"
 _YEAR_S = 365 * 86400
+
+log = structlog.get_logger()
 
 
 class ObjectStore:
@@ -174,7 +177,11 @@ class ObjectStore:
         before = await self._live_versions()
         if not before:
             return
-        for _ in range(int((2 * every_s + 2) / WATCH_EVERY_S)):
+        watch_s = 2 * every_s + 2
+        log.info(
+            "waiting whether another mirror writes", target=self.where, mirror=str(owner), watch_s=watch_s
+        )
+        for _ in range(int(watch_s / WATCH_EVERY_S)):
             await asyncio.sleep(WATCH_EVERY_S)
             if await self._live_versions() != before:
                 raise self._in_use(f"another mirror ({owner or 'of another version'}) writes to it")

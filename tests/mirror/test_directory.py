@@ -100,6 +100,36 @@ async def test_a_file_that_is_rewritten_has_a_later_modification_time(
     assert await target.read(LIVE, 100) == b"later"
 
 
+async def test_files_are_on_the_disk_before_they_have_their_names(
+    target: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And their names before the next write, so that a crash of the machine does not change the order."""
+    events: list[tuple[str, str]] = []
+    usual_sync, usual_rename = os.fsync, os.rename
+
+    def sync(descriptor: int) -> None:
+        usual_sync(descriptor)
+        events.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    def rename(source: Path, path: Path) -> None:
+        usual_rename(source, path)
+        events.append(("rename", str(source)))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "rename", rename)
+    root = tmp_path / "mirror"
+    await target.write([a_file(DELTA, b"x")])
+    renamed = [path for what, path in events if what == "rename"]
+    assert len(renamed) == 2
+    first = events.index(("rename", renamed[0]))
+    assert {path for _, path in events[:first]} == set(renamed)
+    changed = [each for each in (root / DELTA).parents if each.is_relative_to(root)]
+    assert {path for what, path in events[first:] if what == "sync"} == {str(each) for each in changed}
+    events.clear()
+    await target.write_live(a_file(LIVE, b"x", 2))
+    assert events[-1] == ("sync", str((root / LIVE).parent))
+
+
 async def test_of_two_variants_that_differ_the_newer_one_is_read(target: Directory, tmp_path: Path) -> None:
     """A crash can come between them. The next write makes them equal."""
     await target.write_live(a_file(LIVE, b"old", 2))
