@@ -18,7 +18,7 @@ def check_mirror(facts: Facts) -> Iterator[Finding]:
     if facts.mirror_target is not None:
         yield from _target(facts.mirror_target)
     if facts.mirror_site is not None:
-        yield from _site(facts.mirror_site)
+        yield from check_site(facts.mirror_site)
 
 
 def _target(target: MirrorTarget) -> Iterator[Finding]:
@@ -37,7 +37,8 @@ def _target(target: MirrorTarget) -> Iterator[Finding]:
         yield ok(name, f"{target.where}: there is no election yet")
 
 
-def _site(site: MirrorSite) -> Iterator[Finding]:
+def check_site(site: MirrorSite) -> Iterator[Finding]:
+    """Check what readers get at the URL of a mirror."""
     if site.mistake:
         do = "correct mirror_url or the web server: readers that the feed turns away have nowhere else to go"
         yield error("mirror_url", f"{site.url}: {site.mistake}", do)

@@ -34,11 +34,16 @@ ELECTIONS_MAX = 5
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age=(\d+)")
 
 
-async def probe_mirror(config: Config, addresses: Addresses) -> tuple[MirrorTarget | None, MirrorSite | None]:
-    """Return what is known about the configured mirror and the one that is named to readers."""
+async def probe_mirror(
+    config: Config, addresses: Addresses, *, change_s: float = CHANGE_S
+) -> tuple[MirrorTarget | None, MirrorSite | None]:
+    """Return what is known about the configured mirror and the one that is named to readers.
+
+    Waits up to `change_s` seconds for a change of one `live.json`.
+    """
     feed_url = config.mirror_feed_url or addresses.feed or door_url(config, "feed")
     target = await _target(config, config.mirror, feed_url) if config.mirror is not None else None
-    site = await _site(config.mirror_url, feed_url) if config.mirror_url is not None else None
+    site = await _site(config.mirror_url, feed_url, change_s) if config.mirror_url is not None else None
     return target, site
 
 
@@ -70,7 +75,7 @@ def _writable(where: str) -> bool:
     return os.access(place, os.W_OK | os.X_OK)
 
 
-async def _site(url: str, feed_url: str | None) -> MirrorSite:
+async def _site(url: str, feed_url: str | None, change_s: float) -> MirrorSite:
     url = url.rstrip("/")
     try:
         proxy = environment_proxy(url)
@@ -86,7 +91,7 @@ async def _site(url: str, feed_url: str | None) -> MirrorSite:
     except (GatewayError, NotFollowed) as error:
         return MirrorSite(url=url, mistake=str(error))
     if found and not found[0].mistake:
-        found[0] = await _with_change(url, found[0])
+        found[0] = await _with_change(url, found[0], change_s)
     return MirrorSite(url=url, elections=found)
 
 
@@ -176,9 +181,9 @@ async def _same_record(feed_url: str, live: Live) -> bool | None:
         return None
 
 
-async def _with_change(url: str, found: SiteElection) -> SiteElection:
+async def _with_change(url: str, found: SiteElection, change_s: float) -> SiteElection:
     """Wait until `live.json` changes, and note whether its ETag has changed with it."""
-    path, until = live_path(found.election), time.monotonic() + CHANGE_S
+    path, until = live_path(found.election), time.monotonic() + change_s
     known: dict[str, datetime] = {}
     async with open_session(environment_proxy(url), total_s=PROBE_S) as http:
         while time.monotonic() < until:
