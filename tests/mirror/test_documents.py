@@ -18,6 +18,7 @@ from gateway.mirror.state import View
 from gateway.mirror.targets import TargetInUse
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.transparency.ed25519 import SigningKey
+from gateway.transparency.entries import Previous
 from gateway.transparency.note import ED25519, VerifierKey
 from gateway.transparency.policy import Policy
 from gateway.verification.copies import Copy
@@ -110,13 +111,17 @@ def with_falls(document: dict[str, Any]) -> list[Publication]:
 
 @asynccontextmanager
 async def mirrored(
-    document: dict[str, Any], small: GeneratedElection, shown: int, target: MemoryTarget | None = None
+    document: dict[str, Any],
+    small: GeneratedElection,
+    shown: int,
+    target: MemoryTarget | None = None,
+    previous: Previous | None = None,
 ) -> AsyncIterator[Mirrored]:
     """An election with seats, a previous election, and a signed record."""
     night = with_falls(document)
     record = FakeRecord(document, night, shown=shown)
     record.previous_document = stored(a_previous(small))
-    log = WrittenLog(record.id, record.document)
+    log = WrittenLog(record.id, record.document, previous=previous)
     log.add(night)
     log.sign(1)
     async with served(record, logs=FakeLogs(log)) as door:
@@ -305,6 +310,32 @@ def _size(mirror: Mirrored) -> int:
 async def verified_copy(directory: Path, policy: Policy) -> Verified:
     verifier = RecordVerifier(Copy(directory), policy)
     return await verifier.verify(await verifier.checkpoint())
+
+
+async def test_a_later_history_of_the_log_replaces_the_files_of_the_one_before(
+    document: dict[str, Any], small: GeneratedElection, tmp_path: Path
+) -> None:
+    """Although its tiles have the same paths; the copy verifies with the key of the new one."""
+    target = MemoryTarget()
+    async with mirrored(document, small, 20, target) as mirror:
+        mirror.log.sign(21)
+        async with mirror.running():
+            await until(lambda: _size(mirror) == 21)
+        earlier = mirror.log
+    previous = Previous(origin=earlier.key.vkey.name, root="A" * 43 + "=", shared=0, size=21)
+    async with mirrored(document, small, 20, target, previous) as mirror:
+        mirror.log.sign(15)
+        async with mirror.running():
+            await until(lambda: _size(mirror) == 15)
+        (tmp_path / "log/tile/0").mkdir(parents=True)
+        (tmp_path / "log/tile/entries").mkdir()
+        for name in ("checkpoint", "registry", "checkpoints.ndjson"):
+            (tmp_path / "log" / name).write_bytes(mirror.body(f"log/{name}"))
+        for kind in ("0", "entries"):
+            (tmp_path / f"log/tile/{kind}/000.p").mkdir()
+            (tmp_path / f"log/tile/{kind}/000.p/15").write_bytes(mirror.body(f"log/tile/{kind}/000.p/15"))
+        verified = await verified_copy(tmp_path, Policy.of_keys([mirror.log.key.vkey]))
+        assert (verified.size, verified.history) == (15, 2)
 
 
 async def test_no_checkpoint_is_written_that_the_key_has_not_signed(

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -78,6 +80,7 @@ async def test_a_mirror_is_verified_by_its_url_and_its_directory_with_every_figu
             assert (found["size"], found["publications"]) == (SIGNED, SIGNED - 1)
             assert (found["figures_at"], found["unsigned"]) == (NIGHT, NIGHT - SIGNED + 1)
             assert found["areas"] == len(DOCUMENT["areas"])
+        await _check_stopped(tmp_path, election, key)
         live = decode_live((tmp_path / live_path(election)).read_bytes())
         profile = live.profiles["area-a"]
         path = tmp_path / snapshot_path(election, live.history, "area-a", profile.snapshot)
@@ -88,3 +91,15 @@ async def test_a_mirror_is_verified_by_its_url_and_its_directory_with_every_figu
         status, found = await verified(tmp_path, *key)
         assert (status, found["code"]) == (1, "figures_differ")
         assert "area a (A) is shown with units.reported" in found["detail"]
+
+
+async def _check_stopped(directory: Path, election: str, key: tuple[str, str]) -> None:
+    """Require that a mirror that ended before its publications reached its areas is verified without figures."""
+    copied = directory.parent / "stopped"
+    shutil.copytree(directory, copied)
+    live = copied / live_path(election)
+    live.write_bytes(re.sub(rb'"written_at":"20\d\d', b'"written_at":"2001', live.read_bytes()))
+    rest = copied / f"v1/elections/{election}/publications/rest.ndjson"
+    rest.write_bytes(b"".join(rest.read_bytes().splitlines(keepends=True)[:-1]))
+    status, found = await verified(copied, *key)
+    assert (status, found["size"], found["figures_at"]) == (0, SIGNED, None)
