@@ -32,7 +32,7 @@ demo: $(VENV)/.runtime  ## a whole election night in about a minute, on an embed
 test: $(VENV)/.dev  ## lint, type checks and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# Meanwhile another process compiles the tests, once for all workers.
+	@# Meanwhile another process compiles the tests, and computes what Hypothesis keeps, once for all workers.
 	$(BIN)/python -m pytest --collect-only --quiet --quiet > /dev/null & $(BIN)/mypy; types=$$?; wait; exit $$types
 	$(PYTEST)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import settings
+from hypothesis import settings, strategies
 
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
@@ -64,6 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
     long = {item.path for item in items if item.get_closest_marker("long") is not None}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """With --collect-only, compute the characters that Hypothesis keeps in a file, which each worker does otherwise."""
+    if session.config.option.collectonly:
+        strategies.text().validate()
 
 
 @pytest.hookimpl(optionalhook=True)
