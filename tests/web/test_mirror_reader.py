@@ -1,16 +1,12 @@
 """How pages read a mirror, whatever it or a cache answers: whole files only, never back, and with a bound."""
 
 import json
-import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from gateway.page_composition import DIRECTORY
 from gateway.wire.mirror import Profile, encode_live, live_path
+from tests.web.in_node import run_with_modules
 from tests.wire.test_mirror import HISTORY, live_of
 
 MODULES = ("mirror_live.js", "mirror_route.js", "fetching.js", "waking.js")
@@ -82,22 +78,7 @@ def a_file(to: int, *, count: int | None = None, **areas: int) -> str:
 
 def read(tmp_path: Path, *phases: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what a reader has after some polls of each state of the mirror."""
-    if (node := shutil.which("node")) is None:
-        pytest.skip("Node.js is not installed")
-    for name in MODULES:
-        shutil.copy(DIRECTORY / name, tmp_path)
-    (tmp_path / "package.json").write_text('{"type":"module"}')
-    (tmp_path / "run.js").write_text(RUN % PIECE)
-    done = subprocess.run(
-        [node, str(tmp_path / "run.js")],
-        input=json.dumps(phases),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = run_with_modules(tmp_path, MODULES, RUN % PIECE, phases)
     return found
 
 

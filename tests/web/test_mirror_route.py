@@ -1,15 +1,9 @@
 """Pages find the same files of a mirror as `gateway/wire/mirror.py`: both are given the same cases."""
 
-import json
-import shutil
-import subprocess
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import pytest
-
-from gateway.page_composition import DIRECTORY
 from gateway.wire.mirror import (
     Live,
     MalformedMirror,
@@ -23,11 +17,12 @@ from gateway.wire.mirror import (
     route,
 )
 from tests.counts import examples
+from tests.web.in_node import run_with_modules
 from tests.wire.test_mirror import HISTORY, live_of
 
 ANOTHER = HISTORY[:-1] + "0"
 RUN = """
-import { areaProfile, fileName, isBehind, readLive, route } from "%s";
+import { areaProfile, fileName, isBehind, readLive, route } from "./mirror_route.js";
 import { readFileSync } from "node:fs";
 const { routes, lives, names, ages } = JSON.parse(readFileSync(0, "utf8"));
 const accepted = (text) => { try { readLive(text); return true; } catch { return false; } };
@@ -54,21 +49,6 @@ NAMES = ["0301", "no", "0301-0004", "../a_x", "_x", ".b", "a.b", "Ås", "a b", "
 AGES = [(1, 8.0), (1, 8.1), (2, 11), (2, 11.01), (30, 95), (30, 95.5)]
 
 
-def in_node(tmp_path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """Return what the module of the pages makes of the cases."""
-    if (node := shutil.which("node")) is None:
-        pytest.skip("Node.js is not installed")
-    script = tmp_path / "run.mjs"
-    module = tmp_path / "mirror_route.mjs"  # without a package around it, Node.js takes .js for another kind
-    shutil.copy(DIRECTORY / "mirror_route.js", module)
-    script.write_text(RUN % module.as_uri())
-    done = subprocess.run(
-        [node, str(script)], input=json.dumps(given), capture_output=True, text=True, check=True, timeout=60
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 def a_case(random: Random) -> tuple[Live, Position | None]:
     """Return a random state of a mirror, and a reader that is before, at or after it."""
     at = random.randint(1, 60)
@@ -88,8 +68,10 @@ def test_pages_take_the_same_files_names_and_ages_as_other_readers(tmp_path: Pat
     cases = [a_case(Random(seed)) for seed in range(examples(2000))]
     changes: list[dict[str, Any]] = [*BROKEN, *SOUND]
     lives = [live_of(Profile(1, 1), **{"sequence": 9} | change) for change in changes]
-    found = in_node(
+    found = run_with_modules(
         tmp_path,
+        ("mirror_route.js",),
+        RUN,
         {
             "routes": [
                 {"live": encode_live(live).decode(), "reader": reader and reader._asdict()}
