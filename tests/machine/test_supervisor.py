@@ -352,6 +352,28 @@ async def test_a_worker_that_cannot_be_one_is_given_up(
     assert f"push-0 {end}; it was started 1 times and never became ready" in [e.get("reason") for e in output]
 
 
+async def test_a_mirror_that_cannot_run_is_started_again_and_the_doors_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The machine is ready without it, and drains with status 0; the log says what is not written."""
+    monkeypatch.setattr(workers, "STARTS_MAX", 1)
+    monkeypatch.setattr(supervisor, "AGAIN_S", 0.01)
+    with capture_logs() as output:
+        async with a_machine(
+            role="feed", mirror="/files"
+        ) as machine:  # workers of this script are doors only
+
+            async def again() -> bool:
+                return (await machine.workers())["mirror-0"]["restarts"] >= 1
+
+            await until(again)
+            found = await machine.workers()
+            assert found["feed-0"]["state"] == "ready"
+    events = [each["event"] for each in output]
+    assert "the mirror is not written; the doors go on without" in events
+    assert "giving up" not in events
+
+
 async def test_sigterm_lets_workers_answer_what_is_in_flight() -> None:
     """Draining waits for the workers' own end; then the supervisor ends with status 0."""
     async with a_supervisor("good") as supervising:
