@@ -162,6 +162,7 @@ async def test_mirror_that_waited_for_long_does_not_replace_newer_files(
     assert await second.read(LIVE, 10) == b"1"
     await second.write_live(a_file(LIVE, b"2", 2))
     await second.write([a_file(DOCUMENTS[0], b"2", 2)])
+    assert await waiting.read(LIVE, 10) == await waiting.read(DOCUMENTS[0], 10) == b"2"
     with pytest.raises(TargetInUse, match=r"live\.json was written by another mirror: end one of the two"):
         await waiting.write_live(a_file(LIVE, b"1 again", 2))
     with pytest.raises(TargetInUse, match="written by another mirror"):
