@@ -1,7 +1,7 @@
 """A real browser without a screen, for tests and pictures of the pages; and a proxy that fails in several ways."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +13,10 @@ from playwright.async_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Error,
     Page,
     Request,
+    ViewportSize,
     async_playwright,
     expect,
 )
@@ -37,6 +39,12 @@ ARGUMENTS = (
     "--disable-background-networking",
     f"--disable-features={WITHOUT_FEATURES}",
 )
+
+BLANK = "about:blank"
+MEDIA = {"color_scheme": "light", "reduced_motion": "no-preference", "forced_colors": "none"}
+"""Options of a tab, whatever its profile, with the defaults of Playwright."""
+PROFILES_MAX = 3
+"""Profiles that are kept for later visitors; each has a process."""
 
 PATIENCE_MS = 20_000
 """How long facts of a page are waited for, in every test: the machine may be busy."""
@@ -72,29 +80,135 @@ async def browsing() -> AsyncIterator[Browser]:
         try:
             yield browser
         finally:
+            _kept[:] = [profile for profile in _kept if profile.browser is not browser]
             await browser.close()
+
+
+class Profile:
+    """A profile of a browser with one tab, which visitors use one after the other.
+
+    A tab that has shown a page of an origin shows the next one in less than half of the time: it has a process, and
+    the scripts in its memory.
+    """
+
+    def __init__(
+        self, browser: Browser, context: BrowserContext, tab: Page, options: Mapping[str, Any]
+    ) -> None:
+        self.browser = browser
+        self.context = context
+        self.tab = tab
+        self.options = options
+
+    @classmethod
+    async def made(cls, browser: Browser, options: Mapping[str, Any]) -> "Profile":
+        """Create a profile with these options of Playwright."""
+        context = await browser.new_context(**options)
+        return cls(browser, context, await context.new_page(), options)
+
+    @classmethod
+    async def lent(cls, browser: Browser, options: Mapping[str, Any]) -> "Profile":
+        """Provide the profile with these options that was used last, or create one."""
+        for profile in reversed(_kept):
+            if profile.browser is browser and profile.options == options:
+                _kept.remove(profile)
+                return profile
+        return await cls.made(browser, options)
+
+    async def keep(self) -> None:
+        """Keep it for the next visitor; close the one that has not been used for the longest time."""
+        _kept.append(self)
+        if len(_kept) > PROFILES_MAX:
+            await _kept.pop(0).context.close()
+
+    async def reset(self) -> None:
+        """Delete what the page in the tab has stored, and empty the tab."""
+        if self.tab.url != BLANK:
+            await self.tab.evaluate("localStorage.clear(); sessionStorage.clear()")
+            await self.tab.goto(BLANK)
+        await self.context.clear_cookies()
+
+
+_kept: list[Profile] = []
+"""Profiles that nobody uses now, the last used last."""
 
 
 class Visitor:
     """A user of a browser. Errors and warnings in the console are recorded, and all requests."""
 
-    def __init__(self, context: BrowserContext) -> None:
-        self.context = context
+    def __init__(self, profile: Profile, viewport: ViewportSize, media: Mapping[str, Any]) -> None:
         self.errors: list[str] = []
         self.requests: list[str] = []
+        self._profile = profile
+        self._viewport = viewport
+        self._media = media
+        self._alone = False
+        self._listening: list[Page] = []
+
+    @property
+    def context(self) -> BrowserContext:
+        """The profile, to look at: later visitors would have what is set in it. See `own_profile`."""
+        return self._profile.context
+
+    async def own_profile(self) -> BrowserContext:
+        """Provide a profile that nobody has used or will use, before the first tab is opened."""
+        assert not self._listening
+        if not self._alone:
+            kept = self._profile
+            self._profile, self._alone = await Profile.made(kept.browser, kept.options), True
+            await kept.keep()
+        return self._profile.context
+
+    async def new_tab(self) -> Page:
+        """Provide an empty tab."""
+        page = await self._profile.context.new_page() if self._listening else self._profile.tab
+        self._listening.append(page)
+        await page.set_viewport_size(self._viewport)
+        await page.emulate_media(**self._media)
+        page.on("console", self._record_message)
+        page.on("pageerror", self._record_error)
+        page.on("request", self._record_request)
+        return page
 
     async def open(self, url: str) -> Page:
         """Open a page in a new tab."""
-        page = await self.context.new_page()
-        page.on("console", self._record_message)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", self._record_request)
+        page = await self.new_tab()
         await page.goto(url)
         return page
+
+    async def end(self) -> None:
+        """Close the tabs. The profile is kept if its only tab can be reset: if it shows a page of the only origin."""
+        profile = self._profile
+        for page in profile.context.pages:
+            # An answer may be under way to a page that closes.
+            await page.unroute_all(behavior="ignoreErrors")
+            if page is not profile.tab:
+                await page.close()
+        origins = {origin_of(url) for url in self.requests if url.startswith("http")} | {origin_of(BLANK)}
+        if (
+            self._alone
+            or len(origins) > 2
+            or profile.tab.is_closed()
+            or origin_of(profile.tab.url) not in origins
+        ):
+            await profile.context.close()
+            return
+        if self._listening:
+            profile.tab.remove_listener("console", self._record_message)
+            profile.tab.remove_listener("pageerror", self._record_error)
+            profile.tab.remove_listener("request", self._record_request)
+            await profile.reset()
+        await profile.keep()
+
+    async def discard(self) -> None:
+        """Close the profile."""
+        await self._profile.context.close()
 
     def _record_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.errors.append(message.text)
+
+    def _record_error(self, error: Error) -> None:
+        self.errors.append(str(error))
 
     def _record_request(self, request: Request) -> None:
         self.requests.append(request.url)
@@ -106,18 +220,27 @@ class Visitor:
         ]
 
 
+def origin_of(url: str) -> str:
+    """Return the origin of a URL."""
+    return "/".join(url.split("/")[:3])
+
+
 @asynccontextmanager
 async def visiting(browser: Browser, **options: Any) -> AsyncIterator[Visitor]:
-    """Provide a visitor with a new profile, by default in English and with a window 1280 pixels wide."""
-    context_options = {"locale": "en-GB", "viewport": {"width": 1280, "height": 900}, **options}
-    context = await browser.new_context(**context_options)
+    """Provide a visitor, by default in English and with a window 1280 pixels wide.
+
+    Visitors of other tests may have used the profile. It has nothing stored, but files of the pages in its cache.
+    """
+    viewport = options.pop("viewport", {"width": 1280, "height": 900})
+    media = {name: options.pop(name, default) for name, default in MEDIA.items()}
+    profile = await Profile.lent(browser, {"locale": "en-GB", **options})
+    visitor = Visitor(profile, viewport, media)
     try:
-        yield Visitor(context)
-    finally:
-        for page in context.pages:
-            # An answer may be under way to a page that closes.
-            await page.unroute_all(behavior="ignoreErrors")
-        await context.close()
+        yield visitor
+    except BaseException:
+        await visitor.discard()
+        raise
+    await visitor.end()
 
 
 class CuttableProxy:

@@ -68,7 +68,7 @@ async def elections(gateway: Gateway, small: GeneratedElection) -> Elections:
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A tab in which one page after the other is opened."""
     async with visiting(browser, reduced_motion="reduce") as visitor:
-        yield await visitor.context.new_page()
+        yield await visitor.new_tab()
 
 
 READY = {

@@ -266,7 +266,7 @@ async def test_the_transfers_of_a_whole_country_fit_on_a_phone_with_the_most_urg
         await route.fulfill(response=response, json=document)
 
     async with visiting(browser, viewport={"width": 390, "height": 844}) as visitor:
-        page = await visitor.context.new_page()
+        page = await visitor.new_tab()
         await page.route(re.compile(r"/v1/elections/[^/]+/transfers$"), whole_country)
         await page.goto(f"{gateway.feed_url}/transfers?election={election}")
         rows = page.locator("#list tbody tr")

@@ -60,7 +60,8 @@ async def test_all_corrections_are_listed_and_those_of_one_error_together(
         served(FakeRecord(small.registry, night, shown=len(night) - 1)) as door,
         visiting(browser, viewport={"width": 390, "height": 844}) as visitor,
     ):
-        await visitor.context.add_init_script("Math.random = () => 0")  # requests are not spread over time
+        profile = await visitor.own_profile()
+        await profile.add_init_script("Math.random = () => 0")  # requests are not spread over time
         page = await visitor.open(door.origin)
         items = page.locator("#corrections-list > li")
         await expect(page.locator("#corrections-title")).to_have_text("14 corrections")
@@ -141,7 +142,8 @@ async def test_a_correction_is_explained_when_the_other_half_of_a_move_is_publis
         served(FakeRecord(small.registry, written.publications, shown=3)) as door,
         visiting(browser, viewport={"width": 390, "height": 844}) as visitor,
     ):
-        await visitor.context.add_init_script("Math.random = () => 0")  # requests are not spread over time
+        profile = await visitor.own_profile()
+        await profile.add_init_script("Math.random = () => 0")  # requests are not spread over time
         page = await visitor.open(f"{door.origin}/areas/{door.record.id}/{HERE}")
         item = page.locator("#area-corrections-list > li")
         await expect(item).to_contain_text("700 → 500 ballots (-200): no reason given; public for")

@@ -64,8 +64,7 @@ async def visitor(browser: Browser, door: StubDoor) -> AsyncIterator[Visitor]:
 
 
 async def signed_in(visitor: Visitor, door: StubDoor) -> Page:
-    """Open the page, whose clock a test can move on, enter the token, and wait for the holds."""
-    await visitor.context.clock.install()
+    """Open the page, enter the token, and wait for the holds."""
     page = await visitor.open(f"{door.url}/operator?election={ELECTION}")
     await page.fill("#token", SECRET)
     await expect(page.locator("#entry-button")).to_be_enabled()
@@ -471,6 +470,7 @@ async def test_what_changes_meanwhile_is_said_and_nothing_is_decided(
 ) -> None:
     """A new revision, a new hold, a conflict, and a door that does not answer; the focus stays where it is."""
     door.hidden_until = "2025-09-08T23:00:00+02:00"
+    await (await visitor.own_profile()).clock.install()
     page = await signed_in(visitor, door)
     await expect(page.locator("#holds-notes")).to_contain_text("Under embargo until")
     dialog = await asked(page, JEVNAKER, "Release")

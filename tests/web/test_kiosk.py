@@ -90,7 +90,8 @@ async def test_a_screen_turns_and_loads_a_new_version_once_by_itself(
     await shown(gateway, sender.election, 1)
     url = f"{gateway.feed_url}/areas/{sender.election}"
     async with visiting(browser, viewport=SCREEN) as visitor:
-        page = await visitor.context.new_page()
+        await visitor.own_profile()
+        page = await visitor.new_tab()
         await page.clock.install()
         await page.goto(f"{url}?kiosk")
         await expect(page.locator("#kiosk-tiles")).to_be_visible()
@@ -187,7 +188,8 @@ async def test_a_screen_needs_no_more_memory_after_thousands_of_events(
     await shown(gateway, sender.election, 1)
     replay = Replay(await areas_above_units(gateway, http, sender.election))
     async with visiting(browser, viewport=SCREEN) as visitor:
-        page = await visitor.context.new_page()
+        await visitor.own_profile()
+        page = await visitor.new_tab()
         await page.route("**/feed", replay.answer)
         await page.route("**/feed?**", replay.answer)
         await page.goto(f"{gateway.feed_url}/areas/{sender.election}?kiosk")

@@ -234,7 +234,8 @@ async def a_player(browser: Browser, small: GeneratedElection, motion: str) -> A
     night = a_night(small)
     record = FakeRecord(small.registry, night, shown=len(night))
     async with a_visit(browser, record, reduced_motion=motion) as (door, visitor):
-        page = await visitor.context.new_page()
+        await visitor.own_profile()
+        page = await visitor.new_tab()
         await page.clock.install(time=RELEASE + timedelta(days=1))
         await page.goto(f"{door.origin}/areas/{door.record.id}")
         await page.get_by_role("button", name="The night as it was").click()
@@ -293,7 +294,8 @@ async def test_the_past_stays_as_it_was_while_the_night_goes_on(
     root = small.registry["areas"][0]["id"]
     shown = len(night) - 30
     async with a_visit(browser, FakeRecord(small.registry, night, shown=shown)) as (door, visitor):
-        page = await visitor.context.new_page()
+        await visitor.own_profile()
+        page = await visitor.new_tab()
         await page.clock.install(time=RELEASE + timedelta(hours=1))
         await page.goto(f"{door.origin}/areas/{door.record.id}?at=50")
         await expect(page.locator("#night-of")).to_have_text(f"after 50 of {shown} publications")
@@ -328,8 +330,9 @@ async def test_a_record_that_cannot_be_read_is_read_later_and_a_broken_one_is_no
             text = await response.text()
             await route.fulfill(response=response, body=text.replace('"revision":1', '"revision":3', 1))
 
-        await visitor.context.route("**/publications?*", answer)
-        page = await visitor.context.new_page()
+        profile = await visitor.own_profile()
+        await profile.route("**/publications?*", answer)
+        page = await visitor.new_tab()
         await page.goto(f"{door.origin}/areas/{door.record.id}?at=50")
         await expect(page.locator("#night-state")).to_have_text(
             "The public record cannot be read right now. The page will try again."
@@ -345,7 +348,7 @@ async def test_a_record_that_cannot_be_read_is_read_later_and_a_broken_one_is_no
         door.hub.wake()
         await expect(page.locator("#night-controls")).to_be_hidden()
         assert len(requested) == attempts
-        await visitor.context.unroute_all()
+        await profile.unroute_all()
         await page.get_by_role("button", name="The night as it was").click()
         await page.get_by_role("button", name="The night as it was").click()
         await expect(page.locator("#night-controls")).to_be_visible()

@@ -146,7 +146,8 @@ async def test_the_minutes_of_silence_and_the_filter_are_in_the_address(
     async with a_client() as http:
         await pushed(http, sender, a_report())
     async with cuttable_proxy(gateway.push_url) as proxy, visiting(browser, locale="nb-NO") as visitor:
-        await visitor.context.route("**/push/**", without_path)
+        profile = await visitor.own_profile()
+        await profile.route("**/push/**", without_path)
         page = await visitor.open(f"{proxy.url}/push/operator?election={election}&silent=30&which=reporting")
         await shown(page, operator)
         rows = page.locator("#rows tbody tr")

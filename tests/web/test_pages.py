@@ -33,6 +33,7 @@ from gateway.web.pages import add_pages
 from tests.counts import EXTENT
 from tests.running import Gateway, Sender
 from tests.web.browsing import (
+    BLANK,
     Visitor,
     cuttable_proxy,
     http_on_session_loop,
@@ -267,8 +268,10 @@ async def test_pages_show_hidden_figures_as_hidden(
     await pushed(http, await gateway.issue(election, [HERE]), a_report())
     until = f"hidden until {opens.astimezone(ZoneInfo('Europe/Oslo')):%H:%M}"
     ready = {"/": "#areas tbody tr", "/transfers": "#list tbody tr"}
+    page = await visitor.new_tab()
     for path in ("/", f"/#/area/{HERE}", "/transfers"):
-        page = await visitor.open(place(gateway, election, path))
+        await page.goto(BLANK)
+        await page.goto(place(gateway, election, path))
         await expect(page.locator(ready.get(path, "#area-summary [data-of=units]")).first).to_be_visible()
         await expect(page.locator("[data-of=units]:visible")).to_have_text(until)
         labels = await page.evaluate(
@@ -285,7 +288,6 @@ async def test_pages_show_hidden_figures_as_hidden(
             "Nothing has been published",
         ):
             assert not re.search(wrong, text), (path, wrong, re.findall(f".*{wrong}.*", text))
-        await page.close()
 
 
 @needs_chromium
@@ -636,8 +638,10 @@ async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
     await shown(gateway, sender.election, len(small.reports))
     viewport = {"width": 320, "height": 700}
     async with visiting(browser, viewport=viewport, color_scheme=scheme, locale="nb-NO") as visitor:
+        page = await visitor.new_tab()
         for path in visited:
-            page = await visitor.open(place(gateway, sender.election, path))
+            await page.goto(BLANK)
+            await page.goto(place(gateway, sender.election, path))
             ready = {"/docs": "#document h1", "/transfers": "#list tbody tr", "/": "#areas tbody tr"}
             await expect(page.locator(ready.get(path, "#plot svg")).first).to_be_visible()
             for language in ("nn", "en", "nb"):
@@ -657,7 +661,6 @@ async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
             assert (sum(ground) < 3 * 64) == (scheme == "dark")
             assert contrast(ground, ink) >= 7
             assert contrast(ground, soft) >= 4.5
-            await page.close()
         assert visitor.errors == []
 
 

@@ -84,11 +84,13 @@ async def seats_of(http: aiohttp.ClientSession, sender: Sender, area: str = COUN
 
 async def blank(visitor: Visitor, gateway: Gateway) -> Page:
     """Open an empty page of the feed door, which can import its modules."""
-    await visitor.context.route(
+    page = await visitor.new_tab()
+    await page.route(
         "**/blank",
         lambda route: route.fulfill(body="<html data-languages='{}'>", content_type="text/html"),
     )
-    return await visitor.open(f"{gateway.feed_url}/blank")
+    await page.goto(f"{gateway.feed_url}/blank")
+    return page
 
 
 GEOMETRY = """async (sizes) => {
@@ -558,13 +560,14 @@ async def test_seats_of_districts_that_depend_on_votes_elsewhere_are_read_as_a_t
 
 @needs_chromium
 async def test_pages_of_elections_without_seats_show_and_load_nothing_of_them(
-    gateway: Gateway, small: GeneratedElection, visitor: Visitor
+    gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
     registry = a_registry(small)
     for member in HOUSE:
         registry["election"].pop(member, None)
     sender = await gateway.issue(await gateway.load(registry), [COUNTRY])
-    await shown(gateway, sender.election)
+    await pushed(http, sender, a_report())
+    await shown(gateway, sender.election, 1)
     page = await visitor.open(url(sender))
     await expect(page.locator("#areas tbody tr").first).to_be_visible()
     await expect(page.locator("#seats")).to_be_hidden()
@@ -581,7 +584,8 @@ async def test_pages_of_elections_without_seats_show_and_load_nothing_of_them(
 @needs_chromium
 async def test_a_screen_and_a_frame_show_the_chamber(elected: Sender, visitor: Visitor) -> None:
     """The screen in turn with other pictures; the frame as the code on the page has it, also of a district."""
-    page = await visitor.context.new_page()
+    await visitor.own_profile()
+    page = await visitor.new_tab()
     await page.clock.install()
     await page.set_viewport_size({"width": 1280, "height": 720})
     await page.goto(url(elected, "?kiosk"))

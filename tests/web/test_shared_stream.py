@@ -45,8 +45,9 @@ http = http_on_session_loop
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitor(browser: Browser) -> AsyncIterator[Visitor]:
-    """A visitor who reads English, at a time that the test can move."""
+    """A visitor who reads English, with a profile that the test can set up."""
     async with visiting(browser) as visitor:
+        await visitor.own_profile()
         yield visitor
 
 

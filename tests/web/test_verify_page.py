@@ -466,7 +466,7 @@ async def test_where_the_browser_cannot_verify_the_page_says_so_and_names_the_co
 ) -> None:
     """The state of the record is shown nevertheless, with that the signatures were not verified."""
     async with visiting(browser) as visitor:
-        await visitor.context.add_init_script(script)
+        await (await visitor.own_profile()).add_init_script(script)
         page = await visitor.open(f"{door.url}/verify")
         await expect(page.locator("#lacking")).to_contain_text(words)
         await expect(page.locator("#lacking code")).to_contain_text("valgnatt verify receipt")
