@@ -141,20 +141,21 @@ class Visitor:
         self._profile = profile
         self._viewport = viewport
         self._media = media
-        self._alone = False
+        self._discarded = False
         self._listening: list[Page] = []
 
     @property
     def context(self) -> BrowserContext:
-        """The profile, to look at: later visitors would have what is set in it. See `own_profile`."""
+        """The profile, which is not kept for later visitors, since they would have what is set in it."""
+        self._discarded = True
         return self._profile.context
 
     async def own_profile(self) -> BrowserContext:
         """Provide a profile that nobody has used or will use, before the first tab is opened."""
         assert not self._listening
-        if not self._alone:
+        if not self._discarded:
             kept = self._profile
-            self._profile, self._alone = await Profile.made(kept.browser, kept.options), True
+            self._profile, self._discarded = await Profile.made(kept.browser, kept.options), True
             await kept.keep()
         return self._profile.context
 
@@ -185,7 +186,7 @@ class Visitor:
                 await page.close()
         origins = {origin_of(url) for url in self.requests if url.startswith("http")} | {origin_of(BLANK)}
         if (
-            self._alone
+            self._discarded
             or len(origins) > 2
             or profile.tab.is_closed()
             or origin_of(profile.tab.url) not in origins

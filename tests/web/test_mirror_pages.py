@@ -231,6 +231,7 @@ async def test_a_page_that_finds_its_gateway_full_reads_the_mirror_until_there_i
     """It shows what is published meanwhile, and that it reads files; the policy allows no other origin."""
     gateway, origin = mirrored.gateway, mirrored.servers.origin_url
     async with visiting(browser) as visitor:
+        await visitor.own_profile()
         await visitor.context.clock.install()
         async with AsyncExitStack() as readers:
             await until(lambda: has_room(gateway))
@@ -266,6 +267,7 @@ async def test_a_page_whose_stream_is_kept_back_reads_the_mirror_and_says_how_ol
     """The stream has an answer and no block. Then the mirror ends, too: the page says since when."""
     gateway = mirrored.gateway
     async with visiting(browser) as visitor, cuttable_proxy(gateway.feed_url) as proxy:
+        await visitor.own_profile()
         await visitor.context.clock.install()
         page = await visitor.open(f"{proxy.url}/?election={mirrored.election}")
         await expect(page.locator("#link")).to_have_text("Live")

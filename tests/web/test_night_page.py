@@ -385,7 +385,7 @@ async def test_links_lead_to_the_same_moment_in_other_tabs_too(
         await expect(page.locator("#night-of")).to_contain_text("after 60 of")
         link = page.locator(f'#areas a[href$="/{HERE}"]')
         for options in ({"modifiers": ["Control"]}, {"button": "middle"}):
-            async with visitor.context.expect_page() as opened:
+            async with page.context.expect_page() as opened:
                 await link.click(**options)
             tab = await opened.value
             await expect(tab.locator("#night-of")).to_contain_text("after 60 of")

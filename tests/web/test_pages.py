@@ -464,10 +464,10 @@ async def test_names_are_in_the_language_of_the_page(
     )
     await expect(page.get_by_text("Fellesligaen på nynorsk").first).to_be_visible()
 
-    page = await visitor.open(place(gateway, sender.election, f"/#/area/{UNIT}"))
+    await page.goto(place(gateway, sender.election, f"/#/area/{UNIT}"))
     await expect(page.locator("#area-title")).to_have_text("Krins 1")
     await expect(page).to_have_title("Krins 1 · Valet i år")
-    page = await visitor.open(place(gateway, sender.election, "/transfers"))
+    await page.goto(place(gateway, sender.election, "/transfers"))
     await expect(page.locator("#title")).to_have_text("Valet i år")
     await expect(page.locator(f'#list tr[data-id="{HERE}"]')).to_contain_text("Drøvheim")
     await page.locator("#language").select_option("en")
