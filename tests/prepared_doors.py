@@ -20,6 +20,14 @@ from gateway.web.push_door import PushDoor
 
 def prepare_doors() -> None:
     """Make both doors as workers do, and keep what they found for the processes forked from this one."""
+    keep_files()
+    nothing = MagicMock()
+    FeedDoor(Config(), nothing, nothing, nothing).application(lambda: True)
+    PushDoor(Config(), nothing, nothing, nothing, nothing).application(lambda: True)
+
+
+def keep_files() -> None:
+    """Have doors of this process list and compress the same files only once."""
     once: Any = SimpleNamespace(compress=cache(gzip.compress))
     pages.gzip = once
     find = page_composition.static_files
@@ -31,6 +39,3 @@ def prepare_doors() -> None:
         return found[id(door)][0]
 
     page_composition.static_files = static_files
-    nothing = MagicMock()
-    FeedDoor(Config(), nothing, nothing, nothing).application(lambda: True)
-    PushDoor(Config(), nothing, nothing, nothing, nothing).application(lambda: True)

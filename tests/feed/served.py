@@ -30,6 +30,9 @@ from gateway.web.connections import Connections
 from gateway.web.feed_door import FeedDoor
 from tests.election.makers import Record as Written
 from tests.election.makers import some_counts
+from tests.prepared_doors import keep_files
+
+keep_files()
 
 KEY = 1
 AT = datetime(2025, 9, 8, 19, tzinfo=UTC)

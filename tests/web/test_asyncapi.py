@@ -19,6 +19,7 @@ from gateway.page_composition import ASYNCAPI
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.session import ID_MAX, SUBPROTOCOL
 from tests.conftest import Database
+from tests.counts import variants
 from tests.running import Gateway, Sender, running
 from tests.web import described
 from tests.web.doors import (
@@ -213,7 +214,7 @@ def sent(identifier: Any, report: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rehearsal", [False, True])
+@pytest.mark.parametrize("rehearsal", variants([False, True], True))
 async def test_a_conversation_is_as_described(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection, rehearsal: bool
 ) -> None:
@@ -288,7 +289,7 @@ def held(channel: str, events: list[dict[str, Any]]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("rehearsal", [False, True])
+@pytest.mark.parametrize("rehearsal", variants([False, True], False))
 async def test_streams_are_as_described(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection, rehearsal: bool
 ) -> None:

@@ -15,6 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import variants
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, cuttable_proxy, http_on_session_loop, needs_chromium, visiting
 from tests.web.doors import HERE, OTHER_UNIT, UNIT, a_registry, a_report, ask, push
@@ -310,18 +311,21 @@ async def test_another_count_that_was_quicker_is_never_replaced_unseen(
             assert text.splitlines()[1].startswith(f"{OTHER_UNIT};")
 
 
+IN_LANGUAGES = [
+    ("nb-NO", ("Linje 2, kolonne A (unit): «604-0002» er ikke et tellested", "Mente du 0604-0002?",
+               "«1.234» er ikke et helt tall. Det kan leses som 1234",
+               "er ikke en kjent status. Mente du endeleg? Statusene er ikke talt, telles, foreløpig, endelig,")),
+    ("nn-NO", ("Linje 2, kolonne A (unit): «604-0002» er ikkje ein teljestad", "Meinte du 0604-0002?",
+               "«1.234» er ikkje eit heilt tal. Det kan lesast som 1234",
+               "er ikkje ein kjend status. Meinte du endeleg? Statusane er ikkje talt,")),
+]  # fmt: skip
+
+
 @needs_chromium
 @pytest.mark.parametrize(
     ("language", "words"),
-    [
-        ("nb-NO", ("Linje 2, kolonne A (unit): «604-0002» er ikke et tellested", "Mente du 0604-0002?",
-                   "«1.234» er ikke et helt tall. Det kan leses som 1234",
-                   "er ikke en kjent status. Mente du endeleg? Statusene er ikke talt, telles, foreløpig, endelig,")),
-        ("nn-NO", ("Linje 2, kolonne A (unit): «604-0002» er ikkje ein teljestad", "Meinte du 0604-0002?",
-                   "«1.234» er ikkje eit heilt tal. Det kan lesast som 1234",
-                   "er ikkje ein kjend status. Meinte du endeleg? Statusane er ikkje talt,")),
-    ],
-)  # fmt: skip
+    variants(IN_LANGUAGES, IN_LANGUAGES[1]),
+)
 async def test_mistakes_and_notes_are_in_the_language_of_the_page(
     browser: Browser, officer: Officer, language: str, words: tuple[str, ...]
 ) -> None:

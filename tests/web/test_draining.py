@@ -13,6 +13,7 @@ import pytest
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
+from tests.counts import variants
 from tests.running import Gateway, running
 from tests.web.doors import (
     COUNTRY,
@@ -132,7 +133,7 @@ async def postgres_deaf(gateway: Gateway) -> AsyncIterator[None]:
             os.kill(row["pid"], signal.SIGCONT)
 
 
-@pytest.mark.parametrize("deaf", [False, True])
+@pytest.mark.parametrize("deaf", variants([False, True], True))
 async def test_a_gateway_shuts_down_while_postgres_does_not_answer(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection, deaf: bool
 ) -> None:

@@ -20,6 +20,7 @@ from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.map_file import ERRORS_MAX, SIZE_MAX, BadMap, read_map
 from tests.conftest import Database
+from tests.counts import variants
 from tests.running import Gateway, Sender, running, served
 from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, session_loop, visiting
 from tests.web.conftest import make_database
@@ -324,7 +325,7 @@ async def test_the_map_is_projected_like_the_country(sender: Sender, visitor: Vi
 
 @pytest.mark.long
 @needs_chromium
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", variants(["light", "dark"], "dark"))
 async def test_the_map_fits_a_phone(sender: Sender, browser: Browser, scheme: Any) -> None:
     """Nothing scrolls sideways."""
     viewport = {"width": 320, "height": 700}

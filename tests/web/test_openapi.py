@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from gateway.wire.results import (
     RESULT_FORMATS,
 )
 from gateway.wire.seats import AREA_MEMBERS, PARTY_MEMBERS
+from tests.counts import variants
 from tests.election.naive_seats import LEVELLING, with_seats
 from tests.feed.served import a_feed_door
 from tests.running import Gateway, Sender
@@ -508,8 +510,13 @@ async def test_answers_to_readers_are_as_described(asker: Asker, http: aiohttp.C
     await asker.feed_door(f"{ELECTION}/feed", 404, names={"election": "none"})
 
 
-@pytest.mark.parametrize("release", ["2024-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])
-@pytest.mark.parametrize("rehearsal", [False, True])
+PAST, FUTURE = "2024-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("rehearsal", "release"),
+    variants([*product((False, True), (PAST, FUTURE))], (False, PAST), (True, FUTURE)),
+)
 async def test_answers_before_and_after_the_release_are_as_described(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, release: str, rehearsal: bool
 ) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import inf
 from typing import TypeVar
 
 import pytest
@@ -200,6 +201,12 @@ def test_no_step_of_a_hostile_request_is_long(case: str, honest_s: float, honest
     """Others have their turn long before a valid request would have been done, and the total is a few valid ones."""
     make, kind = HOSTILE[case]
     body = make()
-    runs = [worked(body, kind) for _ in range(2 if kind == "eml" else 3)]
-    assert min(longest_s for longest_s, _ in runs) < honest_s / 4
-    assert min(all_s for _, all_s in runs) < (3 * honest_eml_s if kind == "eml" else 8 * honest_s)
+    step_max_s, max_s = honest_s / 4, 3 * honest_eml_s if kind == "eml" else 8 * honest_s
+    longest_s = all_s = inf
+    for _ in range(2 if kind == "eml" else 3):  # a run that is not disturbed decides
+        step_s, run_s = worked(body, kind)
+        longest_s, all_s = min(longest_s, step_s), min(all_s, run_s)
+        if longest_s < step_max_s and all_s < max_s:
+            break
+    assert longest_s < step_max_s
+    assert all_s < max_s

@@ -16,6 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import count, variants
 from tests.feed.served import FakeRecord, served
 from tests.running import Gateway, Sender
 from tests.signer.signing import signing
@@ -200,6 +201,14 @@ async def test_the_address_of_the_push_door_is_the_reader_s(page: Any) -> None:
     assert "push.example.org" not in (await samples_in(opened, "curl"))["post_reports"]
 
 
+NAMED_DOORS = [
+    ("", "http://127.0.0.1:9181"),
+    ("?push=https://push.example.org", "http://127.0.0.1:9181"),
+    ("?push=http://[", "http://127.0.0.1:9181"),
+    ("?push=http://127.0.0.1:9281/valg/", "http://127.0.0.1:9281/valg"),
+]
+
+
 @needs_chromium
 async def test_the_push_door_is_on_its_port_of_this_host_unless_the_reader_enters_another(
     browser: Browser, small: GeneratedElection
@@ -209,16 +218,11 @@ async def test_the_push_door_is_on_its_port_of_this_host_unless_the_reader_enter
         served(FakeRecord(a_registry(small), []), push_port=9181) as door,
         visiting(browser) as visitor,
     ):
-        for named, expected in (
-            ("", "http://127.0.0.1:9181"),
-            ("?push=https://push.example.org", "http://127.0.0.1:9181"),
-            ("?push=http://[", "http://127.0.0.1:9181"),
-            ("?push=http://127.0.0.1:9281/valg/", "http://127.0.0.1:9281/valg"),
-        ):
-            page = await visitor.open(f"{door.origin}/docs{named}")
+        page = await visitor.new_tab()
+        for named, expected in variants(NAMED_DOORS, *NAMED_DOORS[1::2]):
+            await page.goto(f"{door.origin}/docs{named}")
             await expect(page.locator("#push-door")).to_have_value(expected)
             assert f"'{expected}/v1/elections/" in (await samples_in(page, "curl"))["post_reports"]
-            await page.close()
         assert not visitor.errors
 
 
@@ -240,16 +244,23 @@ async def test_every_link_of_the_page_leads_somewhere(page: Any, gateway: Gatewa
 
 @needs_chromium
 async def test_requests_can_be_tried_in_the_page(page: Any) -> None:
-    """Every one that this door answers without a token: status, headers, and the beginning of the body."""
+    """Every one that this door answers without a token: status, headers, and the beginning of the body.
+
+    In `make test`, one of three, and the one without an end.
+    """
     opened, visitor, _, _ = page
     forms = opened.locator("details.try-it")
     assert await forms.count() >= 20
-    for index in range(await forms.count()):
+    names = await forms.evaluate_all("(forms) => forms.map((form) => form.closest('article').id)")
+    assert ENDLESS in names
+    for index, name in enumerate(names):
+        if name != ENDLESS and index % count(3, full=1):
+            continue
         form = forms.nth(index)
         await form.evaluate("(form) => { form.open = true; form.querySelector('form').requestSubmit(); }")
         state = form.get_by_role("status")
         await expect(state).to_have_text(re.compile(r"^200 after \d+ ms"))
-        if await form.evaluate("(form) => form.closest('article').id") == ENDLESS:
+        if name == ENDLESS:
             await expect(form.locator("pre")).to_contain_text("event: area")
             stop = form.get_by_role("button", name="Stop")
             if await stop.is_visible():  # it also stops by itself after what it shows
