@@ -96,7 +96,7 @@ class Documents:
             TransferFile(*of_door, paces.transfers, documents),
             HoldFile(*of_door, paces.holds, documents),
             self._ranges,
-            LogFiles(*of_door, paces.log, documents, keys),
+            LogFiles(*of_door, paces.log, documents, keys, self._ranges),
         ]
         if registry.apportionment is not None:
             self._parts.append(SeatFiles(*of_door, paces.seats, documents))

@@ -1,7 +1,7 @@
 """The signed log of an election as files, with the paths of a copy (`verification/copies.py`).
 
 Entries are read from the feed door, and tiles are computed from them; nothing is written that the signed root does not
-confirm. A checkpoint is written after everything that it covers.
+confirm. A checkpoint is written after everything that it covers, the publications included.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from gateway.mirror.door import FETCH_S, FeedDoor
 from gateway.mirror.files import JSON, NDJSON, StoredFile
 from gateway.mirror.parts import ChangedFiles, DoorDiffers, Part, Shown
+from gateway.mirror.range_files import RangeFiles
 from gateway.mirror.targets import Target
 from gateway.transparency.checkpoint import Checkpoint, parse_checkpoint
 from gateway.transparency.entries import Closing, MalformedEntry, Opening, parse_entry, registry_hash
@@ -139,8 +140,10 @@ class LogFiles(Part):
         pace_s: float,
         shown: int,
         keys: Sequence[VerifierKey],
+        ranges: RangeFiles,
     ) -> None:
         super().__init__(shown)
+        self._ranges = ranges
         self.pace_s = self.asks_s = pace_s
         self._door = door
         self._target = target
@@ -188,6 +191,8 @@ class LogFiles(Part):
             self._files = ChangedFiles(self._target, self._every_s)
         self._log = log
         await shown.wait_reached(log.reports)
+        if self._ranges.shown < log.reports:
+            await self._ranges.write(shown)
         await self._write_registry(log)
         await self._write_tiles(log)
         await self._write_checkpoints(log, signed.checkpoint)

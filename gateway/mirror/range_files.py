@@ -93,10 +93,14 @@ class RangeFiles(Part):
         self._target = target
         self._files = ChangedFiles(target, every_s)
         self._checked: Checked | None = None
+        self._writing = asyncio.Lock()
 
     async def write(self, shown: Shown) -> None:
         """Write complete ranges, then what follows them. Raises what `Part.write` raises."""
-        view = shown.view()
+        async with self._writing:
+            await self._write(shown.view())
+
+    async def _write(self, view: View) -> None:
         checked = self._checked or await self._begin()
         self._checked = None  # if what is read is of another record, begin again with what was written
         await self._read(checked, view)

@@ -217,18 +217,22 @@ async def test_a_document_that_the_door_does_not_give_delays_no_other_and_is_nam
 
         monkeypatch.setattr(FeedDoor, "document", refuse)
         mirror.target.fails_at = "rest.ndjson"
+        mirror.log.sign(41)
         await mirror.door.show(40)
+        await until(lambda: mirror.door.feed.log.size == 41)
         await mirror.step(wait=False)
         async with getting(mirror.door) as door:
             table = await door("/areas?level=municipality&format=csv")
         await until(lambda: mirror.body("results.csv") == table)
-        await until(lambda: set(mirror.documents.failures) == {"seats", "publications"})
+        await until(lambda: set(mirror.documents.failures) == {"seats", "publications", "log"})
+        assert _size(mirror) <= 1, "no checkpoint before the publications that it covers"
         assert mirror.documents.failures["seats"] == "no answer from the door"
         assert mirror.documents.documents == 20
         monkeypatch.setattr(FeedDoor, "document", get)
         mirror.target.fails_at = None
         await until(lambda: mirror.documents.documents == 40)
-        assert mirror.documents.failures == {}
+        await until(lambda: mirror.documents.failures == {})
+        assert _size(mirror) == 41
 
 
 async def test_no_file_is_ahead_of_live_json(document: dict[str, Any], small: GeneratedElection) -> None:
