@@ -21,8 +21,10 @@ from gateway.journal.feed_login import excess_privileges, read_feed_login
 from gateway.journal.session import SIGNER_ROLE
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.reserved_ports import reserved_ports
+from gateway.wire.mirror import decode_live, live_path
 from tests.deploy.proxies import DEPLOY
 from tests.faults.servers import require_binaries
+from tests.fork_server import Command
 from tests.running import running
 from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, feed_url, pushed, shown, streaming, until
 
@@ -162,14 +164,17 @@ async def prepared_by_the_operator(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("prepare", [prepared_by_compose, prepared_by_the_operator])
 async def test_a_feed_that_may_only_read_follows_a_push_door_on_another_machine(
-    prepare: object, cluster: Cluster, small: GeneratedElection
+    prepare: object, cluster: Cluster, small: GeneratedElection, tmp_path: Path
 ) -> None:
-    """The feed starts first, on an empty database, and has only its own password; the owner is not a superuser."""
+    """The feed starts first, on an empty database, and has only its own password; the owner is not a superuser.
+
+    A mirror, started as compose does, has no password at all.
+    """
     await up(cluster)
     await prepare(cluster)  # type: ignore[operator]
     owner, reader = cluster.url_of("valgnatt", OWNER), cluster.url_of("valgnatt_reader", READER)
     async with aiohttp.ClientSession() as http:
-        await follow(owner, reader, http, small)
+        await follow(owner, reader, http, small, tmp_path / "files")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await ask_for(reader, "SELECT count(*) FROM valgnatt.report")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -195,7 +200,9 @@ async def test_a_feed_that_may_only_read_follows_a_push_door_on_another_machine(
     )
 
 
-async def follow(owner: str, reader: str, http: aiohttp.ClientSession, small: GeneratedElection) -> None:
+async def follow(
+    owner: str, reader: str, http: aiohttp.ClientSession, small: GeneratedElection, files: Path
+) -> None:
     feeding = running(DatabaseUrls(owner, reader), role="feed", database_url="")
     feed_starts = asyncio.create_task(feeding.__aenter__())
     async with running(DatabaseUrls(owner, reader), role="push", feed_database_url="") as push:
@@ -209,8 +216,32 @@ async def follow(owner: str, reader: str, http: aiohttp.ClientSession, small: Ge
                 (receipt,) = await pushed(http, sender, a_report())
                 (block,) = await stream.blocks_until(receipt["sequence"])
                 assert block.names == [UNIT]
+            with a_mirror(feed.feed_url, files):
+                await mirrored(files, election, receipt["sequence"])
         finally:
             await feeding.__aexit__(None, None, None)
+
+
+@contextmanager
+def a_mirror(url: str, files: Path) -> Iterator[None]:
+    """Run the mirror of compose with the URL of a feed door, and nothing of the gateway in its environment."""
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())["services"]
+    command, _, _, admin, _ = services["mirror"]["command"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("VALGNATT_", "PG"))}
+    with reserved_ports(1) as (port,), Command(command, url, files, admin, port, environ=environ) as mirror:
+        try:
+            yield
+        finally:
+            mirror.terminate()
+        assert mirror.wait(30) == 0
+
+
+async def mirrored(files: Path, election: str, sequence: int) -> None:
+    async def shown() -> bool:
+        live = files / live_path(election)
+        return live.exists() and decode_live(live.read_bytes()).sequence >= sequence
+
+    await until(shown)
 
 
 async def ask_for(url: str, query: str) -> object:
