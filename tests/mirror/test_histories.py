@@ -29,8 +29,8 @@ class NoDocuments:
     documents = ranges = 0
     failing = False
 
-    def __init__(self, *_: Any) -> None:
-        pass
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.failures: dict[str, str] = {}
 
     async def run(self, *_: Any) -> None:
         """Do nothing, or fail."""
@@ -60,6 +60,9 @@ async def mirroring(gateway: StubGateway, target: MemoryTarget) -> AsyncIterator
     """Run a mirror until the block ends, then cancel it, at whatever point it is."""
     started = Mirror(gateway.url, ELECTION, target, every_s=1)
     running = asyncio.create_task(started.run())
+    test = asyncio.current_task()
+    assert test is not None
+    running.add_done_callback(lambda it: None if it.cancelled() else test.cancel())
     try:
         yield started
         assert not running.done(), running.result()
