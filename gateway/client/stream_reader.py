@@ -13,7 +13,7 @@ from gateway.client.failures import Failure, HttpAnswer, failure_of_answer, fail
 from gateway.client.http_session import CONNECT_S, NotFollowed
 from gateway.client.proxies import Proxy
 from gateway.client.retry_after import RETRY_AFTER_MOST_S
-from gateway.client.sse import EventParser
+from gateway.client.sse import Event, EventParser
 from gateway.client.updates import Areas, Update, read_header
 
 T = TypeVar("T")
@@ -95,57 +95,41 @@ class StreamReader:
             await self._check(response)
             self._response = response
             self.connections += 1
-            async for update in self._blocks(response, first_s):
-                yield update
+            unpacker = zlib.decompressobj(31) if response.headers.get("Content-Encoding") == "gzip" else None
+            parser = EventParser()
+            areas = Areas(self._decode, self._raw)
+            blocks = 0
+            clock = asyncio.get_running_loop().time
+            event_at = clock()
+            read = response.content.readany
+            while piece := await (read() if blocks else _within(first_s, read())):
+                self.wire_bytes += len(piece)
+                try:
+                    events = parser.feed(unpacker.decompress(piece) if unpacker else piece)
+                    if not events and clock() - event_at > self._silence_s:
+                        raise TimeoutError
+                    for event in events:
+                        if event.type == "area":
+                            areas.take(event.data)
+                        elif event.type == "block":
+                            parser.retry_ms = None
+                            blocks += 1
+                            yield _update(event, areas)
+                            areas = Areas(self._decode, self._raw)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise NotVersion1(f"{self.url}: not a feed of version 1: {error}") from None
+                if events:
+                    event_at = clock()
+            self.retry_s = min((parser.retry_ms or 0) / 1000, RETRY_AFTER_MOST_S)
+            if not blocks:
+                raise self._without_block()
         finally:
             response.close()
 
-    async def _blocks(self, response: aiohttp.ClientResponse, first_s: float | None) -> AsyncIterator[Update]:
-        unpacker = zlib.decompressobj(31) if response.headers.get("Content-Encoding") == "gzip" else None
-        parser = EventParser()
-        areas = Areas(self._decode, self._raw)
-        blocks = 0
-        clock = asyncio.get_running_loop().time
-        event_at = clock()
-        read = response.content.readany
-        while piece := await (read() if blocks else _within(first_s, read())):
-            self.wire_bytes += len(piece)
-            try:
-                events = parser.feed(unpacker.decompress(piece) if unpacker else piece)
-                if not events and clock() - event_at > self._silence_s:
-                    raise TimeoutError
-                for event in events:
-                    if event.type == "area":
-                        areas.take(event.data)
-                    elif event.type == "block":
-                        parser.retry_ms = None
-                        blocks += 1
-                        header = read_header(event.data)
-                        yield Update(
-                            event.id,
-                            header.sequence,
-                            header.chain,
-                            header.published_at,
-                            header.snapshot,
-                            header.server_time,
-                            header.holds,
-                            areas,
-                        )
-                        areas = Areas(self._decode, self._raw)
-            except (ValueError, KeyError, TypeError) as error:
-                raise NotVersion1(f"{self.url}: not a feed of version 1: {error}") from None
-            if events:
-                event_at = clock()
-        self.retry_s = min((parser.retry_ms or 0) / 1000, RETRY_AFTER_MOST_S)
-        if not blocks:
-            again = f"; the gateway asks to come back in {self.retry_s:.0f} s" if self.retry_s else ""
-            failure = Failure(
-                "no_block",
-                f"{self.url}: the stream ended without a block{again}",
-                False,
-                self.retry_s or None,
-            )
-            raise NoStream(failure)
+    def _without_block(self) -> NoStream:
+        again = f"; the gateway asks to come back in {self.retry_s:.0f} s" if self.retry_s else ""
+        text = f"{self.url}: the stream ended without a block{again}"
+        return NoStream(Failure("no_block", text, False, self.retry_s or None))
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise NoStream if the answer is not an event stream. Take note of the mirror that it names."""
@@ -172,6 +156,20 @@ def alternate(values: list[str]) -> str | None:
     """Return the URL in `Link` headers with the relation `alternate`. Source: RFC 8288, section 3."""
     found = (_ALTERNATE.search(value[:4096]) for value in values[:10])
     return next((each[1] for each in found if each is not None), None)
+
+
+def _update(event: Event, areas: Areas) -> Update:
+    header = read_header(event.data)
+    return Update(
+        event.id,
+        header.sequence,
+        header.chain,
+        header.published_at,
+        header.snapshot,
+        header.server_time,
+        header.holds,
+        areas,
+    )
 
 
 async def _within(seconds: float | None, waiting: Awaitable[T]) -> T:

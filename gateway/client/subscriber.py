@@ -225,16 +225,19 @@ class Subscriber:
         gateway itself; anything else may pass.
         """
         backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
+        stream = Source("stream", self._feed_url)
         received = False
         while True:
             failure: Failure | None = None
             blocks = 0
             try:
                 async for update in self._open_stream():
+                    if not update.snapshot and update.sequence < self.sequence:
+                        continue  # a process of the gateway that is behind what was read elsewhere
                     backoff.reset()
                     received = True
                     blocks += 1
-                    yield self._apply(update, Source("stream", self._feed_url))
+                    yield self._apply(update, stream)
             except NotVersion1 as error:
                 raise FeedRefused(str(error)) from None
             except ATTEMPT_FAILED as error:
@@ -255,16 +258,14 @@ class Subscriber:
                     continue
             await asyncio.sleep(max(retry_s, with_jitter(backoff.next())))
 
-    async def _open_stream(self) -> AsyncIterator[Update]:
-        """Yield the updates of the stream that is open already, or of another one."""
+    def _open_stream(self) -> AsyncIterator[Update]:
+        """Return the updates of the stream that is open already, or of another one."""
         updates, self._resumed = self._resumed, None
-        if updates is None:
-            assert self._session is not None, "use it as a context manager"
-            first_s = FIRST_BLOCK_S if self._mirrors.known(self._stream.mirror_url) else None
-            updates = self._stream.updates(self._session, self.cursor, first_s)
-        async for update in updates:
-            if update.snapshot or update.sequence >= self.sequence:
-                yield update
+        if updates is not None:
+            return updates
+        assert self._session is not None, "use it as a context manager"
+        first_s = FIRST_BLOCK_S if self._mirrors.known(self._stream.mirror_url) else None
+        return self._stream.updates(self._session, self.cursor, first_s)
 
     async def _mirror_after(self, failure: Failure, *, received: bool) -> MirrorReader | None:
         """Return the mirror to read after a failure of the stream. Raises FeedRefused if it cannot be read."""
@@ -341,9 +342,10 @@ class Subscriber:
             self._history = update.history
         self.cursor = update.cursor
         self.sequence = update.sequence
-        if self.source is None or (self.source.kind, self.source.url) != (source.kind, source.url):
-            self.source = source
-            self._on_source(source)
+        if self.source is not source:
+            before, self.source = self.source, source
+            if before is None or (before.kind, before.url) != (source.kind, source.url):
+                self._on_source(source)
         self._on_change(None)
         return Block(
             update.cursor,

@@ -7,7 +7,8 @@ any moment, `live.json` names files that exist.
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -45,9 +46,16 @@ class AnotherRecord(Exception):
     """The gateway's record is not that of this history: it needs another one, perhaps with another registry."""
 
 
-def new_history(now: datetime) -> str:
-    """Return an identifier for a history that begins now."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+def new_history(now: datetime, after: str | None = None) -> str:
+    """Return an identifier for a history that begins now, or a second later than the one `after` which it comes.
+
+    So the later of two histories of a target has the greater identifier, and readers know which `live.json` is old.
+    """
+    began = now.astimezone(UTC)
+    with suppress(ValueError, OverflowError):
+        earlier = datetime.strptime((after or "")[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        began = max(began, earlier + timedelta(seconds=1))
+    return f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 async def read_registry(feed_url: str, progress: "Progress") -> Registry:
@@ -118,10 +126,11 @@ class History:
         keys: Sequence[VerifierKey],
         elections: ElectionList | None,
         continued: Live | None,
+        after: str | None = None,
         progress: Progress,
         clock: Callable[[], float],
     ) -> None:
-        """Continue the history of `continued`, as it was read from the target, or begin a new one."""
+        """Continue the history of `continued`, as it was read from the target, or begin one after `after`."""
         self._feed_url = feed_url
         self._registry = registry
         self._election = registry.id
@@ -132,7 +141,7 @@ class History:
         self._continued = continued
         self._progress = progress
         self._clock = clock
-        self.name = continued.history if continued is not None else new_history(datetime.now(UTC))
+        self.name = continued.history if continued is not None else new_history(datetime.now(UTC), after)
         self._state = MirrorState(tuple(area.id for area in registry.areas))
         self._ledger = Ledger(
             self._election,

@@ -55,6 +55,8 @@ class Mirror:
         self._keys = keys
         self._elections = elections
         self._clock = clock
+        self._last_history: str | None = None
+        """The last one in the target."""
         self.progress = Progress(election)
 
     async def run(self) -> None:
@@ -81,6 +83,7 @@ class Mirror:
             keys=self._keys,
             elections=self._elections,
             continued=continued,
+            after=self._last_history,
             progress=self.progress,
             clock=self._clock,
         )
@@ -91,6 +94,7 @@ class Mirror:
         Before the first publication there is no way to know, and little to write again.
         """
         live = await self._live()
+        self._last_history = live.history if live is not None else self._last_history
         if live is None or live.election != registry.id or not live.sequence:
             return None
         return live if await self._knows(registry, live) else None

@@ -1,9 +1,10 @@
 """Mirror: one history while the gateway's record is the same, and another one for another record."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -28,9 +29,10 @@ class NoDocuments:
 
     documents = ranges = 0
     failing = False
+    failures: Mapping[str, str | None] = MappingProxyType({})
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        self.failures: dict[str, str] = {}
+        pass
 
     async def run(self, *_: Any) -> None:
         """Do nothing, or fail."""
@@ -60,9 +62,6 @@ async def mirroring(gateway: StubGateway, target: MemoryTarget) -> AsyncIterator
     """Run a mirror until the block ends, then cancel it, at whatever point it is."""
     started = Mirror(gateway.url, ELECTION, target, every_s=1)
     running = asyncio.create_task(started.run())
-    test = asyncio.current_task()
-    assert test is not None
-    running.add_done_callback(lambda it: None if it.cancelled() else test.cancel())
     try:
         yield started
         assert not running.done(), running.result()
@@ -250,3 +249,18 @@ def test_histories_have_names_that_differ() -> None:
     now = datetime(2025, 9, 8, 19, tzinfo=UTC)
     assert new_history(now).startswith("20250908T190000Z-")
     assert new_history(now) != new_history(now)
+
+
+@pytest.mark.parametrize(
+    ("after", "time"),
+    [
+        ("20250908T185959Z-ffffffff", "20250908T190000Z"),
+        ("20250908T190000Z-ffffffff", "20250908T190001Z"),
+        ("20261231T235959Z-00000000", "20270101T000000Z"),
+        ("99991231T235959Z-00000000", "20250908T190000Z"),
+        ("TTTTTTTTTTTTTTTT-00000000", "20250908T190000Z"),
+    ],
+)
+def test_a_later_history_has_a_greater_name_whatever_the_clock_says(after: str, time: str) -> None:
+    """Unless the name before is not a time that a mirror gives."""
+    assert new_history(datetime(2025, 9, 8, 19, tzinfo=UTC), after)[:16] == time
