@@ -49,6 +49,7 @@ IMPORTED = (
     "gateway.client.watch_command",
     "gateway.doctor.command",
     "gateway.journal.administration",
+    "gateway.mirror.service",
     "gateway.rehearsal.rules_trial_report",
     "gateway.rehearsal.demo",
     "gateway.service",
@@ -65,7 +66,19 @@ STARTING_WORKERS = ("demo", "measure", "run", "serve")
 """Commands that start workers."""
 ROOM_FOR_COMMAND = 200
 """Bytes of arguments that a process of this server can show in the process list."""
-READ_LATE = ("VALGNATT_", "PYTEST_", "XDG_", "COLUMNS", "LINES", "TERM", "HOME", "NO_COLOR", "TMPDIR", "TZ")
+READ_LATE = (
+    "VALGNATT_",
+    "AWS_",
+    "PYTEST_",
+    "XDG_",
+    "COLUMNS",
+    "LINES",
+    "TERM",
+    "HOME",
+    "NO_COLOR",
+    "TMPDIR",
+    "TZ",
+)
 """The beginnings of variables that are read only when a command runs; so are those of proxies."""
 PR_SET_CHILD_SUBREAPER = 36
 

@@ -1,7 +1,7 @@
-"""A writer to an object store that is killed between any two writes: `python -m tests.mirror.killed_store_writer URL`.
+"""A writer to an object store that is killed between any two writes.
 
-Below URL/0, URL/1, …: in N a second version followed a first one, and its writer was killed at moment N (`kill_at`).
-The last one was not killed. Prints how many there are.
+`python -m tests.mirror.killed_store_writer URL STEP` writes below URL/N for every STEPth moment N (`kill_at`): there a
+second version followed a first one, and its writer was killed at that moment. The last one was not. Prints the moments.
 """
 
 import asyncio
@@ -69,15 +69,16 @@ async def write(url: str, moment: int) -> None:
     await target.close()
 
 
-def main(url: str) -> None:
-    for number in count():
+def main(url: str, step: int) -> None:
+    for number in count(0, step):
         if (child := os.fork()) == 0:
             asyncio.run(write(f"{url}/{number}", number))
             os._exit(0)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
         if os.waitpid(child, 0)[1] == 0:
-            sys.stdout.write(str(number + 1))
             break
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,7 +1,7 @@
-"""A writer that is killed between any two calls of the system: `python killed_writer.py DIRECTORY`.
+"""A writer that is killed between any two calls of the system: `python killed_writer.py DIRECTORY STEP`.
 
-Creates DIRECTORY/0, DIRECTORY/1, …: in the directory N a second version followed a first one, and its writer was killed
-before call N. The last one was not killed.
+Creates directories below DIRECTORY, named after every STEPth call: in N a second version followed a first one, and its
+writer was killed before call N. The last one was not killed.
 """
 
 import os
@@ -59,11 +59,11 @@ def kill_before(call: int) -> None:
         setattr(os, each, counted(getattr(os, each)))
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, step: int) -> None:
     first = directory / "first"
     (first / OWN).mkdir(parents=True)
     write_version(DirectoryFiles(first), 1)
-    for number in count():
+    for number in count(0, step):
         root = directory / str(number)
         shutil.copytree(first, root, copy_function=shutil.copy2)
         if (child := os.fork()) == 0:
@@ -76,4 +76,4 @@ def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

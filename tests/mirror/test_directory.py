@@ -19,6 +19,7 @@ from gateway.mirror.directory_files import OWN
 from gateway.mirror.encoding import NotGzip, compressed, uncompressed
 from gateway.mirror.files import StoredFile
 from gateway.mirror.targets import TargetInUse, TargetUnavailable, open_target
+from tests.counts import count
 from tests.mirror import killed_writer
 from tests.mirror.killed_writer import DOCUMENTS, LIVE
 
@@ -421,9 +422,12 @@ def test_writer_killed_between_any_two_calls_leaves_whole_files_in_order(
 ) -> None:
     """A mirror that is started again finds a state that was shown, and continues."""
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
-    subprocess.run([sys.executable, killed_writer.__file__, str(tmp_path)], check=True, timeout=100)
+    step = 3 - count(0, full=2)
+    subprocess.run(
+        [sys.executable, killed_writer.__file__, str(tmp_path), str(step)], check=True, timeout=100
+    )
     rounds = sorted(tmp_path.iterdir(), key=lambda each: int(each.name))
-    assert len(rounds) > 60
+    assert len(rounds) * step > 60
     seen = set()
     for root in rounds:
         seen.add(_state_after_crash(root))

@@ -25,6 +25,7 @@ from gateway.mirror.object_store import ObjectStore
 from gateway.mirror.targets import Target, TargetInUse, TargetUnavailable, open_target
 from gateway.reserved_ports import reserved_port
 from gateway.wire.mirror import decode_live, live_path
+from tests.counts import count
 from tests.election.makers import DOCUMENT
 from tests.feed.served import FakeRecord, a_night, served
 from tests.fork_server import Command
@@ -365,14 +366,15 @@ async def test_writer_killed_between_any_two_writes_leaves_a_state_that_can_be_c
     url: str, server: dict[str, str]
 ) -> None:
     """No rewritten file is ahead of live.json, and what that names exists."""
+    step = 2 - count(0, full=1)
     done = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.mirror.killed_store_writer", url),
+        *(sys.executable, "-m", "tests.mirror.killed_store_writer", url, str(step)),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, **server},
     )
-    rounds = int((await done.communicate())[0])
-    assert rounds == 2 * 7 + 1
-    states = [await _state_after_crash(f"{url}/{number}") for number in range(rounds)]
+    moments = [int(each) for each in (await done.communicate())[0].split()]
+    assert moments == list(range(0, 2 * 7 + 1, step))
+    states = [await _state_after_crash(f"{url}/{number}") for number in moments]
     assert [live for live, _ in states] == sorted(live for live, _ in states)
     assert {live for live, _ in states} == {1, 2}
     assert states[-1] == (2, [2, 2])
