@@ -146,22 +146,27 @@ async def test_a_mirror_is_a_process_of_its_own_with_health_and_metrics(
     with reserved_ports(1) as (port,):
         options = ("--election", election, "--every", 1, "--admin-port", port)
         with Command("mirror", gateway.feed_url, tmp_path / "files", *options, environ=ENVIRON) as process:
-            await written(tmp_path / "files", election)
-            second = await asyncio.to_thread(valgnatt, "mirror", gateway.feed_url, tmp_path / "files")
-            assert second.status == 1
-            assert "another mirror" in second.err
-            assert f"process {process.pid}" in second.err
-            async with aiohttp.ClientSession() as http:
-                async with http.get(f"http://127.0.0.1:{port}/health/ready") as response:
-                    assert (response.status, await response.json()) == (
-                        200,
-                        {"status": "ready", "behind_s": {}},
-                    )
-                async with http.get(f"http://127.0.0.1:{port}/metrics") as response:
-                    text = await response.text()
-            assert f'valgnatt_mirror_sequence{{process="mirror",election="{election}"}} 2.0' in text
-            process.terminate()
+            try:
+                await written(tmp_path / "files", election)
+                second = await asyncio.to_thread(valgnatt, "mirror", gateway.feed_url, tmp_path / "files")
+                assert second.status == 1
+                assert "another mirror" in second.err
+                assert f"process {process.pid}" in second.err
+                health, text = await admin_documents(f"http://127.0.0.1:{port}")
+                assert health == {"status": "ready", "behind_s": {}}
+                assert f'valgnatt_mirror_sequence{{process="mirror",election="{election}"}} 2.0' in text
+            finally:
+                process.terminate()
             assert await asyncio.to_thread(process.wait, 30) == 0
+
+
+async def admin_documents(url: str) -> tuple[Any, str]:
+    """Return the health of a mirror, and its metrics."""
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{url}/health/ready") as response:
+            health = await response.json()
+        async with http.get(f"{url}/metrics") as response:
+            return health, await response.text()
 
 
 @pytest.mark.parametrize(
