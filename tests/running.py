@@ -164,6 +164,13 @@ class Gateway:
         async with self.administration() as acts:
             return await acts.load_election(registry, previous)
 
+    async def open_election(self, registry: dict[str, Any], areas: Sequence[str]) -> "Sender":
+        """Load an election and issue a token for some areas, in one session."""
+        self.elections += 1
+        async with self.administration() as acts:
+            election = await acts.load_election(registry)
+            return Sender(self, election, await acts.issue_token(election, areas))
+
     async def issue(
         self,
         election: str,

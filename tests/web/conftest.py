@@ -135,15 +135,15 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def election(gateway: Gateway, small: GeneratedElection) -> str:
-    """An open election for the test alone."""
-    return await gateway.load(a_registry(small))
+async def sender(gateway: Gateway, small: GeneratedElection) -> Sender:
+    """A sender for the whole country, of an open election for the test alone."""
+    return await gateway.open_election(a_registry(small), [COUNTRY])
 
 
 @pytest.fixture
-async def sender(gateway: Gateway, election: str) -> Sender:
-    """A sender for the whole country."""
-    return await gateway.issue(election, [COUNTRY])
+def election(sender: Sender) -> str:
+    """The election of the sender."""
+    return sender.election
 
 
 @pytest.fixture(autouse=True)

@@ -182,12 +182,14 @@ async def test_a_request_full_of_mistakes_costs_no_more_than_a_valid_one(
         fair.show("10 000 reports, honest")
         unfair.show("10 000 reports, all wrong")
         costs.append((fair.cpu_s, unfair.cpu_s))
+        fair_s, unfair_s = (min(measured) for measured in zip(*costs, strict=True))
+        if unfair_s < 1.5 * fair_s:  # more rounds are for measurements that were disturbed
+            break
     assert [result["code"] for result in answer.results] == ["invalid_report"] * LINES
     first, last = answer.results[0], answer.results[-1]
     assert len(first["violations"]) == 101
     assert [each["code"] for each in last["violations"]] == ["more_violations"]
     assert unfair.answered < 1.2 * fair.answered
-    fair_s, unfair_s = (min(measured) for measured in zip(*costs, strict=True))
     assert unfair_s < 1.5 * fair_s
     alone = (await push(http, bad, _HUNDRED)).problem(422, "invalid_report")
     assert alone["violations"] == first["violations"]
