@@ -202,7 +202,7 @@ async def test_pages_name_the_mirror_and_may_read_from_its_origin_only(
 
 @needs_chromium
 async def test_the_other_pages_are_files_too(mirrored: Mirrored, browser: Browser) -> None:
-    """Transfers, the signed record and the frame; there is nothing for tokens, and no page of the API."""
+    """Transfers and the frame; there is nothing for tokens, and no page of the API."""
     origin, election = mirrored.servers.origin_url, mirrored.election
     async with visiting(browser) as visitor:
         page = await visitor.open(f"{origin}/transfers?election={election}")
@@ -212,10 +212,6 @@ async def test_the_other_pages_are_files_too(mirrored: Mirrored, browser: Browse
         await picture(page, "files-transfers")
         names = [await link.inner_text() for link in await page.locator("nav a").all()]
         assert names == ["Results", "Transfers", "Verify"]
-        await page.locator("nav a").last.click()
-        await expect(page).to_have_url(f"{origin}/verify.html?election={election}")
-        await expect(page.locator("#sentence")).to_have_text(re.compile("not signed"))
-        await picture(page, "files-verify")
         await page.goto(f"{origin}/embed.html?election={election}&area={HERE}&show=summary,table")
         await expect(page.locator("#children tbody tr")).not_to_have_count(0)
         await expect(page.locator("#link")).to_have_text(FILES)

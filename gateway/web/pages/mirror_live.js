@@ -89,9 +89,7 @@ export class MirrorReader {
   /** Read what is new. Returns `written_at` if it is new. Throws where that cannot be read. */
   async #poll() {
     const { signal } = this.#closing;
-    const path = this.urls.live(this.election);
-    const live = readLive(await this.#text(path, LIVE_MAX, DOCUMENT_LIMIT_MS, "no-cache"));
-    if (live.election !== this.election) throw new MalformedMirror("of another election");
+    const live = await fetchLive(this.urls, this.election);
     if (signal.aborted || this.#isOlder(live)) return null;
     const fresh = this.#note(live);
     const reader = this.position();
@@ -163,7 +161,7 @@ export class MirrorReader {
    * @returns {Promise<Area[]>}
    */
   async #file(path) {
-    const text = await this.#text(`${this.urls.root}${path}`, FILE_MAX, LARGE_LIMIT_MS, "default");
+    const text = await fetchText(`${this.urls.root}${path}`, FILE_MAX, LARGE_LIMIT_MS, "default");
     const lines = text.split("\n").filter(Boolean);
     const [block, ...areas] = [lines.pop() ?? "null", ...lines].map((line) => JSON.parse(line));
     const to = Number(/(\d+)\.ndjson$/.exec(path)?.[1]);
@@ -171,31 +169,6 @@ export class MirrorReader {
     if (!isWhole || !areas.every((each) => typeof each?.area === "string"))
       throw new MalformedMirror(`${path} is not whole`);
     return areas;
-  }
-
-  /**
-   * @param {string} path
-   * @param {number} most bytes
-   * @param {number} limit_ms
-   * @param {RequestCache} cache
-   */
-  async #text(path, most, limit_ms, cache) {
-    const response = await fetchGood(path, { cache, limit_ms });
-    const reader = response.body?.getReader();
-    if (!reader) throw new BadAnswer(response);
-    const decoder = new TextDecoder();
-    let text = "";
-    let size = 0;
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return text + decoder.decode();
-      size += value.length;
-      if (size > most) {
-        await reader.cancel();
-        throw new MalformedMirror(`${path} has more than ${most} bytes`);
-      }
-      text += decoder.decode(value, { stream: true });
-    }
   }
 }
 
@@ -212,3 +185,40 @@ const blockOf = ({ sequence, published_at, chain, holds }, snapshot) => ({
   snapshot,
   holds,
 });
+
+/**
+ * Read the newest `live.json` of an election. Throws where it cannot be read, or is not of this format.
+ *
+ * @param {MirrorUrls} urls
+ * @param {string} election
+ */
+export async function fetchLive(urls, election) {
+  const live = readLive(await fetchText(urls.live(election), LIVE_MAX, DOCUMENT_LIMIT_MS, "no-cache"));
+  if (live.election !== election) throw new MalformedMirror("of another election");
+  return live;
+}
+
+/**
+ * @param {string} path
+ * @param {number} most bytes
+ * @param {number} limit_ms
+ * @param {RequestCache} cache
+ */
+async function fetchText(path, most, limit_ms, cache) {
+  const response = await fetchGood(path, { cache, limit_ms });
+  const reader = response.body?.getReader();
+  if (!reader) throw new BadAnswer(response);
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return text + decoder.decode();
+    size += value.length;
+    if (size > most) {
+      await reader.cancel();
+      throw new MalformedMirror(`${path} has more than ${most} bytes`);
+    }
+    text += decoder.decode(value, { stream: true });
+  }
+}

@@ -8,6 +8,7 @@ import { Clock } from "./feed.js";
 import { BadAnswer, fetchWithin, Pauses, pause, visible } from "./fetching.js";
 import { age, number } from "./format.js";
 import { drawKeys } from "./key_list.js";
+import { fetchLive } from "./mirror_live.js";
 import { nameOf } from "./names.js";
 import { checkSignatures } from "./proof_check.js";
 import { ProofPart } from "./proof_part.js";
@@ -23,7 +24,7 @@ import {
 } from "./shell.js";
 import { readCheckpoint, whatIsLacking } from "./signed_note.js";
 import { latestCosignature, signedSentence } from "./signed_sentence.js";
-import { documents, isFile } from "./source.js";
+import { documents, isFile, mirror, useMirror } from "./source.js";
 import { readTrust } from "./trust.js";
 import { withoutThisSoftware } from "./verify_commands.js";
 
@@ -121,7 +122,9 @@ class VerifyPage {
     const checkpoint = readable(note);
     this.#isMalformed = !checkpoint;
     if (!checkpoint) return;
-    if (checkpoint.size !== this.#checkpoint?.size) this.#signedAt = await this.#signingTime(checkpoint);
+    if (checkpoint.size !== this.#checkpoint?.size) {
+      this.#signedAt = await this.#signingTime(checkpoint, response.headers.get("Last-Modified"));
+    }
     this.#signatures = this.#lacking || !this.log ? null : await verified(checkpoint, this.log);
     [this.#checkpoint, this.#note] = [checkpoint, note];
   }
@@ -131,6 +134,7 @@ class VerifyPage {
     const sequence = this.#checkpoint ? Number(this.#checkpoint.size) : 1;
     if (sequence > (this.election.sequence ?? 0)) this.#uncovered = null;
     else if (this.#uncovered?.sequence !== sequence) {
+      if (isFile && mirror) useMirror((await fetchLive(mirror, this.election.id)).history);
       const publication = await fetchPublication(documents().record(this.election.id), sequence);
       this.#uncovered = { sequence, at: Date.parse(publication.published_at) };
     }
@@ -140,8 +144,9 @@ class VerifyPage {
    * Return when a checkpoint was signed, in milliseconds since 1970: a note does not say so.
    *
    * @param {Checkpoint} checkpoint
+   * @param {string | null} lastModified when the note was written, if it is a file: the list of checkpoints is written later
    */
-  async #signingTime({ size }) {
+  async #signingTime({ size }, lastModified) {
     const path = documents().checkpoints(this.election.id, size);
     const response = await fetchWithin(path, { cache: "no-store" });
     if (response.status !== 200) throw new BadAnswer(response);
@@ -151,8 +156,8 @@ class VerifyPage {
       .filter(Boolean)
       .map((line) => JSON.parse(line));
     const found = stored.find((each) => BigInt(each.size) === size);
-    if (!found) throw new BadAnswer(response);
-    return Date.parse(found.signed_at);
+    if (!found && !isFile) throw new BadAnswer(response);
+    return found ? Date.parse(found.signed_at) : Date.parse(lastModified ?? "") || null;
   }
 
   draw() {
