@@ -71,8 +71,9 @@ readers: .readers/.installed  ## install what else reads signed records in tests
 	.readers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-openapi: $(VENV)/.dev  ## generate openapi.json from openapi.yaml
+openapi: $(VENV)/.dev  ## generate openapi.json from openapi.yaml, and what mirror.schema.json has of it
 	$(BIN)/python -m tests.web.openapi_json
+	$(BIN)/python -m tests.mirror.schema
 
 pictures: $(VENV)/.dev  ## take the screenshots in docs/ (needs Chromium)
 	$(BIN)/python -m tests.web.screenshots docs

@@ -1,6 +1,6 @@
 """The JSON Schema of the files of a mirror, `docs/mirror.schema.json`.
 
-What the feed door also sends is defined as in `gateway/web/openapi.json`: `python -m tests.mirror.schema` copies these
+What the feed door also sends is defined as in `gateway/web/openapi.json`: `make openapi` copies these
 definitions.
 """
 

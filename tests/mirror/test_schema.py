@@ -25,7 +25,7 @@ NIGHT = 1_020
 
 
 def test_the_schema_is_valid_and_defines_what_the_feed_door_sends_as_the_door_does() -> None:
-    """If this fails after a change of the door's description, run `python -m tests.mirror.schema`."""
+    """If this fails after a change of the door's description, run `make openapi`."""
     Draft202012Validator.check_schema(read())
     assert with_shared_definitions(read()) == read()
 
