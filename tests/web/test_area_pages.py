@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Route, expect
 
 from gateway.page_composition import EMBED_POLICY, FEED_PAGES, RESULTS_POLICY
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import full_only
 from tests.running import Gateway, Sender
 from tests.web.browsing import (
     Visitor,
@@ -249,6 +250,7 @@ BROKEN_WORDS = """() => [...document.querySelectorAll("thead th")].flatMap((head
 """Words of table headings that are on more than one line."""
 
 
+@full_only
 @needs_chromium
 async def test_the_transfers_of_a_whole_country_fit_on_a_phone_with_the_most_urgent_first(
     gateway: Gateway, election: str, browser: Browser

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from gateway.rehearsal.generator import GeneratedElection
-from tests.counts import count
+from tests.counts import count, full_only
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, visiting
 from tests.web.change_makers import WHOLE, a_previous
@@ -101,6 +101,7 @@ async def test_the_change_is_beside_every_share_with_what_it_is_compared_with(
     await expect_change(page, "FL", "−10.0")
 
 
+@full_only
 @needs_chromium
 async def test_a_comparison_with_a_whole_area_is_marked_as_such(compared: Sender, visitor: Visitor) -> None:
     """In the sentence below the shares, and by an asterisk in the table; areas without a comparison have no change."""

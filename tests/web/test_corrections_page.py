@@ -8,6 +8,7 @@ from playwright.async_api import Browser, expect
 
 from gateway.election.record import Publication
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import full_only
 from tests.election.makers import Record, a_report
 from tests.feed.served import FakeRecord, served
 from tests.web.browsing import needs_chromium, visiting
@@ -95,6 +96,7 @@ async def test_all_corrections_are_listed_and_those_of_one_error_together(
         assert not visitor.errors
 
 
+@full_only
 @needs_chromium
 async def test_a_large_group_is_folded_and_long_names_are_broken(
     browser: Browser, small: GeneratedElection

@@ -14,7 +14,7 @@ from gateway.election.registry import read_registry
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import generate
 from gateway.wire.areas import area_document
-from tests.counts import count
+from tests.counts import count, full_only
 from tests.election.makers import BALLOTS, DOCUMENT, PARTIES, Record
 from tests.feed.served import FakeRecord, served
 from tests.web.browsing import needs_chromium, visiting
@@ -116,6 +116,7 @@ async def test_changes_are_exact_at_any_position_of_a_generated_election(browser
     assert changes["0604"]["shares"]["HV"] is None
 
 
+@full_only
 @needs_chromium
 async def test_changes_are_exact_with_unknown_names_and_an_irregular_tree(browser: Browser) -> None:
     """Units at several depths, ballots of their own, and units that are no longer counted."""

@@ -18,7 +18,7 @@ from gateway.election.state import ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import generate
 from gateway.wire.areas import area_json
-from tests.counts import EXTENT, count
+from tests.counts import EXTENT, count, full_only
 from tests.election.makers import BALLOTS, CATEGORIES, DOCUMENT, REASONS, STATUSES, Record
 from tests.feed.served import FakeRecord, served
 from tests.measured import note
@@ -203,6 +203,7 @@ async def test_all_areas_are_exact_at_any_position_of_the_recorded_election(
     assert max(result["moved"]) <= MOVED_MAX
 
 
+@full_only
 @needs_chromium
 async def test_all_areas_are_exact_at_any_position_of_a_generated_election_with_corrections(
     browser: Browser,

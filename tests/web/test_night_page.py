@@ -19,7 +19,7 @@ from gateway.election.state import ElectionState
 from gateway.page_composition import EMBED_POLICY, POLICY, PUSH_PAGES, RESULTS_POLICY
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.wire.areas import area_json
-from tests.counts import EXTENT
+from tests.counts import EXTENT, full_only
 from tests.election.makers import Record
 from tests.feed.served import FakeRecord, Served, served
 from tests.web.browsing import PATIENCE_MS, Visitor, needs_chromium, visiting
@@ -273,6 +273,7 @@ async def test_the_night_is_played_in_a_minute_and_paused(browser: Browser, smal
         await expect(page.get_by_role("button", name="Play the night")).to_be_visible()
 
 
+@full_only
 @needs_chromium
 async def test_the_night_is_animated_for_others(browser: Browser, small: GeneratedElection) -> None:
     """Frame by frame; the slider moves too, and moving it ends the animation."""
@@ -374,6 +375,7 @@ async def test_the_past_of_a_record_that_was_replaced_is_read_again(
         await expect(page.locator("#night-note")).to_contain_text("has been verified")
 
 
+@full_only
 @needs_chromium
 async def test_links_lead_to_the_same_moment_in_other_tabs_too(
     browser: Browser, small: GeneratedElection

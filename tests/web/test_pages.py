@@ -30,7 +30,7 @@ from gateway.page_composition import (
 )
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.pages import add_pages
-from tests.counts import EXTENT, variants
+from tests.counts import EXTENT, full_only, variants
 from tests.running import Gateway, Sender
 from tests.web.browsing import (
     BLANK,
@@ -138,6 +138,7 @@ async def test_the_night_opens_on_the_page_and_ends_with_the_official_figures(
     await expect(page.locator("#link")).to_have_text("Live")
 
 
+@full_only
 @needs_chromium
 async def test_a_lost_connection_is_shown_and_restored(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, browser: Browser
@@ -208,7 +209,7 @@ async def test_a_long_history_is_read_completely(
 
 
 @needs_chromium
-@pytest.mark.parametrize("path", ["/", "/transfers"])
+@pytest.mark.parametrize("path", variants(["/", "/transfers"], "/transfers"))
 async def test_a_rehearsal_is_marked_as_one(
     gateway: Gateway, small: GeneratedElection, visitor: Visitor, path: str
 ) -> None:
@@ -618,7 +619,7 @@ async def test_the_table_is_searched_and_sorted_by_keyboard(
 
 
 @needs_chromium
-@pytest.mark.parametrize(("turn", "scheme"), [(0, "light"), (1, "dark")])
+@pytest.mark.parametrize(("turn", "scheme"), variants([(0, "light"), (1, "dark")], (1, "dark")))
 async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
     gateway: Gateway,
     sender: Sender,
@@ -630,7 +631,7 @@ async def test_on_a_phone_no_page_scrolls_sideways_and_text_stands_out(
 ) -> None:
     """At 320 pixels, in every language, light and dark, with a contrast of at least 4.5.
 
-    In `make test` every other page is light, and the others are dark.
+    In `make test` every other page, in the dark.
     """
     paths = ("/", f"/#/area/{HERE}", f"/#/area/{UNIT}", "/transfers", "/docs")
     visited = paths if EXTENT == "full" else paths[turn::2]

@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Page, expect
 
 from gateway.page_composition import SEAT_TEXTS, TEXTS
 from gateway.rehearsal.generator import GeneratedElection
-from tests.counts import count
+from tests.counts import count, full_only
 from tests.election.apportionment.storting import STORTING
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, visiting
@@ -641,6 +641,7 @@ async def expect_no_violations(page: Page, part: str) -> None:
     assert found == [], json.dumps(found, indent=1)
 
 
+@full_only
 @needs_chromium
 async def test_a_municipality_alone_has_neither_a_map_nor_a_table_of_areas(
     gateway: Gateway, visitor: Visitor, small: GeneratedElection

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, Route, expect
 
 from gateway.page_composition import DIRECTORY
 from gateway.rehearsal.generator import GeneratedElection
-from tests.counts import count, variants
+from tests.counts import count, full_only, variants
 from tests.running import Gateway, Sender
 from tests.web.browsing import (
     PATIENCE_MS,
@@ -281,6 +281,7 @@ async def test_a_page_tries_until_there_is_an_answer(
         await shows(page, 20)
 
 
+@full_only
 @needs_chromium
 async def test_every_request_has_a_limit(
     gateway: Gateway, sender: Sender, http: aiohttp.ClientSession, proxy: CuttableProxy, visitor: Visitor
