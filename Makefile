@@ -29,7 +29,7 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 demo: $(VENV)/.runtime  ## a whole election night in about a minute, on an embedded Postgres (DATA=DIR replays another)
 	@$(BIN)/python -m gateway demo $(if $(DATA),--data "$(DATA)")
 
-test: $(VENV)/.dev  ## lint, type checks and every test
+test: $(VENV)/.dev  ## lint, type checks and tests of every kind
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# Meanwhile another process compiles the tests, and computes what Hypothesis keeps, once for all workers.

@@ -315,7 +315,7 @@ async def post(target: Target, body: bytes, times: int = 1, **headers: str) -> N
 async def a_hundred_violations(target: Target) -> None:
     """Send a full request of reports with a hundred violations each."""
     wrong = as_line(target.report() | {f"x{number}": None for number in range(100)})
-    await post(target, compressed([wrong] * count(1500, full=3000)), **GZIP)
+    await post(target, compressed([wrong] * count(600, full=3000)), **GZIP)
 
 
 async def one_report_repeated(target: Target) -> None:
@@ -631,7 +631,7 @@ async def unread_bundles(target: Target) -> None:
 
 VALUES = ("", "-1", "9" * 16, "9" * 4000, "%00%FF", "," * 2000, "x," * 2000)
 """Hostile values of a query parameter."""
-REQUESTS = count(15, full=40)
+REQUESTS = count(8, full=40)
 """Requests of each kind to a route, and connections whose answers are not read."""
 
 
