@@ -25,7 +25,7 @@ from tests.running import Gateway, running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
-SCALE = count(1, full=3) / 10
+SCALE = count(2, full=15) / 50
 """The scale of the generated election; at 1 it has more than 10 000 reports."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.counts import count
+from tests.counts import count, variants
 from tests.election.rules.elections import Election, disguised, recorded_election
 from tests.election.rules.faults import FAULTS, HARDLY_FOUND, Rate, rates
 
@@ -18,7 +18,9 @@ def election(recorded: Path) -> Election:
     return recorded_election(recorded)
 
 
-@pytest.mark.parametrize("is_disguised", [False, True], ids=["recorded", "disguised"])
+@pytest.mark.parametrize(
+    "is_disguised", variants([False, True], False), ids=lambda each: "disguised" if each else "recorded"
+)
 def test_injected_faults_are_noticed_as_often_as_documented(election: Election, is_disguised: bool) -> None:
     """Also where municipalities, parties and figures are other ones, so that no threshold fits only these."""
     draw = random.Random(SEED)
