@@ -82,7 +82,7 @@ def mirror(
     from gateway.telemetry.structlog_import import import_structlog
 
     import_structlog()
-    from gateway.mirror.service import MirrorOptions
+    from gateway.mirror.elections import MirrorOptions
     from gateway.mirror.service import mirror as run_mirror
     from gateway.telemetry import logs
 

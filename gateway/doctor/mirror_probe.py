@@ -51,7 +51,7 @@ async def _target(config: Config, where: str, feed_url: str | None) -> MirrorTar
     if feed_url is None:
         return MirrorTarget(where=where, mistake="the feed door has no fixed port; name it with --feed-url")
     from gateway.mirror.check import check  # with packages that others do not need
-    from gateway.mirror.service import MirrorOptions
+    from gateway.mirror.elections import MirrorOptions
 
     options = MirrorOptions(feed_url=feed_url, target=where, every_s=config.mirror_every_s)
     try:

@@ -13,7 +13,7 @@ from gateway.client.documents import REQUEST_S, read_document
 from gateway.client.http_json import open_door
 from gateway.errors import GatewayError
 from gateway.humanize import counted, duration
-from gateway.mirror.service import MirrorOptions
+from gateway.mirror.elections import MirrorOptions
 from gateway.mirror.targets import Target, open_target
 from gateway.output import say
 from gateway.wire.mirror import (

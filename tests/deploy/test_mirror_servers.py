@@ -16,7 +16,7 @@ from gateway.config import Config
 from gateway.doctor.doors import Addresses
 from gateway.doctor.mirror import check_site
 from gateway.doctor.mirror_probe import probe_mirror
-from gateway.mirror.service import MirrorOptions, MirrorService
+from gateway.mirror.elections import MirrorOptions, MirrorService
 from gateway.page_composition import EMBED_POLICY, POLICY, RESULTS_POLICY, STRICT_POLICY
 from gateway.web.answers import SECURITY_HEADERS
 from gateway.wire.mirror import (

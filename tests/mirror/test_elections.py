@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.errors import GatewayError
-from gateway.mirror import service
+from gateway.mirror import elections
 from gateway.mirror.directory import Directory
+from gateway.mirror.elections import MirrorOptions, MirrorService
 from gateway.mirror.history import Progress
-from gateway.mirror.service import MirrorOptions, MirrorService
 from gateway.mirror.targets import TargetInUse, TargetUnavailable
 from gateway.telemetry.metrics import exposition
 from gateway.transparency.note import ED25519, VerifierKey
@@ -44,10 +45,10 @@ class FakeMirror:
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """No mirror reads or writes anything, and nothing waits for long."""
-    monkeypatch.setattr(service, "Mirror", FakeMirror)
-    monkeypatch.setattr(service, "LISTED_EVERY_S", 0.01)
-    monkeypatch.setattr(service, "RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(service, "RETRY_MOST_S", 0.01)
+    monkeypatch.setattr(elections, "Mirror", FakeMirror)
+    monkeypatch.setattr(elections, "LISTED_EVERY_S", 0.01)
+    monkeypatch.setattr(elections, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(elections, "RETRY_MOST_S", 0.01)
     FakeMirror.outcomes, FakeMirror.began = {}, []
 
 
@@ -163,11 +164,26 @@ async def test_a_target_that_cannot_be_used_yet_is_tried_again(tmp_path: Path) -
         await reached(lambda: "connection refused" in running.problem)
 
 
+def test_a_problem_is_an_error_only_once_it_has_lasted(tmp_path: Path) -> None:
+    """At the start of a machine, its feed door may not accept connections yet."""
+    clock = [100.0]
+    made = MirrorService(OPTIONS, Directory(tmp_path), lambda: clock[0])
+    with capture_logs() as logged:
+        for at_s in (100.0, 101.0, 129.0, 130.0, 131.0):
+            clock[0] = at_s
+            made._note("connection refused")
+        assert [each["log_level"] for each in logged] == ["warning", "error"]
+        made._note("")
+        clock[0] = 200.0
+        made._note("connection refused")
+    assert [each["log_level"] for each in logged] == ["warning", "error", "warning"]
+
+
 def test_the_age_counts_from_the_start_until_something_is_written(tmp_path: Path) -> None:
     """An election of which nothing was ever written is behind as well."""
     clock = [100.0]
     made = MirrorService(OPTIONS, Directory(tmp_path), lambda: clock[0], lambda: 1_000.0)
-    made._running["a"] = service._Running(FakeMirror("", "a"), 100.0)  # type: ignore[arg-type]
+    made._running["a"] = elections._Running(FakeMirror("", "a"), 100.0)  # type: ignore[arg-type]
     clock[0] = 111.0
     assert made.elections()["a"].age_s == 11.0
     assert made.behind() == {}
