@@ -32,7 +32,7 @@ from tests.web.doors import COUNTRY, a_registry, a_report, pushed, units_of
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(count(60, full=300))]
 
-KILLS = count(4, full=50)
+KILLS = count(3, full=50)
 VARIANTS = ("", ".gz")
 
 
@@ -159,10 +159,10 @@ async def wait_for_kill(checker: Checker, root: Path, process: Command, sequence
     while checker.newest is None or checker.newest.sequence <= sequence:
         assert process.poll() is None, "the mirror ended by itself"
         checker.look()
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     if in_step:
         while not any(name.endswith(".tmp") for name in os.listdir(root / OWN)):  # noqa: ASYNC110
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
     else:
         await asyncio.sleep(random.random() / 2)
 
