@@ -206,7 +206,7 @@ async def under_load(
     with tempfile.TemporaryDirectory(prefix="valgnatt-measure-") as scratch:
         async with (
             local.session(streams=True) as session,
-            Subscriber(local.feed_url, target.election, session=session) as subscriber,
+            Subscriber(local.feed_url, target.election, session=session, use_mirror=False) as subscriber,
         ):
             planner = Planner(dataset.reports())
             load = ElectionLoad(local, target, planner, subscriber, Path(scratch), judged=judged)

@@ -241,7 +241,9 @@ class Stage:
     async def _follow(self, attached: asyncio.Event) -> None:
         async with (
             open_session(None, decompress=False) as session,  # never through a proxy of the environment
-            Subscriber(self.target.feed_url, self.target.election, session=session) as subscriber,
+            Subscriber(
+                self.target.feed_url, self.target.election, session=session, use_mirror=False
+            ) as subscriber,
         ):
             async for block in subscriber.blocks():
                 self._blocks.append((block.sequence, time.monotonic()))

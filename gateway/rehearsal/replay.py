@@ -151,7 +151,7 @@ class Replay:
         proxy = environment_proxy(self._feed_url, loopback_direct=True)
         async with (
             open_session(proxy, decompress=False) as session,
-            Subscriber(self._feed_url, self._election, session=session) as subscriber,
+            Subscriber(self._feed_url, self._election, session=session, use_mirror=False) as subscriber,
         ):
             attached = asyncio.Event()
             following = asyncio.create_task(self._follow_and_decide(subscriber, attached), name="subscriber")

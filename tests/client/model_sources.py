@@ -67,7 +67,7 @@ class Sources:
     def subscriber(self, **options: object) -> Subscriber:
         """Return a subscriber of the gateway."""
         return Subscriber(  # type: ignore[arg-type]
-            FEED, ELECTION, session=self.session, mirror_url=MIRROR, **self._selection, **options
+            FEED, ELECTION, session=self.session, **{"mirror_url": MIRROR, **self._selection, **options}
         )
 
     @property

@@ -245,6 +245,24 @@ def test_failures_of_the_stream_are_not_reported_while_the_mirror_works() -> Non
     run(night())
 
 
+@pytest.mark.parametrize("first", ["open", "full"])
+def test_the_mirror_is_learned_from_the_answers_of_the_feed(first: StreamMode) -> None:
+    """From a stream that was open, or from a refusal; after a full gateway, the stream is used once it has room."""
+
+    async def night() -> None:
+        sources = Sources()
+        sources.stream = first
+        async with following(sources, mirror_url=None) as follower:
+            if first == "open":
+                await follower.reads("stream")
+                sources.stream = "unreachable"
+            await follower.reads("mirror")
+            sources.stream = "open"
+            await follower.reads("stream")
+
+    run(night())
+
+
 def test_without_use_mirror_only_the_stream_is_read() -> None:
     async def night() -> None:
         sources = Sources()
