@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from gateway.mirror import documents, history
 from gateway.mirror.directory import Directory
 from gateway.mirror.documents import Paces
 from gateway.mirror.mirror import Mirror
+from gateway.transparency.policy import Policy
+from gateway.verification.restorable import read_restorable
+from gateway.verification.static_mirror import open_copy
 from gateway.wire.mirror import decode_live, live_path, snapshot_path
 from tests.election.makers import DOCUMENT
 from tests.feed.log_record import FakeLogs, WrittenLog
@@ -80,6 +84,12 @@ async def test_a_mirror_is_verified_by_its_url_and_its_directory_with_every_figu
             assert (found["size"], found["publications"]) == (SIGNED, SIGNED - 1)
             assert (found["figures_at"], found["unsigned"]) == (NIGHT, NIGHT - SIGNED + 1)
             assert found["areas"] == len(DOCUMENT["areas"])
+        policy = Policy.of_keys([log.key.vkey])
+        for where in (url, str(tmp_path)):
+            async with open_copy(where, election) as record:
+                with tempfile.TemporaryFile() as file:
+                    copy = await read_restorable(record, policy, json.dumps(DOCUMENT).encode(), file)
+            assert (copy.reports, len(copy.checkpoints)) == (SIGNED - 1, 3)
         await _check_stopped(tmp_path, election, key)
         live = decode_live((tmp_path / live_path(election)).read_bytes())
         profile = live.profiles["area-a"]
