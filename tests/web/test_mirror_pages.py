@@ -257,15 +257,22 @@ async def test_a_page_that_finds_its_gateway_full_reads_the_mirror_until_there_i
 
 
 @needs_chromium
-async def test_a_page_whose_stream_is_kept_back_reads_the_mirror_and_says_how_old_it_is(
+async def test_a_page_whose_stream_is_blocked_or_kept_back_reads_the_mirror_and_says_how_old_it_is(
     mirrored: Mirrored, http: aiohttp.ClientSession, browser: Browser
 ) -> None:
-    """The stream has an answer and no block. Then the mirror ends, too: the page says since when."""
+    """No request gets through; later the stream has an answer and no block. Then the mirror ends, too."""
     gateway = mirrored.gateway
     async with visiting(browser) as visitor, cuttable_proxy(gateway.feed_url) as proxy:
         await visitor.own_profile()
         await visitor.context.clock.install()
+        documents = re.compile(f"^{proxy.url}/v1/")
+        await visitor.context.route(documents, lambda route: route.abort())
         page = await visitor.open(f"{proxy.url}/?election={mirrored.election}")
+        await expect(page.locator("#title")).to_have_text("Generated election 7")
+        await visitor.context.clock.fast_forward(8000)
+        await expect(page.locator("#status.live #link")).to_have_text(FILES)
+        await visitor.context.unroute(documents)
+        await visitor.context.clock.fast_forward(RARE_S * 1000)
         await expect(page.locator("#link")).to_have_text("Live")
         votes = page.locator("#country [data-figure=votes]")
         before = await votes.inner_text()
