@@ -239,7 +239,7 @@ class MirrorService:
         )
 
     def _totals(self) -> MirrorTotals:
-        return MirrorTotals(self._target.puts, self._target.written_bytes)
+        return MirrorTotals(self._target.puts, self._target.written_bytes, stopped=bool(self.problem))
 
     def _note(self, problem: str) -> None:
         """Take note of why nothing is written, or that it is; log it, as an error once it has lasted PATIENCE_S."""

@@ -36,10 +36,12 @@ class MirroredElection(msgspec.Struct, frozen=True):
 
 
 class MirrorTotals(msgspec.Struct, frozen=True):
-    """What a mirror has written since the start."""
+    """What a mirror has written since the start, and whether it can write at all."""
 
     files: int
     bytes: int
+    stopped: bool
+    """Whether the target or the list of elections cannot be reached."""
 
 
 class MirrorMetrics(ProcessMetrics):
@@ -106,8 +108,10 @@ class _Elections(Collector):
             for part in PARTS:
                 fails.add_metric([election, part], part in found.fails)
         totals = self._totals()
+        stopped = GaugeMetricFamily("valgnatt_mirror_stopped", "Whether nothing at all can be mirrored")
+        stopped.add_metric([], totals.stopped)
         written = CounterMetricFamily("valgnatt_mirror_files", "Files written")
         written.add_metric([], totals.files)
         size = CounterMetricFamily("valgnatt_mirror_bytes", "Bytes written, compressed where they were")
         size.add_metric([], totals.bytes)
-        yield from (every, age, sequence, behind, documents, steps, histories, fails, written, size)
+        yield from (stopped, every, age, sequence, behind, documents, steps, histories, fails, written, size)

@@ -45,7 +45,7 @@ def of_a_mirror() -> set[str]:
     state = MirroredElection(
         age_s=1.0, sequence=1, behind=0, documents_behind=0, steps=1, histories=1, fails=frozenset()
     )
-    metrics = MirrorMetrics(2, lambda: {"e": state}, lambda: MirrorTotals(1, 1))
+    metrics = MirrorMetrics(2, lambda: {"e": state}, lambda: MirrorTotals(1, 1, stopped=False))
     found = text_string_to_metric_families(exposition(metrics.registry).decode())
     return {sample.name for family in found for sample in family.samples}
 

@@ -162,6 +162,7 @@ async def test_a_target_that_cannot_be_used_yet_is_tried_again(tmp_path: Path) -
         assert not running.problem
     async with mirroring(tmp_path, GatewayError("connection refused")) as running:
         await reached(lambda: "connection refused" in running.problem)
+        assert "valgnatt_mirror_stopped 1.0" in exposition(running.metrics.registry).decode()
 
 
 def test_a_problem_is_an_error_only_once_it_has_lasted(tmp_path: Path) -> None:
