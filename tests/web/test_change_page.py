@@ -136,8 +136,9 @@ async def test_changes_are_written_as_the_language_does_and_fit_a_phone(
     viewport = {"width": 390, "height": 844}
     frame = f"{compared.gateway.feed_url}/embed?election={compared.election}&area={HERE}&show=summary,table"
     async with visiting(browser, locale=locale, viewport=viewport, color_scheme="dark") as visitor:
+        page = await visitor.new_tab()
         for address in (url(compared, f"/{HERE}"), frame):
-            page = await visitor.open(address)
+            await page.goto(address)
             await expect_change(page, "FL", "−30,0")
             await expect_change(page, "HV", "ny")
             await expect(page.locator(".compared:visible")).to_have_text(line)

@@ -182,13 +182,13 @@ async def test_what_a_table_shows_can_be_downloaded(browser: Browser, small: Gen
         )
         await page.locator("#levels").select_option("")
         await expect(page.locator("#areas-downloads a")).to_have_count(4)
-        page = await visitor.open(f"{door.origin}/areas/{election}/{HERE}")
+        await page.goto(f"{door.origin}/areas/{election}/{HERE}")
         link = page.locator("#children-downloads a").first
         await expect(link).to_have_text("Units (CSV)")
         href = await link.get_attribute("href")
         assert href == f"/v1/elections/{election}/areas?level=precinct&area={HERE}&format=csv&bom=1"
         rows = (await (await page.request.get(door.origin + href)).text()).splitlines()
         assert {row.split(",")[3] for row in rows[1:]} == {HERE}
-        page = await visitor.open(f"{door.origin}/embed?election={election}&area={HERE}&show=table")
+        await page.goto(f"{door.origin}/embed?election={election}&area={HERE}&show=table")
         assert await page.locator("#children-downloads a").first.get_attribute("href") == href
         assert not visitor.errors
