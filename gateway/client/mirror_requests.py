@@ -13,8 +13,8 @@ from gateway.client.proxies import Proxy, without_user
 from gateway.client.retry_after import retry_after_s
 from gateway.wire.mirror import MalformedMirror
 
-LIVE_S, FILE_S = 10.0, 60.0
-"""How long `live.json`, and any other file, may take to arrive, in seconds."""
+LIVE_S, FILE_S = 10.0, 300.0
+"""How long `live.json`, and any other file, may take to arrive, in seconds: a snapshot of 2 MB at 64 kbit/s."""
 SILENCE_S = 10.0
 """Seconds without a byte after which a request is given up."""
 REDIRECTS_MAX = 3
