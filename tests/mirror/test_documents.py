@@ -12,6 +12,7 @@ import pytest
 
 from gateway.election.record import Publication
 from gateway.election.registry import read_registry
+from gateway.mirror import door as door_module
 from gateway.mirror.documents import Documents, Paces
 from gateway.mirror.door import DOCUMENT_MAX, FeedDoor, open_feed_door
 from gateway.mirror.state import View
@@ -23,6 +24,7 @@ from gateway.transparency.note import ED25519, VerifierKey
 from gateway.transparency.policy import Policy
 from gateway.verification.copies import Copy
 from gateway.verification.failures import NotThere, VerificationFailed
+from gateway.verification.feed_record import FeedRecord
 from gateway.verification.record_verifier import RecordVerifier, Verified
 from gateway.wire.mirror import file_name
 from tests.election.makers import Record, some_counts
@@ -458,3 +460,22 @@ async def test_a_second_writer_ends_the_documents(
 
 async def _in_use(*_: object) -> None:
     raise TargetInUse("another mirror writes to memory")
+
+
+async def test_a_door_that_does_not_answer_is_given_up_and_named_and_the_others_go_on(
+    document: dict[str, Any], small: GeneratedElection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each document has its own limit of time."""
+    get = FeedRecord.document
+
+    async def hang(self: FeedRecord, path: str, most: int) -> bytes:
+        if path == "/transfers":
+            await asyncio.Event().wait()
+        return await get(self, path, most)
+
+    monkeypatch.setattr(door_module, "FETCH_S", 0.3)
+    monkeypatch.setattr(FeedRecord, "document", hang)
+    async with mirrored(document, small, 20) as mirror, mirror.running():
+        await until(lambda: mirror.documents.failures.get("transfers") == "no answer in time")
+        await until(lambda: f"{mirror.path}/publications/rest.ndjson" in mirror.target.files)
+        assert mirror.documents.documents == 0
