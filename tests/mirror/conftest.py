@@ -1,4 +1,4 @@
-"""A server with the interface of S3, shared by the tests of a process."""
+"""A server with the interface of S3, shared by the tests of a process, and an election with seats."""
 
 import json
 import os
@@ -6,9 +6,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from gateway.rehearsal.generator import GeneratedElection
+from tests.election.naive_seats import with_seats
 from tests.mirror.s3_client import control
 
 
@@ -35,3 +38,9 @@ def url(server: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest
         monkeypatch.setenv(name, value)
     control(server)
     return "s3://results/night/" + re.sub(r"\W+", "-", request.node.name).strip("-")
+
+
+@pytest.fixture
+def document(small: GeneratedElection) -> dict[str, Any]:
+    """The registry of the small election, with seats."""
+    return with_seats(small.registry)
