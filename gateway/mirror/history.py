@@ -102,10 +102,10 @@ class Progress:
         """Take note that something fails, or works again. The first failure is logged, and the end of all."""
         if failure is None:
             if self.failures.pop(what, None) is not None:
-                log.info("works again", election=self.election, part=what)
+                log.info("part of a mirror works again", election=self.election, part=what)
             return
         if what not in self.failures:
-            log.warning("fails", election=self.election, part=what, reason=failure)
+            log.warning("part of a mirror fails", election=self.election, part=what, reason=failure)
         self.failures[what] = failure
 
 
@@ -158,12 +158,17 @@ class History:
         """The state that the newest `live.json` names."""
         self._changed = asyncio.Condition()
         self._documents: Documents | None = None
+        self._failed_at = 0
+        """Where the rewritten files were when they failed."""
 
     async def run(self) -> None:
         """Write until cancelled. Raises AnotherRecord, FeedRefused, TargetInUse."""
         self._progress.histories += 1
         log.info(
-            "history begins", election=self._election, history=self.name, continued=bool(self._continued)
+            "history of a mirror begins",
+            election=self._election,
+            history=self.name,
+            continued=bool(self._continued),
         )
         async with open_feed_door(self._feed_url, self._election) as door:
             self._documents = self._documents_over(door)
@@ -207,7 +212,7 @@ class History:
                 try:
                     self._state.apply(block)
                 except WrongBlock as error:
-                    log.warning("block refused", election=self._election, reason=str(error))
+                    log.warning("block of the stream refused", election=self._election, reason=str(error))
                     raise AnotherRecord from None
                 self._check_first(block.sequence, block.chain)
                 self._block_at_s = self._clock()
@@ -291,6 +296,8 @@ class History:
         await self._target.write_live(
             StoredFile(live_path(self._election), encode_live(live), JSON, self._every_s)
         )
+        if documents.documents > self._failed_at:
+            self._progress.note("documents", None)
         self._progress.sequence, self._progress.written_at = live.sequence, written_at
         self._progress.documents, self._progress.document_failures = live.documents, documents.failures
 
@@ -313,6 +320,7 @@ class History:
             except* Exception as group:  # whatever it is, the steps go on
                 log.exception("documents failed", election=self._election, error=_first(group))
                 self._progress.note("documents", repr(_first(group)))
+                self._failed_at = documents.documents
             await asyncio.sleep(with_jitter(backoff.next()))
 
     def _newest_shown(self) -> View:

@@ -69,7 +69,11 @@ class Mirror:
             try:
                 await self._history(registry, continued).run()
             except AnotherRecord:
-                log.warning("history ends", election=self._election, reason="the gateway has another record")
+                log.warning(
+                    "history of a mirror ends",
+                    election=self._election,
+                    reason="the gateway has another record",
+                )
             if self._clock() - began_s > RETRY_MOST_S:
                 backoff.reset()
             await asyncio.sleep(with_jitter(backoff.next()))
