@@ -63,6 +63,7 @@ def open_session(
     silence_s: float | None = None,
     decompress: bool = True,
     connections_max: int = 100,
+    user_agent: str | None = None,
 ) -> aiohttp.ClientSession:
     """Return a session for requests through a proxy, or directly. Redirects are followed on the same host only.
 
@@ -72,6 +73,7 @@ def open_session(
         connector=aiohttp.TCPConnector(limit=connections_max),
         timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=silence_s),
         auto_decompress=decompress,
+        headers={hdrs.USER_AGENT: user_agent} if user_agent is not None else None,
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy.url if proxy is not None else None,
         middlewares=(_follow_only_expected,),

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import orjson
 
 from gateway.client.http_session import environment_proxy, open_session
 from gateway.verification.copies import LINE_MAX, REGISTRY_MAX
 from gateway.verification.failures import VerificationFailed
 from gateway.verification.feed_record import CONNECTIONS, REQUEST_S, SILENCE_S, FeedRecord
+from gateway.wire.mirror import USER_AGENT
 
 FETCH_S = 90.0
 """How long a document may take, in seconds, with the pauses between attempts."""
@@ -69,13 +71,23 @@ class FeedDoor:
         return document
 
 
+def open_stream_session(feed_url: str) -> aiohttp.ClientSession:
+    """Return a session for the stream of a feed door, through the same proxy. Raises BadProxy."""
+    return open_session(environment_proxy(feed_url), decompress=False, user_agent=USER_AGENT)
+
+
 @asynccontextmanager
 async def open_feed_door(feed_url: str, election: str) -> AsyncIterator[FeedDoor]:
     """Open a session for a feed door, through the proxy that the environment names. Raises BadProxy."""
     elections = f"{feed_url.rstrip('/')}/v1/elections"
     proxy = environment_proxy(feed_url)
     async with open_session(
-        proxy, total_s=REQUEST_S, silence_s=SILENCE_S, decompress=False, connections_max=CONNECTIONS
+        proxy,
+        total_s=REQUEST_S,
+        silence_s=SILENCE_S,
+        decompress=False,
+        connections_max=CONNECTIONS,
+        user_agent=USER_AGENT,
     ) as http:
         record = FeedRecord(f"{elections}/{quote(election, safe='')}", http, proxy)
         yield FeedDoor(record, FeedRecord(elections, http, proxy), election)

@@ -21,7 +21,7 @@ from gateway.client.tasks import run_until_one_ends
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
 from gateway.mirror.documents import Documents
-from gateway.mirror.door import FeedDoor, open_feed_door
+from gateway.mirror.door import FeedDoor, open_feed_door, open_stream_session
 from gateway.mirror.election_files import ElectionList
 from gateway.mirror.files import JSON, StoredFile
 from gateway.mirror.ledger import RETIRED_MAX, Ledger, Step
@@ -196,16 +196,20 @@ class History:
 
     async def _follow(self) -> None:
         """Apply every block of the stream. Raises AnotherRecord, FeedRefused."""
-        async with Subscriber(
-            self._feed_url,
-            self._election,
-            levels=",".join(self._registry.levels),
-            every_s=self._every_s,
-            keep_copy=False,
-            raw=True,
-            on_change=self._note_feed,
-            use_mirror=False,
-        ) as subscriber:
+        async with (
+            open_stream_session(self._feed_url) as session,
+            Subscriber(
+                self._feed_url,
+                self._election,
+                levels=",".join(self._registry.levels),
+                every_s=self._every_s,
+                keep_copy=False,
+                raw=True,
+                session=session,
+                on_change=self._note_feed,
+                use_mirror=False,
+            ) as subscriber,
+        ):
             async for block in subscriber.blocks():
                 if block.snapshot and not self._state.empty and not await self._same_record():
                     raise AnotherRecord

@@ -9,6 +9,7 @@ import structlog
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.subscriber import Block, Subscriber
 from gateway.election.registry import Registry
+from gateway.mirror.door import open_stream_session
 from gateway.mirror.election_files import ElectionList
 from gateway.mirror.history import (
     RETRY_FIRST_S,
@@ -127,15 +128,19 @@ class Mirror:
         return False
 
     async def _first_block(self, registry: Registry, cursor: str) -> Block:
-        async with Subscriber(
-            self._feed_url,
-            self._election,
-            levels=registry.root.level,
-            areas=registry.root.id,
-            cursor=cursor,
-            keep_copy=False,
-            use_mirror=False,
-        ) as subscriber:
+        async with (
+            open_stream_session(self._feed_url) as session,
+            Subscriber(
+                self._feed_url,
+                self._election,
+                levels=registry.root.level,
+                areas=registry.root.id,
+                cursor=cursor,
+                keep_copy=False,
+                session=session,
+                use_mirror=False,
+            ) as subscriber,
+        ):
             async for block in subscriber.blocks():
                 return block
         raise AssertionError("a feed never ends")

@@ -2,13 +2,16 @@
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.config import Config
-from gateway.web.peers import Proxies, forwarded, forwarded_for, group
+from gateway.web.peers import Proxies, forwarded, forwarded_for, group, is_loopback
+from gateway.wire.mirror import USER_AGENT
 
 LOCAL = "local"
 """The client of a request whose connection has no peer address."""
+LOCAL_MIRROR = "local mirror"
+"""The client of the requests of mirrors on this machine."""
 
 
 class ClientAddresses:
@@ -25,6 +28,11 @@ class ClientAddresses:
 
     def of_request(self, request: web.BaseRequest) -> str:
         """Return the client of a request."""
+        client = self._client_of(request)
+        agent = request.headers.get(hdrs.USER_AGENT, "")
+        return LOCAL_MIRROR if agent.startswith(USER_AGENT) and is_loopback(client) else client
+
+    def _client_of(self, request: web.BaseRequest) -> str:
         peer = _peer(request.transport) if request.transport is not None else None
         if peer is None:
             return LOCAL

@@ -71,6 +71,16 @@ def group(address: str, ipv6_prefix: int = IPV6_PREFIX) -> str:
 
 
 @lru_cache(ADDRESSES_MAX)
+def is_loopback(client: str) -> bool:
+    """Return whether `group` returned this for an address of this machine itself."""
+    try:
+        network = ip_network(client)
+    except ValueError:
+        return False
+    return network.is_loopback or ip_address("::1") in network
+
+
+@lru_cache(ADDRESSES_MAX)
 def _address(text: str) -> Address | None:
     try:
         parsed = ip_address(text)

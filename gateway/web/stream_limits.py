@@ -9,6 +9,7 @@ from gateway.feed.archive import RANGE_SIZE, Archive
 from gateway.feed.stream import ElectionFeed
 from gateway.web.allowance import Allowance
 from gateway.web.answers import Problem
+from gateway.web.client_address import LOCAL_MIRROR
 from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.feed_request import FeedRequest
 
@@ -16,6 +17,9 @@ FULL_S = 10.0
 """Seconds after which a reader may retry at a full door: others have to leave first."""
 SHARED_MIN = 8
 """Readers of a selection, in one encoding and interval, from which work for one of them counts as shared."""
+LOCAL_MIRROR_READERS = 16
+"""Streams of mirrors on this machine that are admitted in any case, one for each election: when the door is full, its
+readers have nothing but the mirror."""
 RANGE_COST = RANGE_SIZE * 700
 """What reading a range of the record costs, as a number of bytes assembled."""
 
@@ -38,11 +42,17 @@ class StreamLimits:
 
     def require_reader(self, client: str) -> None:
         """Require room for another reader, in total and for its address."""
+        if self._is_reserved(client):
+            return
         if self.readers >= self._config.readers_max:
             raise Problem(503, "full", "the maximum number of readers is reached", retry_after_s=FULL_S)
         if self._readers_of.full(client):
             detail = f"too many open streams from this address (limit {self._config.readers_per_address})"
             raise Problem(429, "too_many_streams", detail, retry_after_s=FULL_S)
+
+    def _is_reserved(self, client: str) -> bool:
+        """Whether there is a place left of those that mirrors on this machine have in any case."""
+        return client == LOCAL_MIRROR and self._readers_of.count(client) < LOCAL_MIRROR_READERS
 
     def add_reader(self, client: str) -> None:
         """Count a reader."""
@@ -59,7 +69,7 @@ class StreamLimits:
 
         Returns whether this reader would be the first of it, so that it has to be counted.
         """
-        if asked.selection.common:
+        if asked.selection.common or self._is_reserved(client):
             return False
         readers = feed.reader_count(asked.selection, gzip=asked.gzip, every_s=asked.every_s)
         if readers < SHARED_MIN and not feed.has_first_block(asked.selection, asked.cursor):
@@ -85,13 +95,16 @@ class StreamLimits:
         return remove
 
     def require_allowance(self, client: str) -> None:
-        """Require that work may be done for this address alone; shared work is always done."""
+        """Require that work may be done for this address alone; shared work is always done.
+
+        What others use up does not delay a mirror on this machine.
+        """
         if (wait_s := self.allowance.wait_s(client)) > 0:
             detail = (
                 "too much work for this address alone; selections and pages that others read are not limited"
             )
             raise Problem.of(Overloaded(detail, max(1.0, wait_s), share=True))
-        if (wait_s := self.allowance.wait_all_s()) > 0:
+        if client != LOCAL_MIRROR and (wait_s := self.allowance.wait_all_s()) > 0:
             detail = "too much work for single readers; selections and pages that many read are not limited"
             raise Problem.of(Overloaded(detail, max(1.0, wait_s)))
 

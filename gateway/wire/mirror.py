@@ -15,6 +15,8 @@ import msgspec
 from gateway.errors import GatewayError
 
 FORMAT = "valgnatt-mirror/1"
+USER_AGENT = "valgnatt-mirror"
+"""`User-Agent` of a mirror: a feed door has places for one on its own machine, also when it is full."""
 LIVE_MAX = 4096
 """Bytes of `live.json` that a mirror writes. A reader takes up to LIVE_READ_MAX, as members may be added."""
 LIVE_READ_MAX = 64 << 10

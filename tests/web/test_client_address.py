@@ -9,7 +9,10 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from gateway.config import Config
-from gateway.web.client_address import LOCAL, ClientAddresses
+from gateway.web.answers import Problem
+from gateway.web.client_address import LOCAL, LOCAL_MIRROR, ClientAddresses
+from gateway.web.stream_limits import LOCAL_MIRROR_READERS, StreamLimits
+from gateway.wire.mirror import USER_AGENT
 
 PROXY, CLIENT = "10.0.0.1", "192.0.2.1"
 
@@ -57,3 +60,36 @@ def test_a_request_without_a_peer_is_local() -> None:
     addresses = ClientAddresses(Config())
     assert addresses.of_request(a_request("")) == LOCAL
     assert addresses.of_request(a_request(None)) == LOCAL
+
+
+@pytest.mark.parametrize("proxies", [(), ("127.0.0.0/8", "::1")])
+def test_a_mirror_on_this_machine_is_a_client_of_its_own(proxies: tuple[str, ...]) -> None:
+    """Not one elsewhere, whatever it says; nor one behind a proxy on this machine."""
+    addresses = ClientAddresses(Config(trusted_proxies=proxies))
+    agent = ("User-Agent", f"{USER_AGENT}/1")
+    for peer in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
+        assert addresses.of_request(a_request((peer, 1), agent)) == LOCAL_MIRROR
+        assert addresses.of_request(a_request((peer, 1), ("User-Agent", "curl"))) != LOCAL_MIRROR
+        assert addresses.of_request(a_request((peer, 1))) != LOCAL_MIRROR
+    assert addresses.of_request(a_request((CLIENT, 1), agent)) == CLIENT
+    if proxies:
+        forged = ("X-Forwarded-For", f"127.0.0.1, {CLIENT}")
+        assert addresses.of_request(a_request(("127.0.0.1", 1), agent, forged)) == CLIENT
+
+
+def test_a_mirror_on_this_machine_is_admitted_whatever_others_use_up() -> None:
+    """A bounded number of its streams; beyond that, it is a reader like any other."""
+    limits = StreamLimits(Config(readers_max=1, unshared_per_address=1))
+    limits.add_reader(CLIENT)
+    for number in range(100):
+        limits.allowance.use(f"192.0.2.{number}", 64 << 20)
+    with pytest.raises(Problem, match="maximum number of readers"):
+        limits.require_reader(CLIENT)
+    with pytest.raises(Problem, match="single readers"):
+        limits.require_allowance("198.51.100.1")
+    limits.require_allowance(LOCAL_MIRROR)
+    for _ in range(LOCAL_MIRROR_READERS):
+        limits.require_reader(LOCAL_MIRROR)
+        limits.add_reader(LOCAL_MIRROR)
+    with pytest.raises(Problem, match="maximum number of readers"):
+        limits.require_reader(LOCAL_MIRROR)

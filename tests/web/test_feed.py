@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
+from gateway.mirror.door import open_stream_session
 from gateway.rehearsal.generator import GeneratedElection
 from tests.counts import count
 from tests.running import Gateway, Sender
@@ -533,7 +534,10 @@ async def test_a_reader_that_stalls_gets_the_latest_values_at_once_when_it_resum
 async def test_readers_above_the_limit_are_told_when_to_retry(
     tight: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
-    """A browser with 200 and the end of the stream, since it stops for good on anything else; others with 503."""
+    """A browser with 200 and the end of the stream, since it stops for good on anything else; others with 503.
+
+    A mirror on the machine of the door is admitted: those who are turned away read its files.
+    """
     election = await tight.load(a_registry(small))
     await shown(tight, election)
     await wait_for_room(tight, http, election)
@@ -550,6 +554,12 @@ async def test_readers_above_the_limit_are_told_when_to_retry(
         assert int(answer.headers["Retry-After"]) >= 1
         assert (await tight.metrics())['valgnatt_readers_turned_away_total{process="feed-0"}'] >= 2
         assert (await ask(http, "GET", feed_url(tight, election, f"/areas/{HERE}"))).status == 200
+        async with (
+            asyncio.timeout(20),
+            open_stream_session(tight.feed_url) as mirror,
+            streaming(mirror, url, areas=HERE, levels=EVERYTHING) as admitted,
+        ):
+            await admitted.block()
 
     async def let_in() -> bool:
         async with streaming(http, url) as stream:
