@@ -70,12 +70,18 @@ async def show_check(options: MirrorOptions) -> int:
 
 async def check(options: MirrorOptions) -> list[CheckedElection]:
     """Compare the files of a target with the elections of the feed door. Raises GatewayError."""
-    heads = await heads_of(options.feed_url)
-    wanted = options.elections or tuple(heads)
+    wanted = options.elections or tuple(await heads_of(options.feed_url))
     target = open_target(options.target, options.every_s)
     try:
         listed = await target.read(ELECTIONS, DOCUMENT_MAX) is not None
-        return [await _checked(target, each, heads.get(each), listed=listed) for each in wanted]
+        contents = {each: await target.read(live_path(each), LIVE_READ_MAX) for each in wanted}
+        heads = await heads_of(
+            options.feed_url
+        )  # after live.json, so that the night does not go on in between
+        return [
+            await _checked(target, each, content, heads.get(each), listed=listed)
+            for each, content in contents.items()
+        ]
     finally:
         await target.close()
 
@@ -87,8 +93,9 @@ async def heads_of(feed_url: str) -> Mapping[str, Head]:
     return {each.id: each for each in document.elections}
 
 
-async def _checked(target: Target, election: str, head: Head | None, *, listed: bool) -> CheckedElection:
-    content = await target.read(live_path(election), LIVE_READ_MAX)
+async def _checked(
+    target: Target, election: str, content: bytes | None, head: Head | None, *, listed: bool
+) -> CheckedElection:
     if content is None:
         return CheckedElection(election, good=False, text="not in the mirror: there is no live.json")
     try:
@@ -100,12 +107,18 @@ async def _checked(target: Target, election: str, head: Head | None, *, listed: 
     if not listed:
         problems.append(f"{ELECTIONS} is missing, so that readers do not find the election")
     state = "behind" if is_behind(live.every_s, age_s) else "incomplete" if problems else "up to date"
-    about = f"{state}: {_age(age_s)}, sequence {live.sequence}, history {live.history}"
+    about = f"{state}: {_age(age_s)}, sequence {live.sequence}{distance(live, head)}, history {live.history}"
     return CheckedElection(election, good=not problems, text="; ".join((about, *problems)))
 
 
 def _age(age_s: float) -> str:
     return f"written {duration(age_s)} ago" if age_s >= 0 else f"written {duration(age_s)} in the future"
+
+
+def distance(live: Live, head: Head | None) -> str:
+    """Return how many publications are missing, for a text. While the night goes on, some always are. Pure."""
+    missing = head.sequence - live.sequence if head is not None else 0
+    return f" ({counted(missing, 'publication')} behind the feed door)" if missing > 0 else ""
 
 
 def problems_of(live: Live, head: Head | None, age_s: float) -> Iterator[str]:
@@ -117,8 +130,6 @@ def problems_of(live: Live, head: Head | None, age_s: float) -> Iterator[str]:
     if head is None:
         yield "the feed door has no such election"
         return
-    if head.sequence > live.sequence:
-        yield f"{counted(head.sequence - live.sequence, 'publication')} behind the feed door"
     if head.sequence < live.sequence:
         yield f"ahead of the feed door, which is at sequence {head.sequence}: it may have another record"
     if head.sequence == live.sequence and head.chain and head.chain != live.chain:

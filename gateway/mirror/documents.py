@@ -86,6 +86,7 @@ class Documents:
         paces = paces or PACES
         elections = elections or ElectionList([election], target, every_s)
         of_door = (door, election, target, every_s)
+        self._election = election
         self._ranges = RangeFiles(door, election, history, target, every_s, paces.publications, documents)
         self._parts: list[Part] = [
             ElectionFiles(elections, *of_door, paces.elections, documents),
@@ -156,6 +157,11 @@ class Documents:
             reason = text_of(error)
             self.failures[part.name] = reason
             if before != reason:
-                log.warning("files of a mirror could not be written", files=part.name, error=reason)
+                log.warning(
+                    "files of a mirror could not be written",
+                    election=self._election,
+                    files=part.name,
+                    reason=reason,
+                )
         elif before is not None:
-            log.info("files of a mirror are written again", files=part.name)
+            log.info("files of a mirror are written again", election=self._election, files=part.name)

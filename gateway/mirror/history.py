@@ -82,7 +82,7 @@ class Progress:
         self.sequence = 0
         """Sequence of `live.json`."""
         self.written_at: datetime | None = None
-        """Time of the newest `live.json`; None before there is one."""
+        """`written_at` of the newest `live.json`; None before there is one."""
         self.steps = 0
         self.histories = 0
         self.last_step_s = 0.0
@@ -270,9 +270,10 @@ class History:
         self._received.clear()
 
     async def _step(self) -> None:
+        known_at = datetime.now(UTC)  # the stream may go on while the files are written
         step = self._ledger.prepare(self._state.view(), self._clock())
         await self._target.write(step.files)
-        await self._write_live(step)
+        await self._write_live(step, known_at)
         self._ledger.commit(step, self._clock())
         await self._show(step.view)
         self._progress.steps += 1
@@ -282,14 +283,14 @@ class History:
     async def _refresh(self) -> None:
         view = self._state.view()
         if view.sequence == self._ledger.sequence:
-            await self._write_live(None)
+            await self._write_live(None, datetime.now(UTC))
             if self._shown is None or self._shown.holds != view.holds:
                 await self._show(view)
 
-    async def _write_live(self, step: Step | None) -> None:
+    async def _write_live(self, step: Step | None, written_at: datetime) -> None:
+        """Write `live.json`; `written_at` is when its state was known to be the newest."""
         documents = self._documents
         assert documents is not None
-        written_at = datetime.now(UTC)
         live = self._ledger.live(
             self._state.view(),
             step,

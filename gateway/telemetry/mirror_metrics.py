@@ -80,7 +80,9 @@ class _Elections(Collector):
         every = GaugeMetricFamily("valgnatt_mirror_interval_seconds", "Interval of the mirror")
         every.add_metric([], self._every_s)
         age = GaugeMetricFamily(
-            "valgnatt_mirror_age_seconds", "Seconds since live.json was last written", labels=label
+            "valgnatt_mirror_age_seconds",
+            "Seconds since the state of live.json was known to be the newest",
+            labels=label,
         )
         sequence = GaugeMetricFamily("valgnatt_mirror_sequence", "Sequence of live.json", labels=label)
         behind = GaugeMetricFamily(

@@ -1,7 +1,7 @@
 """Mirror: one history while the gateway's record is the same, and another one for another record."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -11,6 +11,7 @@ import pytest
 
 from gateway.client.http_json import NoDocument
 from gateway.mirror import history, mirror
+from gateway.mirror.files import StoredFile
 from gateway.mirror.history import new_history
 from gateway.mirror.mirror import Mirror
 from gateway.wire.mirror import Position, decode_live, encode_live, live_path
@@ -227,6 +228,25 @@ async def test_the_time_is_written_only_while_the_stream_sends_blocks(
         written = len(target.lives)
         gateway.silent = False
         await target.wait_for(lambda _: len(target.lives) > written)
+
+
+async def test_the_time_of_a_state_is_not_later_than_the_stream_showed_it(gateway: StubGateway) -> None:
+    """A target that takes long to write makes the mirror late, and readers see that."""
+    began, opened = asyncio.Event(), asyncio.Event()
+
+    class SlowTarget(MemoryTarget):
+        async def write(self, files: Iterable[StoredFile]) -> None:
+            began.set()
+            await opened.wait()
+            await super().write(files)
+
+    target = SlowTarget()
+    async with mirroring(gateway, target):
+        await began.wait()
+        writing_at = datetime.now(UTC)
+        opened.set()
+        await target.wait_for(lambda _: True)
+        assert target.lives[0].written_at <= writing_at
 
 
 async def test_a_live_json_that_cannot_be_read_begins_a_history(gateway: StubGateway) -> None:
