@@ -146,6 +146,8 @@ class MirrorReader:
         chosen = await self._choose(live)
         if chosen.profile not in live.profiles:
             raise self._malformed(live_path(self._path), f"it has no profile {chosen.profile}")
+        if reader is not None and self._given is None and reader.history != live.history:
+            reader = Position(reader.sequence, reader.cursor)  # histories of other mirrors mean nothing here
         found = route(live, chosen.profile, reader)
         if found is None or (not found.files and self._given == (live.history, live.written_at)):
             return None

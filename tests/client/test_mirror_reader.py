@@ -6,14 +6,16 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import aiohttp
 import orjson
 import pytest
 from msgspec import structs
 
 from gateway.client import mirror_reader, mirror_requests
 from gateway.client.failures import Failure
+from gateway.client.mirror_reader import MirrorReader
 from gateway.client.subscriber import Block, FeedRefused, Subscriber
-from gateway.wire.mirror import LIVE_READ_MAX, decode_live, encode_live, live_path
+from gateway.wire.mirror import LIVE_READ_MAX, Position, decode_live, encode_live, live_path
 from tests.client.scripted import Request, answer, scripted, serving, web_page
 from tests.mirror.test_ledger import UNITS, Night
 
@@ -341,6 +343,17 @@ async def test_an_older_live_json_changes_nothing() -> None:
         night.publish_and_step(UNITS[1])
         assert (await waiting).sequence == 5
         assert changes == [None, None]
+
+
+async def test_a_reader_of_another_mirror_never_goes_back() -> None:
+    """Its history means nothing to this mirror: while it is ahead of it, it waits, as after a stream."""
+    async with scripted(served(a_night())) as server, aiohttp.ClientSession(auto_decompress=False) as session:
+        elsewhere = "20190101T000000Z-00000000"
+        reader = MirrorReader(session, f"{server.url}/results", E)
+        assert await reader.next(Position(3, "3-00000000", elsewhere)) is not None
+        for ahead in (4, 900):
+            reader = MirrorReader(session, f"{server.url}/results", E)
+            assert await reader.next(Position(ahead, f"{ahead}-00000000", elsewhere)) is None
 
 
 async def test_a_gateway_names_its_mirror_in_the_list_of_elections() -> None:
