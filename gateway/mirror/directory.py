@@ -5,7 +5,6 @@ import fcntl
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +13,7 @@ from gateway.mirror.directory_errors import explain
 from gateway.mirror.directory_files import OWN, DirectoryFiles, NotGzip, TooLarge
 from gateway.mirror.files import StoredFile
 from gateway.mirror.targets import TargetInUse, TargetUnavailable
+from gateway.mirror.threads import StepThread
 
 ANSWER_S = 60.0
 """How long the file system may take for one step, of up to BATCH_FILES files or BATCH_BYTES."""
@@ -31,6 +31,7 @@ class Directory:
     * At most one mirror writes to it: a lock (flock) is acquired when it is opened.
     * Files that are written by one thread are written in order, so that none that was slow comes after a later one.
       What `live.json` names, and `live.json`, have a thread of their own: it waits for no rewritten file.
+    * While the file system does not answer, nothing is queued for it, and the process can end.
     * Content of others is neither removed nor, in a directory that was never a mirror, replaced.
     """
 
@@ -40,9 +41,9 @@ class Directory:
         self.written_bytes = 0
         self._root = root
         self._files = DirectoryFiles(root)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mirror-files")
+        self._thread = StepThread("mirror-files")
         self._live_files = DirectoryFiles(root, "live-")
-        self._live_thread = ThreadPoolExecutor(1, thread_name_prefix="mirror-live")
+        self._live_thread = StepThread("mirror-live")
         self._lock: int | None = None
         self._closed = False
 
@@ -95,18 +96,14 @@ class Directory:
         with suppress(TargetUnavailable):
             await self._run(self._unlock)
         for thread in (self._thread, self._live_thread):
-            thread.shutdown(wait=False, cancel_futures=True)
+            thread.close()
         self._files.close()
         self._live_files.close()
 
-    async def _run(
-        self, step: Callable[..., T], *arguments: object, thread: ThreadPoolExecutor | None = None
-    ) -> T:
+    async def _run(self, step: Callable[..., T], *arguments: object, thread: StepThread | None = None) -> T:
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await asyncio.get_running_loop().run_in_executor(
-                    thread or self._thread, step, *arguments
-                )
+                return await (thread or self._thread).run(step, *arguments)
         except TimeoutError:
             raise TargetUnavailable(
                 f"{self.where}: the file system did not answer in {ANSWER_S:.0f} s"

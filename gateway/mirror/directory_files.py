@@ -7,7 +7,6 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from gateway.durable_files import sync_directory
 from gateway.mirror.encoding import NotGzip, compressed, uncompressed
 from gateway.mirror.files import StoredFile
+from gateway.mirror.threads import Threads
 
 OWN = ".valgnatt-mirror"
 """Name of the directory, in that of the mirror, with its lock and with files that are being written."""
@@ -45,7 +45,7 @@ class DirectoryFiles:
         self._root = root
         self._name = name
         self._numbers = count()
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mirror-pool")
+        self._pool = Threads(_THREADS, "mirror-pool")
 
     def remove_unfinished(self) -> None:
         """Remove what a crash left of files that were being written."""
@@ -74,13 +74,11 @@ class DirectoryFiles:
                     descriptors.append(_create(unfinished, body, when_s, cleanup))
                     renames.append((unfinished, path.with_name(name)))
                     total += len(body)
-            for _ in self._pool.map(os.fsync, descriptors):
-                pass
+            self._pool.map(os.fsync, descriptors)
             for unfinished, path in renames:
                 self._rename(unfinished, path, parents)
                 parents[path.parent] = None
-            for _ in self._pool.map(sync_directory, parents):
-                pass
+            self._pool.map(sync_directory, parents)
         return total
 
     def read(self, path: str, most: int) -> bytes | None:
@@ -132,7 +130,7 @@ class DirectoryFiles:
 
     def close(self) -> None:
         """End the threads that compress and flush files."""
-        self._pool.shutdown(wait=False)
+        self._pool.close()
 
     def _path(self, path: str) -> Path:
         parts = path.split("/")

@@ -13,7 +13,7 @@ import structlog
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.documents import REQUEST_S, Elections, read_document
 from gateway.client.http_json import open_door
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, text_of
 from gateway.mirror.election_files import ElectionList
 from gateway.mirror.mirror import Mirror
 from gateway.mirror.pages import write_pages
@@ -149,7 +149,7 @@ class MirrorService:
             async with asyncio.timeout(CLOSE_S):
                 await self._target.close()
         except (GatewayError, OSError, TimeoutError) as error:
-            log.warning("target not closed", target=self._target.where, reason=str(error))
+            log.warning("target not closed", target=self._target.where, reason=text_of(error))
 
     async def _follow_list(self, parts: asyncio.TaskGroup) -> None:
         """Start a mirror for every election, also for those that appear later."""
