@@ -80,6 +80,7 @@ def test_each_fault_of_the_web_server_is_reported_with_what_to_do(
 
 def test_a_record_that_is_not_known_and_an_age_below_the_limit_are_no_faults() -> None:
     assert [each.level for each in of_site(same_record=None, age_s=10.9)] == ["ok"]
+    assert [each.level for each in of_site(age_s=86_400, closed_at=datetime.now(UTC))] == ["ok"]
     assert findings(MirrorSite(url="https://cdn.example", mistake="connection refused"))[0].level == "error"
 
 

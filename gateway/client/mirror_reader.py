@@ -101,7 +101,13 @@ class MirrorReader:
     def is_behind(self) -> bool:
         """Whether the mirror has not been refreshed for longer than its interval allows."""
         age_s = self.age_s
-        return self._live is not None and age_s is not None and is_behind(self._live.every_s, age_s)
+        live = self._live
+        return live is not None and age_s is not None and is_behind(live.every_s, age_s, live.closed_at)
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """When the election was closed, if nothing follows what the mirror has; None otherwise."""
+        return self._live.closed_at if self._live is not None else None
 
     async def next(self, reader: Position | None) -> Update | None:
         """Wait until the next request is due, and return what is new for a reader, or None.
@@ -134,6 +140,8 @@ class MirrorReader:
 
     def _interval_s(self) -> float:
         every_s = self._live.every_s if self._live is not None else EVERY_MIN_S
+        if self.closed_at is not None:
+            every_s = EVERY_MOST_S
         interval_s = min(max(every_s, self._every_s, EVERY_MIN_S), EVERY_MOST_S)
         return interval_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, no secret
 

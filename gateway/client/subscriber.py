@@ -79,7 +79,7 @@ class Subscriber:
 
     The URL may also be that of a mirror, whose files are read in the same way. A gateway can have a mirror, which it
     names itself, or `mirror_url` does: while the gateway is full, silent or cannot be reached, the mirror is read, and
-    the stream is tried again at growing intervals. `source`, `age_s` and `is_behind` show what is read.
+    the stream is tried again at growing intervals. `source`, `age_s`, `is_behind` and `closed_at` show what is read.
 
     Invariants: `copy` is the result of all blocks applied so far; `cursor` is that of the last one. The sequence rises,
     unless the record of the gateway was replaced by another one.
@@ -182,6 +182,12 @@ class Subscriber:
         """Whether a mirror is read that has not been refreshed for longer than its interval allows."""
         mirror = self._read_mirror
         return mirror is not None and mirror.is_behind
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """When the election was closed, if a mirror is read and nothing follows what it has; None otherwise."""
+        mirror = self._read_mirror
+        return mirror.closed_at if mirror is not None else None
 
     @property
     def _read_mirror(self) -> MirrorReader | None:

@@ -229,7 +229,9 @@ class _Board:
             and source is not None
             and (age_s := self.subscriber.age_s) is not None
         ):
-            fresh = f"{fresh}, {mirror_age(source.url, age_s, behind=self.subscriber.is_behind)}"
+            closed = self.subscriber.closed_at is not None
+            age = mirror_age(source.url, age_s, behind=self.subscriber.is_behind, closed=closed)
+            fresh = f"{fresh}, {age}"
         if self._failure is not None:
             fresh = f"{fresh} ({self._failure.text})"
         held = self.held.get(self._chosen, 0)

@@ -63,7 +63,7 @@ def _election(name: str, found: SiteElection) -> Iterator[Finding]:
             "shows another record than this gateway",
             "let mirror_url name a mirror of this gateway; never copy the files of another",
         )
-    if is_behind(found.every_s, found.age_s):
+    if is_behind(found.every_s, found.age_s, found.closed_at):
         yield error(name, f"is behind: live.json is {duration(found.age_s)} old", _SEE)
     if found.etag_stays:
         yield error(

@@ -1,6 +1,7 @@
 """PURE: what is known about a mirror that this machine writes, and about one that it names to readers."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -49,6 +50,8 @@ class SiteElection(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: SiteFile | None = None
     age_s: float = 0.0
     every_s: int = 1
+    closed_at: datetime | None = None
+    """When the election was closed, if nothing follows."""
     same_record: bool | None = None
     """Whether the record is that of this gateway; None if it is not known."""
     etag_stays: bool = False

@@ -128,6 +128,7 @@ async def _election(
         snapshot=snapshot,
         age_s=max(0.0, age_s),
         every_s=live.every_s,
+        closed_at=live.closed_at,
         same_record=same,
     )
 

@@ -106,7 +106,8 @@ async def _checked(
     problems = [*problems_of(live, head, age_s), *await _missing(target, live)]
     if not listed:
         problems.append(f"{ELECTIONS} is missing, so that readers do not find the election")
-    state = "behind" if is_behind(live.every_s, age_s) else "incomplete" if problems else "up to date"
+    good = "up to date" if live.closed_at is None else "closed and complete"
+    state = "behind" if is_behind(live.every_s, age_s, live.closed_at) else "incomplete" if problems else good
     about = f"{state}: {_age(age_s)}, sequence {live.sequence}{distance(live, head)}, history {live.history}"
     return CheckedElection(election, good=not problems, text="; ".join((about, *problems)))
 
@@ -123,7 +124,7 @@ def distance(live: Live, head: Head | None) -> str:
 
 def problems_of(live: Live, head: Head | None, age_s: float) -> Iterator[str]:
     """Yield what is wrong with a `live.json` of some age beside the head of the feed door. Pure."""
-    if is_behind(live.every_s, age_s):
+    if is_behind(live.every_s, age_s, live.closed_at):
         yield "no mirror has written for so long, or it does not get blocks from the feed door"
     if age_s < -live.every_s:
         yield "the clock of the mirror's machine is ahead, or that of this one behind"

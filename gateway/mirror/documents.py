@@ -6,6 +6,7 @@ document which the feed door does not give delays no other. Nothing of the live 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import structlog
@@ -88,14 +89,16 @@ class Documents:
         of_door = (door, election, target, every_s)
         self._election = election
         self._ranges = RangeFiles(door, election, history, target, every_s, paces.publications, documents)
+        self._entry = ElectionFiles(elections, *of_door, paces.elections, documents)
+        self._holds = HoldFile(*of_door, paces.holds, documents)
         self._parts: list[Part] = [
-            ElectionFiles(elections, *of_door, paces.elections, documents),
+            self._entry,
             AreaFiles(registry, target, "json", every_s, paces.areas, documents),
             AreaFiles(registry, target, "csv", every_s, paces.tables, documents),
             ResultTable(registry, target, every_s, paces.results, documents),
             CorrectionFiles(*of_door, paces.corrections, documents),
             TransferFile(*of_door, paces.transfers, documents),
-            HoldFile(*of_door, paces.holds, documents),
+            self._holds,
             self._ranges,
             LogFiles(*of_door, paces.log, documents, keys, self._ranges),
         ]
@@ -113,6 +116,14 @@ class Documents:
     def ranges(self) -> int:
         """How many complete ranges of the record were written, from the first one without a gap."""
         return self._ranges.ranges
+
+    def closed_at(self, view: View) -> datetime | None:
+        """Return when the election was closed, if nothing can follow a view, and all files show it; None otherwise."""
+        closing = self._entry.closing
+        if closing is None or (closing.sequence, closing.chain) != (view.sequence, view.chain):
+            return None
+        is_complete = self.documents >= view.sequence and self._holds.is_settled(view.holds)
+        return closing.closed_at if is_complete else None
 
     async def run(self, view: Callable[[], View], changed: asyncio.Condition) -> None:
         """Write what is due from the newest view, until cancelled. Raises TargetInUse.

@@ -7,9 +7,10 @@ import csv
 from collections.abc import Mapping
 from io import StringIO
 
+import msgspec
 import orjson
 
-from gateway.election.hold_list import next_hold_chain
+from gateway.election.hold_list import BEGINNING, next_hold_chain
 from gateway.election.record import CHAIN_START
 from gateway.mirror.area_files import CSV_TYPE
 from gateway.mirror.door import FeedDoor
@@ -145,6 +146,14 @@ class TransferFile(DoorPart):
         self.shown = sequence
 
 
+class _Hold(msgspec.Struct):
+    unit: str
+    state: str
+
+
+_hold = msgspec.json.Decoder(_Hold)
+
+
 class HoldFile(DoorPart):
     """`holds.ndjson`: the list of holds, up to the line that `live.json` names. Its chain is verified."""
 
@@ -157,6 +166,11 @@ class HoldFile(DoorPart):
         self._lines = bytearray()
         self._number = 0
         self._chain = CHAIN_START
+        self._held: set[str] = set()
+
+    def is_settled(self, holds: int) -> bool:
+        """Whether none of the units is held after so many lines, which are all that were read."""
+        return self._number == holds and not self._held
 
     async def write(self, shown: Shown) -> None:
         """Write the file. Raises what `Part.write` raises."""
@@ -178,7 +192,10 @@ class HoldFile(DoorPart):
                 raise DoorDiffers(f"line {self._number + 1} of the list of holds does not continue its chain")
             if len(self._lines) + len(line) > HOLDS_MAX:
                 raise DoorDiffers(f"the list of holds has more than {HOLDS_MAX >> 20} MiB")
+            with understood("the list of holds"):
+                found = _hold.decode(line)
             self._lines += line
+            (self._held.add if found.state == BEGINNING else self._held.discard)(found.unit)
             self._number, self._chain = self._number + 1, chain
 
 

@@ -1,12 +1,13 @@
 """The list of elections, the registry of an election, and the document of the previous one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from gateway.mirror.door import FeedDoor
 from gateway.mirror.door_files import DoorPart
 from gateway.mirror.files import JSON
-from gateway.mirror.parts import ChangedFiles, Shown
+from gateway.mirror.parts import ChangedFiles, Shown, understood
 from gateway.mirror.state import View
 from gateway.mirror.targets import Target
 from gateway.verification.copies import REGISTRY_MAX
@@ -16,6 +17,14 @@ from gateway.wire.mirror import ELECTIONS, election_path
 LIST_EVERY_PASSES, REGISTRY_EVERY_PASSES = 3, 6
 """If only the position in the record has changed, the list and the file with the registry are written in every so many
 passes; anything else, such as the end of the embargo, is written at once."""
+
+
+class Closing(NamedTuple):
+    """That an election is closed, and the position of its record when the feed door said so."""
+
+    closed_at: datetime
+    sequence: int
+    chain: str
 
 
 class ElectionList:
@@ -76,6 +85,10 @@ class ElectionFiles(DoorPart):
         self._header: Mapping[str, Any] = {}
         """The entry without the position in the record, as it was written last."""
         self._passes = 0
+        self.closing: Closing | None = None
+        """The closing of the election, once two passes have found it at the same position of the record."""
+        self._closing: Closing | None = None
+        """The same as the last pass found it."""
 
     async def write(self, shown: Shown) -> None:
         """Write what has changed. Raises what `Part.write` raises."""
@@ -92,6 +105,8 @@ class ElectionFiles(DoorPart):
             self.shown = view.sequence
         if is_other or self._passes % LIST_EVERY_PASSES == 0:
             await self._elections.update(self._election, entry)
+        before, self._closing = self._closing, closing_of(found)
+        self.closing = self._closing if self._closing == before else None
         self._header = header
         self._passes = 1 if is_other else self._passes + 1
 
@@ -101,6 +116,16 @@ class ElectionFiles(DoorPart):
         if header.get("previous") is not None:
             body = await self._door.document("/previous", REGISTRY_MAX)
             await self._files.write((f"{self._directory}/previous.json", body, JSON))
+
+
+def closing_of(entry: Mapping[str, Any]) -> Closing | None:
+    """Return the closing of an election by its entry in the list; None if it is open. Raises DoorDiffers."""
+    if entry.get("closed_at") is None:
+        return None
+    with understood("the list of elections"):
+        return Closing(
+            datetime.fromisoformat(entry["closed_at"]), int(entry["sequence"]), str(entry["chain"])
+        )
 
 
 def at_view(entry: Mapping[str, Any], view: View) -> dict[str, Any]:

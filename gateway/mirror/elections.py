@@ -228,6 +228,8 @@ class MirrorService:
         age_s = self._clock() - running.since_s
         if progress.written_at is not None:
             age_s = max(0.0, self._wall() - progress.written_at.timestamp())
+        if progress.closed_at is not None:
+            age_s = 0.0
         return MirroredElection(
             age_s=age_s,
             sequence=progress.sequence,

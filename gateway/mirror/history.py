@@ -93,6 +93,8 @@ class Progress:
         """Sequence of the last block of the stream."""
         self.documents = 0
         """`documents` of `live.json`."""
+        self.closed_at: datetime | None = None
+        """`closed_at` of `live.json`: the election is complete in the mirror."""
         self.document_failures: Mapping[str, str] = {}
         """Which kinds of rewritten files fail now, and why."""
         self.observe_step: Callable[[float], None] = lambda _: None
@@ -297,6 +299,7 @@ class History:
             written_at=written_at,
             documents=documents.documents,
             ranges=max(documents.ranges, self._continued.ranges if self._continued is not None else 0),
+            closed_at=self._closed_at(documents),
         )
         await self._target.write_live(
             StoredFile(live_path(self._election), encode_live(live), JSON, self._every_s)
@@ -305,6 +308,18 @@ class History:
             self._progress.note("documents", None)
         self._progress.sequence, self._progress.written_at = live.sequence, written_at
         self._progress.documents, self._progress.document_failures = live.documents, documents.failures
+        self._progress.closed_at = live.closed_at
+
+    def _closed_at(self, documents: Documents) -> datetime | None:
+        """Return when the election was closed, if this is its last state; a restart knows it from `live.json`."""
+        view, live = self._state.view(), self._continued
+        if live is not None and (live.sequence, live.chain, live.holds) == (
+            view.sequence,
+            view.chain,
+            view.holds,
+        ):
+            return live.closed_at or documents.closed_at(view)
+        return documents.closed_at(view)
 
     async def _show(self, view: View) -> None:
         """Let the rewritten files follow a state that `live.json` names."""

@@ -132,7 +132,14 @@ class Ledger:
         self.retire(before - self.named(), now_s)
 
     def live(
-        self, view: View, step: Step | None, *, written_at: datetime, documents: int, ranges: int
+        self,
+        view: View,
+        step: Step | None,
+        *,
+        written_at: datetime,
+        documents: int,
+        ranges: int,
+        closed_at: datetime | None = None,
     ) -> Live:
         """Return the `live.json` after `step`, or after the last one again. `view` is the newest state."""
         newest = view if step is None else step.view
@@ -155,6 +162,7 @@ class Ledger:
                 name: _shown(files)
                 for name, files in (self._profiles if step is None else step.profiles).items()
             },
+            closed_at=closed_at,
         )
 
     def named(self) -> set[str]:

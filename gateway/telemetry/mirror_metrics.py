@@ -20,7 +20,7 @@ class MirroredElection(msgspec.Struct, frozen=True):
     """What a mirror reports about one election."""
 
     age_s: float
-    """Seconds since `live.json` was last written, or since the election was found."""
+    """Seconds since `live.json` was last written, or since the election was found; 0 once the election is closed."""
     sequence: int
     """Sequence of `live.json`."""
     behind: int

@@ -428,6 +428,7 @@ export type Live = {
   ranges: number;
   holds: number;
   profiles: { [name: string]: LiveProfile };
+  closed_at?: string | null;
 };
 
 /** Sequences that name the files of a profile: `at_SNAPSHOT`, and `SINCE_TO` for deltas. */

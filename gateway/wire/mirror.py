@@ -79,6 +79,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     holds: int
     """Lines of the list of holds."""
     profiles: Mapping[str, Profile]
+    closed_at: datetime | None = None
+    """When the election was closed, once nothing follows and all files show it; None until then."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -238,6 +240,6 @@ def _steps_after(steps: tuple[int, ...], sequence: int) -> Iterator[tuple[int, i
                 yield one, other
 
 
-def is_behind(every_s: int, age_s: float) -> bool:
-    """Return whether a mirror whose `written_at` is `age_s` seconds old is behind."""
-    return age_s > BEHIND_INTERVALS * every_s + BEHIND_MORE_S
+def is_behind(every_s: int, age_s: float, closed_at: datetime | None = None) -> bool:
+    """Return whether a mirror whose `written_at` is `age_s` seconds old is behind: never, once nothing follows."""
+    return closed_at is None and age_s > BEHIND_INTERVALS * every_s + BEHIND_MORE_S

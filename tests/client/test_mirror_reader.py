@@ -5,6 +5,7 @@ import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import aiohttp
 import orjson
@@ -354,6 +355,18 @@ async def test_a_reader_of_another_mirror_never_goes_back() -> None:
         for ahead in (4, 900):
             reader = MirrorReader(session, f"{server.url}/results", E)
             assert await reader.next(Position(ahead, f"{ahead}-00000000", elsewhere)) is None
+
+
+async def test_the_mirror_of_a_closed_election_is_not_behind_however_old_it_is() -> None:
+    night = a_night()
+    live = decode_live(night.files[live_path(E)])
+    old = datetime(2001, 1, 1, tzinfo=UTC)
+    for closed_at in (None, old):
+        shown = structs.replace(live, written_at=old, closed_at=closed_at)
+        night.files[live_path(E)] = encode_live(shown)
+        async with reading(night) as (subscriber, _, _):
+            await anext(subscriber.blocks())
+            assert (subscriber.is_behind, subscriber.closed_at) == (closed_at is None, closed_at)
 
 
 async def test_a_gateway_names_its_mirror_in_the_list_of_elections() -> None:

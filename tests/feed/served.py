@@ -69,6 +69,7 @@ class FakeRecord:
         self.present = True
         """Whether the record has the election at all."""
         self.released = True
+        self.closed_at: datetime | None = None
         self.fails_after: int | None = None
         """A place after which nothing can be read, as the database is away by then."""
         self.reads = self.looks = 0
@@ -112,7 +113,7 @@ class FakeRecord:
             loaded_at,
             AT,
             released_at,
-            None,
+            self.closed_at,
             self.head,
             chain,
             self.head,

@@ -15,7 +15,7 @@ from gateway.verification.failures import NotThere, VerificationFailed
 from gateway.verification.feed_record import FeedRecord
 from gateway.wire.mirror import file_name
 from tests.feed.hold_lines import WrittenHolds
-from tests.feed.served import until
+from tests.feed.served import AT, until
 from tests.mirror.mirrored import HISTORY, NIGHT, QUICK, check_equal, getting, mirrored, size_of
 from tests.mirror.written import MemoryTarget
 from tests.web.doors import units_of
@@ -220,3 +220,24 @@ async def test_a_door_that_does_not_answer_is_given_up_and_named_and_the_others_
         await until(lambda: mirror.documents.failures.get("transfers") == "no answer in time")
         await until(lambda: f"{mirror.path}/publications/rest.ndjson" in mirror.target.files)
         assert mirror.documents.documents == 0
+
+
+async def test_a_closed_election_is_complete_once_no_unit_is_held_and_all_files_show_it(
+    document: dict[str, Any], small: GeneratedElection
+) -> None:
+    """Twice in the list of elections, at the position of `live.json`. Until then something may follow."""
+    async with mirrored(document, small, 5) as mirror, mirror.running() as documents:
+        holds, unit = WrittenHolds(), units_of(small)[0]
+        for state, number in (("held", 1), ("released", 2)):
+            await mirror.step()
+            assert documents.closed_at(mirror.view) is None
+            mirror.record.closed_at = AT
+            holds.write(unit, state)
+            mirror.record.hold_list = holds.lines[:]
+            await mirror.door.show(5)
+            await until(lambda number=number: mirror.door.feed.holds.number == number)
+            await until(lambda: mirror.entry()["closed_at"] is not None)
+        await mirror.step()
+        await until(lambda: documents.closed_at(mirror.view) == AT)
+        assert documents.closed_at(mirror.view._replace(sequence=6)) is None
+        assert documents.closed_at(mirror.view._replace(holds=3)) is None

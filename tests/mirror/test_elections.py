@@ -192,6 +192,8 @@ def test_the_age_counts_from_the_start_until_something_is_written(tmp_path: Path
     assert made.behind() == {"a": 11.5}
     made._running["a"].mirror.progress.written_at = datetime.fromtimestamp(999.0, UTC)
     assert made.elections()["a"].age_s == 1.0
+    made._running["a"].mirror.progress.closed_at = datetime.fromtimestamp(0.0, UTC)
+    assert made.elections()["a"].age_s == 0.0
 
 
 def test_a_key_belongs_to_the_election_in_its_name() -> None:

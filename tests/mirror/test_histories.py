@@ -14,6 +14,7 @@ from gateway.mirror import history, mirror
 from gateway.mirror.files import StoredFile
 from gateway.mirror.history import new_history
 from gateway.mirror.mirror import Mirror
+from gateway.mirror.state import View
 from gateway.wire.mirror import Position, decode_live, encode_live, live_path
 from tests.mirror.memory import MemoryTarget
 from tests.mirror.model import FileReader, RecordModel, a_registry
@@ -30,10 +31,14 @@ class NoDocuments:
 
     documents = ranges = 0
     failing = False
+    closed: datetime | None = None
     failures: Mapping[str, str | None] = MappingProxyType({})
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
+
+    def closed_at(self, _: View) -> datetime | None:
+        return self.closed
 
     async def run(self, *_: Any) -> None:
         """Do nothing, or fail."""
@@ -115,6 +120,25 @@ async def test_each_state_is_shown_and_a_restart_continues_the_history(gateway: 
     assert shown(target, reader=reader) == expected(gateway.record)
     assert reader.position is not None
     assert not any(path.endswith(".tmp") for path in target.files)
+
+
+async def test_a_restart_knows_that_an_election_is_closed_until_something_follows(
+    gateway: StubGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, closed_at = MemoryTarget(), datetime(2025, 9, 9, tzinfo=UTC)
+    await gateway.publish(UNITS[0])
+    async with mirroring(gateway, target):
+        await target.wait_for(lambda live: live.closed_at is None)
+        monkeypatch.setattr(NoDocuments, "closed", closed_at)
+        await target.wait_for(lambda live: live.closed_at == closed_at)
+    monkeypatch.setattr(NoDocuments, "closed", None)
+    written = len(target.lives)
+    async with mirroring(gateway, target):
+        await target.wait_for(lambda _: len(target.lives) > written)
+        assert target.lives[-1].closed_at == closed_at
+        await gateway.publish(UNITS[1])
+        live = await target.wait_for(lambda live: live.sequence == 2)
+        assert live.closed_at is None
 
 
 @pytest.mark.parametrize("running", [True, False])

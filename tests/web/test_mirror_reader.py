@@ -150,3 +150,9 @@ def test_a_mirror_is_behind_by_the_clocks_until_its_time_is_seen_to_change(tmp_p
     """The clock of the reader may be wrong."""
     first, same, changed = read(tmp_path, BEFORE, BEFORE, NEXT | {DELTA: a_file(5, b=5)})
     assert [each["behind"] for each in (first, same, changed)] == [True, True, False]
+
+
+def test_the_mirror_of_a_closed_election_is_not_behind_however_old_it_is(tmp_path: Path) -> None:
+    closed = {live_path("e"): a_live(Profile(3, 2, (2,), (2, 3)), closed_at=datetime(2001, 1, 1, tzinfo=UTC))}
+    (found,) = read(tmp_path, BEFORE | closed)
+    assert (found["behind"], found["sequence"]) == (False, 3)

@@ -1,5 +1,6 @@
 """Pages find the same files of a mirror as `gateway/wire/mirror.py`: both are given the same cases."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,7 +31,7 @@ console.log(JSON.stringify({
   routes: routes.map(({ live, reader }) => route(readLive(live), "default", reader)),
   lives: lives.map(accepted),
   names: names.map((name) => [fileName(name), areaProfile(name)]),
-  ages: ages.map(([every_s, age_s]) => isBehind(every_s, age_s)),
+  ages: ages.map(([every_s, age_s, closed_at]) => isBehind(every_s, age_s, closed_at)),
 }));
 """
 BROKEN: list[dict[str, Any]] = [
@@ -44,9 +45,15 @@ BROKEN: list[dict[str, Any]] = [
     {"profiles": {"default": Profile(9, 9, (), (3, 8))}, "sequence": 9},
     {"profiles": {"default": Profile(9, -1)}, "sequence": 9},
 ]
-SOUND: list[dict[str, Any]] = [{}, {"profiles": {}}, {"profiles": {"default": Profile(9, 4, (2, 4), (7, 9))}}]
+SOUND: list[dict[str, Any]] = [
+    {},
+    {"closed_at": datetime(2025, 9, 9, tzinfo=UTC)},
+    {"profiles": {}},
+    {"profiles": {"default": Profile(9, 4, (2, 4), (7, 9))}},
+]
 NAMES = ["0301", "no", "0301-0004", "../a_x", "_x", ".b", "a.b", "Ås", "a b", "😀", "_", "x/y\\z"]
-AGES = [(1, 8.0), (1, 8.1), (2, 11), (2, 11.01), (30, 95), (30, 95.5)]
+CLOSED_AT = datetime(2025, 9, 9, tzinfo=UTC)
+AGES = [(1, 8.0), (1, 8.1), (2, 11), (2, 11.01), (30, 95), (30, 95.5), (2, 86_400, CLOSED_AT)]
 
 
 def a_case(random: Random) -> tuple[Live, Position | None]:
@@ -79,7 +86,7 @@ def test_pages_take_the_same_files_names_and_ages_as_other_readers(tmp_path: Pat
             ],
             "lives": [encode_live(live).decode() for live in lives],
             "names": NAMES,
-            "ages": AGES,
+            "ages": [(*each[:2], *(str(other) for other in each[2:])) for each in AGES],
         },
     )
     for (live, reader), shown in zip(cases, found["routes"], strict=True):

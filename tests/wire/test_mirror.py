@@ -119,7 +119,11 @@ def test_live_json_stays_below_its_limit_with_the_longest_numbers_and_names() ->
     assert len(names) <= AREA_PROFILES_WITH_STEPS_MAX
     recent = tuple(f"{step}-5f5f5f5f" for step in steps)
     live = live_of(
-        profile, recent=recent, election="no-storting-2025", profiles=dict.fromkeys(names, profile)
+        profile,
+        recent=recent,
+        election="no-storting-2025",
+        profiles=dict.fromkeys(names, profile),
+        closed_at=datetime(2025, 9, 9, 0, 0, 0, 123_456, UTC),
     )
     assert len(encode_live(live)) < LIVE_MAX
     assert decode_live(encode_live(live)) == live

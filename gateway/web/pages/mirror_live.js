@@ -15,6 +15,7 @@ import { isBehind, MalformedMirror, readLive, route } from "./mirror_route.js";
  * @property {number} every_s how often the mirror writes
  * @property {number} writtenAt when it last knew that its state is the newest, in milliseconds since 1970 by the clock here
  * @property {boolean} behind whether that is too long ago
+ * @property {string | null} closedAt when the election was closed, if nothing follows
  */
 
 const LIVE_MAX = 64 << 10;
@@ -84,7 +85,10 @@ export class MirrorReader {
     }
   }
 
-  #interval_ms = () => 1000 * Math.min(Math.max(this.#live?.every_s ?? 1, 1), EVERY_MAX_S);
+  #interval_ms() {
+    const { every_s = 1, closed_at = null } = this.#live ?? {};
+    return 1000 * (closed_at === null ? Math.min(Math.max(every_s, 1), EVERY_MAX_S) : EVERY_MAX_S);
+  }
 
   /** Read what is new. Returns `written_at` if it is new. Throws where that cannot be read. */
   async #poll() {
@@ -141,10 +145,11 @@ export class MirrorReader {
   /** @returns {MirrorStatus | null} */
   #status() {
     if (!this.#live) return null;
-    const { history, every_s } = this.#live;
+    const { history, every_s, closed_at = null } = this.#live;
     const passed_ms = Math.max(Date.now() - this.#seenAt, performance.now() - this.#seenAfter);
     const age_ms = this.#age_ms + passed_ms;
-    return { history, every_s, writtenAt: Date.now() - age_ms, behind: isBehind(every_s, age_ms / 1000) };
+    const behind = isBehind(every_s, age_ms / 1000, closed_at);
+    return { history, every_s, writtenAt: Date.now() - age_ms, behind, closedAt: closed_at };
   }
 
   /** @param {Live} live */

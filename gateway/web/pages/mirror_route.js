@@ -51,6 +51,7 @@ function isLive(live) {
     typeof live.cursor === "string" &&
     (live.published_at === null || isTime(live.published_at)) &&
     isTime(live.written_at) &&
+    (live.closed_at == null || isTime(live.closed_at)) &&
     Number.isInteger(live.every_s) &&
     [live.documents, live.ranges, live.holds].every(isSequence) &&
     Array.isArray(live.recent) &&
@@ -154,9 +155,11 @@ function shortest({ at, since = [], steps = [] }, sequence) {
 }
 
 /**
- * Whether a mirror is behind whose `written_at` is some seconds old.
+ * Whether a mirror is behind whose `written_at` is some seconds old; never once the election is closed.
  *
  * @param {number} every_s
  * @param {number} age_s
+ * @param {string | null} [closed_at]
  */
-export const isBehind = (every_s, age_s) => age_s > BEHIND_INTERVALS * every_s + BEHIND_MORE_S;
+export const isBehind = (every_s, age_s, closed_at = null) =>
+  closed_at === null && age_s > BEHIND_INTERVALS * every_s + BEHIND_MORE_S;

@@ -1,7 +1,7 @@
 // The line that says whether the page is connected, since when, and how current its figures are.
 
 import { byId, setText } from "./dom.js";
-import { age, duration, t, time } from "./format.js";
+import { age, duration, moment, t, time } from "./format.js";
 import { hiddenUntil, unlessHidden } from "./hidden.js";
 import { announce } from "./shell.js";
 
@@ -37,7 +37,8 @@ export function drawStatus(feed) {
 /** @param {Feed} feed */
 function connection({ state, stateSince, mirror }) {
   if (state === "lost" && mirror)
-    return t("filesBehind")(time(mirror.writtenAt), age((Date.now() - mirror.writtenAt) / 1000));
+    return t("filesBehind")(moment(mirror.writtenAt), age((Date.now() - mirror.writtenAt) / 1000));
+  if (state === "live" && mirror?.closedAt) return t("filesClosed")(moment(mirror.closedAt));
   if (state === "live" && mirror) return t("files")(mirror.every_s);
   if (state === "lost") return t("lost")(time(stateSince), age((Date.now() - stateSince) / 1000));
   return t(state === "live" ? "live" : "connecting");
