@@ -12,6 +12,7 @@ from gateway.rehearsal.generator import generate
 from tests.attack import hostile
 from tests.attack.cost import Cost, cost_of, workers
 from tests.attack.hostile import Route, Target
+from tests.counts import EXTENT
 from tests.election.naive_seats import with_seats
 from tests.measured import note
 from tests.running import Gateway, served
@@ -100,6 +101,42 @@ def cases() -> Iterator[Case]:
 
 
 CASES = list(cases())
+TOGETHER = 10
+"""Routes that are measured as one client in `make test`."""
+
+
+def measured(cases: list[Case]) -> Iterator[Case]:
+    """Yield what is measured: in `make test`, routes together, and clients of any port on one port each."""
+    if EXTENT == "full":
+        yield from cases
+        return
+    ports = ("push", "feed", "admin")
+    left_out = {
+        f"{name}, {port}"
+        for number, name in enumerate(hostile.ANY_PORT)
+        for port in ports
+        if port != ports[number % len(ports)]
+    }
+    routes = [case for case in cases if case.row == "requests"]
+    yield from (case for case in cases if case not in routes and case.name not in left_out)
+    for port in ports:
+        of_port = [case for case in routes if case.port == port]
+        for number in range(0, len(of_port), TOGETHER):
+            group = of_port[number : number + TOGETHER]
+            yield Case(f"{group[0].name} to {group[-1].name}", "requests", port, in_turn(group))
+
+
+def in_turn(group: list[Case]) -> Callable[[Target], Awaitable[None]]:
+    """Return a client that is some clients one after the other."""
+
+    async def run(target: Target) -> None:
+        for case in group:
+            await case.run(target)
+
+    return run
+
+
+MEASURED = list(measured(CASES))
 HONEST: dict[str, dict[str, Callable[[Target], Awaitable[None]]]] = {
     "push": {
         "one report per request": hostile.single_reports,
@@ -215,7 +252,7 @@ async def statuses_until(ended: asyncio.Future[Cost], other: Target, port: str) 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("case", MEASURED, ids=[case.name for case in MEASURED])
 async def test_hostile_input_costs_little_more_than_honest_input(attacked: Attacked, case: Case) -> None:
     """Per byte sent, in CPU and memory, and in the CPU time that passes while an honest request waits.
 
