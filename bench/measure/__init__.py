@@ -16,6 +16,7 @@ MEASUREMENTS = (
     "tree",
     "sign",
     "log",
+    "mirror",
     "night",
     "latency",
     "release",

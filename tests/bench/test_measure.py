@@ -17,6 +17,8 @@ from bench.measure import (
     holds,
     log,
     measure_all,
+    mirror_counts,
+    mirror_edge,
     peers,
     reconnect,
     sign,
@@ -26,13 +28,14 @@ from bench.measure import (
 )
 from bench.measure.load import ElectionLoad
 from bench.measure.options import Options
+from gateway.rehearsal.dataset import DataSet
 from tests.bench.commands import bench
 from tests.counts import count, variants
 from tests.faults.servers import copy_cluster
 from tests.fork_server import fork
 from tests.forked_workers import forking
 
-DEAR = ("growth", "holds", "memory", "night", "peers", "reconnect", "sign", "space", "start", "tls")
+DEAR = ("growth", "holds", "memory", "mirror", "night", "peers", "reconnect", "sign", "space", "start", "tls")
 """Measurements that take seconds even for one election of a few units."""
 
 
@@ -69,6 +72,8 @@ def small(
     monkeypatch.setattr(reconnect, "TURNS", count(1, full=2))
     monkeypatch.setattr(holds, "PAIRS", count(1, full=2))
     monkeypatch.setattr(sign, "ROUNDS", count(1, full=2))
+    monkeypatch.setattr(mirror_edge, "ROUNDS", count(1, full=2))
+    monkeypatch.setattr(mirror_edge, "FEW", count(5, full=50))
     for name, full in (("PAIRS", 10), ("STARTS", 3), ("ASKED", 100)):
         monkeypatch.setattr(log, name, count(1, full=full))
     return Options(
@@ -119,6 +124,17 @@ def test_a_measurement_has_figures_and_breaks_no_guarantee(name: str, small: Opt
             or "per CPU s" in row.ours.unit
         ), row
     assert (small.out / "measured.md").read_text() == table([found])
+
+
+def test_what_a_mirror_and_its_readers_need_is_counted_exactly(data: Path) -> None:
+    """Counts hold on any machine, so their goals are those of the published figures."""
+    dataset, first, again = DataSet.open(data), Result("mirror"), Result("mirror")
+    for result in (first, again):
+        mirror_counts.count(dataset, None, result)
+    assert first == again
+    with_goals = [row for row in first.rows if row.target is not None]
+    assert len(with_goals) == 6
+    assert all(row.reached for row in with_goals)
 
 
 @pytest.mark.long
