@@ -82,6 +82,7 @@
     ├── WitnessStateUnavailable  witness_state_unavailable  the state of a witness cannot be read or written  retryable
     ├── NotInMirror             not_in_mirror            no profile of a mirror has what a reader selects
     ├── MalformedMirror         malformed_mirror         a file of a mirror that is not of its format
+    ├── NotMirrored             not_mirrored             an election whose files cannot have their names in a mirror
     ├── DoorDiffers             door_differs             what a feed door answers contradicts its stream      retryable
     ├── MirrorFull              mirror_full              the disk of a mirror has too little room
     ├── TargetUnavailable       target_unavailable       where a mirror stores its files, does not work      retryable

@@ -1,8 +1,11 @@
 """The list of elections, the registry of an election, and the document of the previous one."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+
+import orjson
 
 from gateway.mirror.door import FeedDoor
 from gateway.mirror.door_files import DoorPart
@@ -19,6 +22,12 @@ LIST_EVERY_PASSES, REGISTRY_EVERY_PASSES = 3, 6
 passes; anything else, such as the end of the embargo, is written at once."""
 
 
+KNOWN_S = 30.0
+"""For how many seconds the list waits until all elections are known; one that fails does not keep back the others."""
+LIST_MAX = 16 << 20
+"""Bytes of an earlier list that are read."""
+
+
 class Closing(NamedTuple):
     """That an election is closed, and the position of its record when the feed door said so."""
 
@@ -30,12 +39,23 @@ class Closing(NamedTuple):
 class ElectionList:
     """`elections.json`, which the elections of one mirror share. It is written once all of them are known.
 
-    So after a restart, no election is missing in it for a while.
+    If that takes longer than KNOWN_S, those that are not known keep the entry of the earlier list. So after a restart,
+    no election is missing in it for a while.
     """
 
-    def __init__(self, elections: Sequence[str], target: Target, every_s: int) -> None:
+    def __init__(
+        self,
+        elections: Sequence[str],
+        target: Target,
+        every_s: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`elections` are in the order of the list."""
         self._entries: dict[str, Mapping[str, Any] | None] = dict.fromkeys(elections)
+        self._target = target
+        self._clock = clock
+        self._since_s: float | None = None
+        """When the first entry became known."""
         self._files = ChangedFiles(target, every_s)
 
     def add(self, election: str) -> None:
@@ -50,13 +70,27 @@ class ElectionList:
     async def update(self, election: str, entry: Mapping[str, Any]) -> None:
         """Replace the entry of an election, and write the list. Raises TargetUnavailable."""
         self._entries[election] = entry
-        if None not in self._entries.values():
+        if self._since_s is None:
+            self._since_s = self._clock()
+        if None not in self._entries.values() or self._clock() - self._since_s >= KNOWN_S:
             await self.write()
 
     async def write(self) -> None:
         """Write the list as it is. Raises TargetUnavailable."""
-        body = to_json({"elections": list(self._entries.values())})
+        entries = dict(self._entries)
+        if None in entries.values():
+            earlier = await self._earlier()
+            entries = {election: entry or earlier.get(election) for election, entry in entries.items()}
+        body = to_json({"elections": [entry for entry in entries.values() if entry is not None]})
         await self._files.write((ELECTIONS, body, JSON))
+
+    async def _earlier(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the entries of the list that the target has, by election."""
+        content = await self._target.read(ELECTIONS, LIST_MAX)
+        try:
+            return {each["id"]: each for each in orjson.loads(content or b"{}")["elections"]}
+        except (ValueError, LookupError, TypeError):
+            return {}
 
 
 class ElectionFiles(DoorPart):

@@ -58,6 +58,8 @@ class _Running:
         self.since_s = since_s
         self.ended: tuple[str, float] | None = None
         """Why and when it ended last, in seconds of Unix time."""
+        self.reason = ""
+        """Why it was refused last, as it was logged."""
 
     @property
     def fails(self) -> Iterator[str]:
@@ -213,9 +215,11 @@ class MirrorService:
                     raise error from None
                 refused = isinstance(error, GatewayError)
                 running.ended = ("refused" if refused else "failed", self._wall())
-                if refused:
+                ran = self._clock() - began_s > RETRY_MOST_S
+                if refused and (ran or str(error) != running.reason):
+                    running.reason = str(error)
                     log.error("election not mirrored", election=election, reason=str(error))
-                else:  # a mistake of the mirror itself; the others go on
+                elif not refused:  # a mistake of the mirror itself; the others go on
                     log.exception("mirror of an election failed", election=election, error=error)
                 self._list.drop(election)
             if self._clock() - began_s > RETRY_MOST_S:

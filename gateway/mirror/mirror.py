@@ -21,7 +21,7 @@ from gateway.mirror.history import (
 )
 from gateway.mirror.targets import Target, TargetUnavailable
 from gateway.transparency.note import VerifierKey
-from gateway.wire.mirror import LIVE_READ_MAX, Live, MalformedMirror, decode_live, live_path
+from gateway.wire.mirror import LIVE_READ_MAX, Live, MalformedMirror, decode_live, live_path, require_names
 
 INTERVALS_S = (1, 2, 5, 10, 30, 60)
 """Values of `every_s`, in seconds: intervals in which the stream sends blocks."""
@@ -61,11 +61,12 @@ class Mirror:
         self.progress = Progress(election)
 
     async def run(self) -> None:
-        """Write until cancelled. Raises FeedRefused, NoDocument, TargetInUse."""
+        """Write until cancelled. Raises FeedRefused, NoDocument, NotMirrored, TargetInUse."""
         backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         while True:
             began_s = self._clock()
             registry = await read_registry(self._feed_url, self.progress)
+            require_names(registry.id, registry.by_id)
             continued = await self._history_to_continue(registry)
             try:
                 await self._history(registry, continued).run()

@@ -5,7 +5,7 @@ names the newest of them. Pure: knows neither files nor HTTP.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
@@ -33,6 +33,11 @@ ELECTIONS = "v1/elections.json"
 COUNTRY, DEFAULT = "country", "default"
 """The profiles of every election: the root and the areas below it; all areas that have children."""
 
+FILE_NAME_MAX = 195
+"""Characters of the name of a file that stands for an identifier: file systems take 255, with what is added."""
+REGISTRY_SUFFIXES = (".json", ".json.gz")
+"""Ends of the name of the file with an election's registry, which is beside the directories of elections."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _HISTORY = re.compile(r"[0-9TZ]{16}-[0-9a-f]{8}")
 
@@ -41,6 +46,12 @@ class MalformedMirror(GatewayError):
     """A file of a mirror that is not of this format."""
 
     code = "malformed_mirror"
+
+
+class NotMirrored(GatewayError):
+    """An election whose files cannot have the names that this format gives them."""
+
+    code = "not_mirrored"
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -134,6 +145,21 @@ def _escaped(position: int, character: str) -> str:
     if character.isascii() and (character.isalnum() or character in "-_" or (character == "." and position)):
         return character
     return f"_x{ord(character):04X}_"
+
+
+def require_names(election: str, areas: Iterable[str]) -> None:
+    """Require that all files of an election have names of their own that file systems accept. Raises NotMirrored."""
+    if election.endswith(REGISTRY_SUFFIXES):
+        raise NotMirrored(
+            f"the identifier of election {election} ends like the file of a registry, {REGISTRY_SUFFIXES[0]}: its"
+            " directory could be where the registry of another election has to be"
+        )
+    for area in areas:
+        if (length := len(file_name(area))) > FILE_NAME_MAX:
+            raise NotMirrored(
+                f"the name of a file of area {area} would have {length} characters, more than {FILE_NAME_MAX}: its"
+                " identifier has too many characters other than ASCII letters and digits"
+            )
 
 
 def area_profile(area: str) -> str:

@@ -7,17 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
 from gateway.errors import GatewayError
 from gateway.mirror import elections
 from gateway.mirror.directory import Directory
+from gateway.mirror.election_files import KNOWN_S, ElectionList
 from gateway.mirror.elections import MirrorOptions, MirrorService
 from gateway.mirror.history import Progress
 from gateway.mirror.targets import TargetInUse, TargetUnavailable
 from gateway.telemetry.metrics import exposition
 from gateway.transparency.note import ED25519, VerifierKey
+from gateway.wire.mirror import ELECTIONS
+from tests.mirror.memory import MemoryTarget
 
 OPTIONS = MirrorOptions(feed_url="http://127.0.0.1:1", target="/unused")
 
@@ -202,3 +206,28 @@ def test_a_key_belongs_to_the_election_in_its_name() -> None:
     assert options.keys_of("night") == (key,)
     assert options.keys_of("live") == ()
     assert options.keys_of("other") == ()
+
+
+async def test_an_election_that_never_becomes_known_keeps_no_other_from_the_list() -> None:
+    """After a while the list is written without it, or with what an earlier one says about it."""
+    target, clock = MemoryTarget(), [100.0]
+
+    def listed() -> list[str]:
+        return [each["id"] for each in orjson.loads(target.files[ELECTIONS])["elections"]]
+
+    entries = ElectionList(["a", "b"], target, 2, lambda: clock[0])
+    await entries.update("a", {"id": "a"})
+    assert ELECTIONS not in target.files
+    clock[0] += KNOWN_S
+    await entries.update("a", {"id": "a"})
+    assert listed() == ["a"]
+    await entries.update("b", {"id": "b"})
+    assert listed() == ["a", "b"]
+    restarted = ElectionList(["a", "b", "c"], target, 2, lambda: clock[0])
+    await restarted.update("a", {"id": "a", "sequence": 7})
+    clock[0] += KNOWN_S
+    await restarted.update("a", {"id": "a", "sequence": 7})
+    assert listed() == ["a", "b"]
+    target.files[ELECTIONS] = b"[]"
+    await restarted.update("a", {"id": "a", "sequence": 8})
+    assert listed() == ["a"]

@@ -15,12 +15,14 @@ from gateway.wire.mirror import (
     STEPS_MAX,
     Live,
     MalformedMirror,
+    NotMirrored,
     Position,
     Profile,
     area_profile,
     decode_live,
     encode_live,
     file_name,
+    require_names,
     route,
 )
 from tests.counts import examples
@@ -165,3 +167,27 @@ def test_the_identifiers_of_norway_are_file_names_as_they_are() -> None:
         "0301-0004",
     ]
     assert file_name("../a_x") == "_x002E_._x002F_a_x005F_x"
+
+
+@pytest.mark.parametrize(
+    ("election", "areas", "message"),
+    [
+        ("a.json", [], "election a.json ends like the file of a registry"),
+        ("a.json.gz", [], "election a.json.gz ends like the file of a registry"),
+        ("a", ["0301", "ø" * 28], "area " + "ø" * 28 + " would have 196 characters, more than 195"),
+    ],
+)
+def test_an_election_whose_files_have_no_names_is_refused(
+    election: str, areas: list[str], message: str
+) -> None:
+    with pytest.raises(NotMirrored) as refused:
+        require_names(election, areas)
+    assert message in str(refused.value)
+
+
+def test_names_as_long_as_they_may_be_are_accepted_by_file_systems_and_by_readers() -> None:
+    area = "ø" * 27 + "012345"
+    require_names("a.json.x", [area, "x" * 64])
+    profile = area_profile(area)
+    assert len(f"{file_name(area)}.json.gz") < 255
+    assert decode_live(encode_live(live_of(Profile(1, 1), profiles={profile: Profile(1, 1)}))).profiles
