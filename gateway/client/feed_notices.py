@@ -17,7 +17,7 @@ def source_line(kind: str, url: str, before: str | None) -> str | None:
     return "Reading the stream of the gateway again." if before is not None else None
 
 
-def mirror_age(url: str, age_s: float, *, behind: bool, closed: bool) -> str:
+def mirror_age(url: str, age_s: float, *, behind: bool, closed: bool = False) -> str:
     """Return where results come from, and how old they are or that nothing follows, while a mirror is read."""
     age = "the election is closed" if closed else f"{age_s:.0f} s old"
     return f"from the mirror {without_user(url)}, {f'which is behind: {age}' if behind else age}"

@@ -50,7 +50,9 @@ class MirrorReader:
     """Follows the mirror of an election. Invariants:
 
     * Files are applied completely or not at all, all of a route in one update.
-    * Within a history it never goes back, and never to an earlier history: a cache may have an older `live.json`.
+    * Within a history it never goes back, since a cache may have an older `live.json`. A history that is not later than
+      all before is taken only from a mirror that goes on where the one that was read has stopped, and as that of
+      another mirror: a reader that is ahead of it waits.
     * After a failure, requests are repeated at growing intervals.
     """
 
@@ -77,6 +79,9 @@ class MirrorReader:
         self._decode = decode
         self._raw = raw
         self._live: Live | None = None
+        self._latest_history = ""
+        self._is_other = False
+        """Whether the history is not later than all before."""
         self._etag: str | None = None
         self._is_found = False
         """Whether `find` has read `live.json`, and nothing since."""
@@ -154,7 +159,8 @@ class MirrorReader:
         chosen = await self._choose(live)
         if chosen.profile not in live.profiles:
             raise self._malformed(live_path(self._path), f"it has no profile {chosen.profile}")
-        if reader is not None and self._given is None and reader.history != live.history:
+        is_other = self._given is None or self._is_other
+        if reader is not None and is_other and reader.history != live.history:
             reader = Position(reader.sequence, reader.cursor)  # histories of other mirrors mean nothing here
         found = route(live, chosen.profile, reader)
         if found is None or (not found.files and self._given == (live.history, live.written_at)):
@@ -180,12 +186,26 @@ class MirrorReader:
             raise self._malformed(path, str(error)) from None
         if live.election != self._election:
             raise self._malformed(path, "it is that of another election")
-        if _is_older(live, self._live):
+        if self._is_older(live):
             return
         if self._live is not None and live.history != self._live.history:
             self._chosen = None  # the registry may be another one
+            self._is_other = live.history <= self._latest_history
+        self._latest_history = max(live.history, self._latest_history)
         self._live, self._etag = live, answer.etag
         self._age.observe(live.written_at, answer.now, asked_at_s)
+
+    def _is_older(self, live: Live) -> bool:
+        """Return whether a `live.json` is from a cache that is late; a history begins with the time when it began.
+
+        Another mirror may take the place of one that has stopped, with an earlier history: it is written later.
+        """
+        known = self._live
+        if known is None or live.history > self._latest_history:
+            return False
+        if live.history == known.history:
+            return (live.sequence, live.written_at) < (known.sequence, known.written_at)
+        return not (self.is_behind and live.written_at > known.written_at)
 
     async def _choose(self, live: Live) -> Chosen:
         """Return the profile for the selection. Raises NotInMirror, MirrorFailed."""
@@ -247,15 +267,6 @@ class _Election(msgspec.Struct):
 
 class _Elections(msgspec.Struct):
     elections: list[_Election]
-
-
-def _is_older(live: Live, known: Live | None) -> bool:
-    """Return whether a `live.json` is older than a known one; a history begins with the time when it began."""
-    if known is None:
-        return False
-    if live.history != known.history:
-        return live.history < known.history
-    return (live.sequence, live.written_at) < (known.sequence, known.written_at)
 
 
 def _clock() -> float:

@@ -5,7 +5,7 @@ import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import orjson
@@ -342,6 +342,39 @@ async def test_an_older_live_json_changes_nothing() -> None:
         assert not waiting.done()
         night.files[live_path(E)] = newest
         night.publish_and_step(UNITS[1])
+        assert (await waiting).sequence == 5
+        assert changes == [None, None]
+
+
+async def test_another_mirror_may_take_the_place_of_one_that_has_stopped_and_no_reader_goes_back() -> None:
+    """Its history may be earlier: it is written later. A reader that is ahead of it waits."""
+    night = a_night()
+    history = "20200101T000000Z-00000000"
+
+    def of_another(body: bytes) -> bytes:
+        live = decode_live(body)
+        paths = {path for path in night.files if live.history in path}
+        night.files.update({path.replace(live.history, history): night.files[path] for path in paths})
+        later = live.written_at + timedelta(seconds=1)
+        return encode_live(structs.replace(live, history=history, written_at=later))
+
+    other = of_another(night.files[live_path(E)])
+    night.publish_and_step(UNITS[0])
+    async with reading(night, lambda path, _: answer(200, shown[0]) if path == live_path(E) else None) as (
+        subscriber,
+        changes,
+        requests,
+    ):
+        shown = [night.files[live_path(E)]]
+        blocks = subscriber.blocks()
+        assert (await anext(blocks)).sequence == 4
+        assert subscriber.is_behind
+        waiting = asyncio.ensure_future(anext(blocks))
+        shown[0] = other
+        await more(requests, 3)
+        assert not waiting.done()
+        night.publish_and_step(UNITS[1])
+        shown[0] = of_another(night.files[live_path(E)])
         assert (await waiting).sequence == 5
         assert changes == [None, None]
 

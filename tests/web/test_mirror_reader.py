@@ -10,6 +10,7 @@ from tests.web.in_node import run_with_modules
 from tests.wire.test_mirror import HISTORY, live_of
 
 MODULES = ("mirror_live.js", "mirror_route.js", "fetching.js", "waking.js")
+EARLIER = "20250907T200000Z-00000000"
 LATER = "20250908T200000Z-00000000"
 DELTAS = f"v1/elections/e/live/{HISTORY}/default"
 ENDLESS = {"endless": True}
@@ -135,6 +136,28 @@ def test_what_is_older_or_not_whole_changes_nothing_and_the_page_goes_on(tmp_pat
     for answers, each in zip(UNUSABLE, during, strict=True):
         assert (each["areas"], each["sequence"], each["blocks"]) == (HAD, 3, 1), answers
     assert (after["areas"], after["sequence"], after["snapshots"]) == ({"a": 3, "b": 5}, 5, 1)
+
+
+def test_another_mirror_may_take_the_place_of_one_that_has_stopped_and_no_page_goes_back(
+    tmp_path: Path,
+) -> None:
+    """Its history may be earlier: it is written later. A page that is ahead of it waits, and stays with it."""
+
+    def other(sequence: int, second: int) -> dict[str, Any]:
+        live = a_live(Profile(sequence, sequence), second, history=EARLIER)
+        return {
+            live_path("e"): live,
+            f"{DELTAS.replace(HISTORY, EARLIER)}/at_{sequence}.ndjson": a_file(sequence, a=sequence),
+        }
+
+    found = read(tmp_path, BEFORE, other(2, 9), other(5, 10), NEXT | {DELTA: a_file(5, b=5)}, other(6, 11))
+    assert [each["sequence"] for each in found] == [3, 3, 5, 5, 6]
+    assert [each["areas"] for each in found] == [HAD, HAD, {"a": 5}, {"a": 5}, {"a": 6}]
+
+
+def test_a_page_says_that_files_are_old_if_what_they_name_is_missing(tmp_path: Path) -> None:
+    first, missing, after = read(tmp_path, BEFORE, NEXT, NEXT | {DELTA: a_file(5, b=5)})
+    assert [each["behind"] for each in (first, missing, after)] == [True, True, False]
 
 
 def test_an_answer_without_end_is_given_up(tmp_path: Path) -> None:

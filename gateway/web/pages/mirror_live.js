@@ -1,6 +1,7 @@
 // A reader of a mirror: a source of blocks beside the stream (event_stream.js). It polls `live.json`, which names the files
 // that lead to the newest state (mirror_route.js), and takes each of these as a whole or not at all. It never goes back: an
-// older `live.json`, from a cache that is late, changes nothing. Every answer is bounded in time and size.
+// older `live.json`, from a cache that is late, changes nothing, and another mirror in the place of one that has stopped
+// is waited for until it is as far. Every answer is bounded in time and size.
 
 import { BadAnswer, DOCUMENT_LIMIT_MS, fetchGood, LARGE_LIMIT_MS, Pauses, pause } from "./fetching.js";
 import { isBehind, MalformedMirror, readLive, route } from "./mirror_route.js";
@@ -22,11 +23,16 @@ const LIVE_MAX = 64 << 10;
 const FILE_MAX = 32 << 20;
 const EVERY_MAX_S = 60;
 const JITTER = 0.2;
+/** A time that has passed for longer, while files were read, does not show what the mirror's clock is. */
+const QUICK_MS = 2000;
 
 export class MirrorReader {
   /** @type {Live | null} */
   #live = null;
-  /** The last state that was applied.
+  #latestHistory = "";
+  /** Whether the history is not later than all before, and so that of another mirror. */
+  #isOther = false;
+  /** The last state that was applied, or that is waited for.
    *
    * @type {Live | null}
    */
@@ -95,12 +101,22 @@ export class MirrorReader {
     const { signal } = this.#closing;
     const live = await fetchLive(this.urls, this.election);
     if (signal.aborted || this.#isOlder(live)) return null;
-    const fresh = this.#note(live);
-    const reader = this.position();
+    const seen = { at: Date.now(), after: performance.now() };
+    const isOther = this.#isOfAnother(live);
+    const position = this.position();
+    // The histories of other mirrors mean nothing to this one.
+    const reader =
+      position && isOther && position.history !== live.history ? { ...position, history: null } : position;
     const found = route(live, this.#profile(live), reader);
-    if (!found) return fresh; // the reader is ahead of the mirror
-    const files = await Promise.all(found.files.map((file) => this.#file(file)));
+    const files = await Promise.all((found?.files ?? []).map((file) => this.#file(file)));
     if (signal.aborted) return null;
+    this.#isOther = isOther;
+    if (live.history > this.#latestHistory) this.#latestHistory = live.history;
+    const fresh = this.#note(live, seen);
+    if (!found) {
+      if (isOther) this.#reached = live;
+      return fresh; // the reader is ahead of the mirror
+    }
     /** @type {Map<string, Area>} */
     const areas = new Map();
     for (const file of files) for (const area of file) areas.set(area.area, area);
@@ -114,32 +130,48 @@ export class MirrorReader {
   }
 
   /**
-   * Whether something is older than what was applied, from a cache that is late.
+   * Whether something is older than what was applied, from a cache that is late. Another mirror may take the place of one
+   * that has stopped, with an earlier history: it is written later.
    *
    * @param {Live} live
    */
-  #isOlder({ history, sequence }) {
+  #isOlder({ history, sequence, written_at }) {
     const reached = this.#reached;
-    if (!reached || history > reached.history) return false; // a history begins with its time
-    return history < reached.history || sequence < reached.sequence;
+    if (!reached || history > this.#latestHistory) return false; // a history begins with its time
+    if (history === reached.history) return sequence < reached.sequence;
+    return !(this.#status()?.behind && Date.parse(written_at) > this.#writtenAt);
   }
 
   /**
-   * Note what a mirror says about itself. Returns `written_at` if that has just been written, as far as this is known.
+   * Whether a history is that of another mirror than the first one, as it is not later than all before.
    *
    * @param {Live} live
    */
-  #note(live) {
+  #isOfAnother({ history }) {
+    const reached = this.#reached;
+    if (!reached || history === reached.history) return this.#isOther;
+    return history <= this.#latestHistory;
+  }
+
+  /**
+   * Note what a mirror says about itself, once its files were read, so that one whose files are missing looks old. Returns
+   * `written_at` if that has just been written, as far as this is known.
+   *
+   * @param {Live} live
+   * @param {{at: number, after: number}} seen when it was read, by the clocks for dates and for durations, in milliseconds
+   */
+  #note(live, seen) {
     const last = this.#live;
     this.#live = live;
     const writtenAt = Date.parse(live.written_at);
     if (last && writtenAt <= this.#writtenAt && live.sequence === last.sequence) return null;
     this.#writtenAt = writtenAt;
-    this.#seenAt = Date.now();
-    this.#seenAfter = performance.now();
+    this.#seenAt = seen.at;
+    this.#seenAfter = seen.after;
     // The clock here may be wrong. So once a change was seen, the time since then counts.
     this.#age_ms = last ? 0 : Math.max(0, this.#seenAt - writtenAt);
-    return isBehind(live.every_s, this.#age_ms / 1000) ? null : live.written_at;
+    const isQuick = performance.now() - seen.after < QUICK_MS;
+    return isBehind(live.every_s, this.#age_ms / 1000) || !isQuick ? null : live.written_at;
   }
 
   /** @returns {MirrorStatus | null} */
