@@ -75,9 +75,8 @@ async def check(options: MirrorOptions) -> list[CheckedElection]:
     try:
         listed = await target.read(ELECTIONS, DOCUMENT_MAX) is not None
         contents = {each: await target.read(live_path(each), LIVE_READ_MAX) for each in wanted}
-        heads = await heads_of(
-            options.feed_url
-        )  # after live.json, so that the night does not go on in between
+        # After live.json, which would otherwise be ahead of the door while the night goes on.
+        heads = await heads_of(options.feed_url)
         return [
             await _checked(target, each, content, heads.get(each), listed=listed)
             for each, content in contents.items()
@@ -131,6 +130,8 @@ def problems_of(live: Live, head: Head | None, age_s: float) -> Iterator[str]:
     if head is None:
         yield "the feed door has no such election"
         return
+    if live.closed_at is not None and head.sequence > live.sequence:
+        yield "closed, but the feed door has more: it may have another record"
     if head.sequence < live.sequence:
         yield f"ahead of the feed door, which is at sequence {head.sequence}: it may have another record"
     if head.sequence == live.sequence and head.chain and head.chain != live.chain:

@@ -179,7 +179,10 @@ class ObjectStore:
             return
         watch_s = 2 * every_s + 2
         log.info(
-            "waiting whether another mirror writes", target=self.where, mirror=str(owner), watch_s=watch_s
+            "waiting to see whether another mirror writes",
+            target=self.where,
+            mirror=str(owner),
+            watch_s=watch_s,
         )
         for _ in range(int(watch_s / WATCH_EVERY_S)):
             await asyncio.sleep(WATCH_EVERY_S)

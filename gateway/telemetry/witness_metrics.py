@@ -49,7 +49,7 @@ class WitnessMetrics(ConnectionMetrics):
             registry=self.registry,
         )  # fmt: skip
         self.mirrored = Gauge(
-            "valgnatt_witness_mirrored", "Entries in the copy of the mirror", ["log"], registry=self.registry
+            "valgnatt_witness_mirrored", "Entries in the copy of the record", ["log"], registry=self.registry
         )
         self._cosigned = {origin: cosigned.labels(origin) for origin in origins}
         self._refused = {

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
 from gateway.mirror.check import Head, distance, problems_of
 from gateway.wire.mirror import FORMAT, Live
@@ -31,6 +32,13 @@ def test_publications_of_the_last_seconds_are_no_problem() -> None:
     assert list(problems_of(LIVE, Head("e", 9, "00" * 32), 11.0)) == []
     assert distance(LIVE, Head("e", 9)) == " (2 publications behind the feed door)"
     assert distance(LIVE, Head("e", 7)) == distance(LIVE, None) == ""
+
+
+def test_a_closed_mirror_has_every_publication_whatever_its_age() -> None:
+    closed = structs.replace(LIVE, closed_at=LIVE.written_at)
+    assert list(problems_of(closed, Head("e", 7, CHAIN), 1e6)) == []
+    (found,) = problems_of(closed, Head("e", 9), 1e6)
+    assert found.startswith("closed, but the feed door has more")
 
 
 @pytest.mark.parametrize(
