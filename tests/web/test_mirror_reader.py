@@ -48,6 +48,7 @@ for (const phase of phases) {
     {
       position: () => (copy.cursor ? copy : null),
       onBlock: (changed, block, cursor, history) => {
+        copy.known = status?.history === history;
         if (block.snapshot) copy.areas = {};
         for (const { area, sequence } of changed) copy.areas[area] = sequence;
         Object.assign(copy, { sequence: block.sequence, cursor, history });
@@ -108,6 +109,8 @@ def test_a_page_applies_what_is_new_and_nothing_else(tmp_path: Path) -> None:
     assert (same["blocks"], set(same["requests"])) == (1, {live_path("e")})
     assert (then["areas"], then["sequence"], then["snapshots"], then["blocks"]) == ({"a": 3, "b": 5}, 5, 1, 2)
     assert (other["areas"], other["sequence"], other["snapshots"]) == ({"c": 1}, 1, 2)
+    assert first["known"], "documents would be read from nowhere"
+    assert other["known"], "documents would be read from a history that is past"
 
 
 UNUSABLE: tuple[dict[str, Any], ...] = (

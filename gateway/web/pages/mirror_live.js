@@ -125,6 +125,7 @@ export class MirrorReader {
     if (isSame && live.holds === this.#holds) return fresh;
     this.#holds = live.holds;
     const block = { ...blockOf(live, found.snapshot), server_time: fresh ?? "" };
+    this.onStatus(this.#status(), fresh); // first, so that documents are read where these figures are from
     this.onBlock([...areas.values()], block, live.cursor, live.history);
     return fresh;
   }
