@@ -79,6 +79,7 @@ async def test_a_report_whose_commit_answer_is_lost_is_retried_and_becomes_a_dup
         assert journal_was_unavailable(night)
 
 
+@full_only
 async def test_a_report_whose_commit_answer_never_arrives_times_out_and_becomes_a_duplicate(
     server: Server,
 ) -> None:
@@ -108,6 +109,7 @@ async def test_reset_connections_to_postgres_are_replaced_and_no_receipt_is_lost
         assert journal_was_unavailable(night)
 
 
+@full_only
 async def test_a_slow_network_to_postgres_delays_answers_but_loses_none(
     server: Server,
 ) -> None:
@@ -206,6 +208,7 @@ async def test_senders_behind_a_bad_network_lose_no_report(database: Database) -
         assert all(reader.connections == 1 for reader in night.readers)
 
 
+@full_only
 async def test_readers_with_half_open_connections_reconnect_when_heartbeats_are_missing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

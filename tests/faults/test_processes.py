@@ -170,6 +170,7 @@ async def wait_listening(connection: "asyncpg.Connection[asyncpg.Record]") -> No
     await until(both)
 
 
+@full_only
 async def test_terminated_database_sessions_are_replaced(database: Database) -> None:
     """The gateway recovers from `pg_terminate_backend` of all its sessions, also during appends."""
     async with running(database) as gateway, a_night(gateway) as night:
@@ -243,6 +244,7 @@ async def test_a_gateway_terminated_under_load_answers_all_reports_before_it_exi
             await night.settle()
 
 
+@full_only
 async def test_a_second_sigterm_ends_a_drain_immediately_and_loses_no_receipt(database: Database) -> None:
     """A second SIGTERM does not wait for reports whose commit is blocked; their senders retry."""
     async with unmanaged(database, drain_s=60) as first, a_night(first) as night:
@@ -268,6 +270,7 @@ async def draining(gateway: Gateway) -> bool:
     return bool(orjson.loads(answer.body)["status"] == "draining")
 
 
+@full_only
 async def test_a_push_process_suspended_for_some_seconds_continues(
     database: Database,
 ) -> None:
@@ -396,6 +399,7 @@ async def a_byte_at_a_time(reader: asyncio.StreamReader) -> None:
         await asyncio.sleep(1.0)
 
 
+@full_only
 async def test_senders_that_break_the_rules_delay_no_receipt(database: Database) -> None:
     """Senders that exceed their credit, leave frames unfinished or never read results do not affect others."""
     registry = a_country(26)

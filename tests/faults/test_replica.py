@@ -96,6 +96,7 @@ async def test_readers_can_move_between_the_primary_and_a_replica(three: Replica
                 await night.settle()
 
 
+@full_only
 async def test_readers_of_a_replica_see_nothing_before_the_release(three: ReplicatedServers) -> None:
     """The embargo ends while senders push; the judge compares every block with the time of the release."""
     ends = datetime.now(UTC) + timedelta(seconds=6)

@@ -17,7 +17,7 @@ from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
 from tests.conftest import Database
-from tests.counts import count, examples
+from tests.counts import count
 from tests.journal.makers import TIMEOUT_S, a_registry, a_report, connected
 from tests.journal.push_processes import LONG_BEFORE, Process, odd, rules, verify
 
@@ -304,7 +304,7 @@ def test_random_histories_are_those_of_the_contract(shared_database: Database) -
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             Machine,
             settings=settings(
-                max_examples=examples(150),
+                max_examples=count(9, full=150),
                 stateful_step_count=count(8, full=50),
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -18,7 +18,7 @@ from gateway.rehearsal.rehearse import GatewayUrls, Rehearsal, rehearse
 from gateway.rehearsal.results import Summary
 from gateway.rehearsal.schedule import as_fast_as_possible
 from tests.conftest import Database
-from tests.counts import count
+from tests.counts import count, full_only
 from tests.night.proxy import CuttingProxy
 from tests.night.sums import children_of, wrong_sums
 from tests.running import Gateway, running
@@ -170,6 +170,7 @@ async def test_the_recorded_night_yields_the_official_totals(
     assert summary.areas == 377
 
 
+@full_only
 async def test_a_generated_night_yields_its_official_totals(
     gateway: Gateway, database: Database, tmp_path: Path
 ) -> None:

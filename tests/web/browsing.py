@@ -41,6 +41,8 @@ ARGUMENTS = (
 )
 
 BLANK = "about:blank"
+BARE = "/static/0/app.css"
+"""A document of each door without scripts, for tests that need its origin only: the API page is large."""
 MEDIA = {"color_scheme": "light", "reduced_motion": "no-preference", "forced_colors": "none"}
 """Options of a tab, whatever its profile, with the defaults of Playwright."""
 PROFILES_MAX = 3

@@ -9,7 +9,7 @@ from playwright.async_api import Browser
 
 from gateway.rehearsal.generator import GeneratedElection
 from tests.running import Gateway
-from tests.web.browsing import http_on_session_loop, needs_chromium, visiting
+from tests.web.browsing import BARE, http_on_session_loop, needs_chromium, visiting
 from tests.web.doors import a_registry, feed_url, shown, streaming, until, wait_for_room
 
 pytestmark = pytest.mark.long
@@ -43,7 +43,7 @@ async def test_a_browser_turned_away_from_a_full_feed_reconnects_by_itself(
     await wait_for_room(tight, http, election)
     url = feed_url(tight, election)
     async with visiting(browser) as visitor:
-        page = await visitor.open(f"{tight.feed_url}/docs")
+        page = await visitor.open(f"{tight.feed_url}{BARE}")
         asked: list[float] = []
         page.on("request", lambda request: asked.append(time.monotonic()) if request.url == url else None)
         async with AsyncExitStack() as readers:

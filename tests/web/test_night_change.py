@@ -17,7 +17,7 @@ from gateway.wire.areas import area_document
 from tests.counts import count, full_only
 from tests.election.makers import BALLOTS, DOCUMENT, PARTIES, Record
 from tests.feed.served import FakeRecord, served
-from tests.web.browsing import needs_chromium, visiting
+from tests.web.browsing import BARE, needs_chromium, visiting
 from tests.web.test_night_fold import any_reports, sampled
 
 pytestmark = pytest.mark.long
@@ -65,7 +65,7 @@ async def compare(
         served(FakeRecord(document, night, shown=len(night))) as door,
         visiting(browser) as visitor,
     ):
-        page = await visitor.open(f"{door.origin}/docs")
+        page = await visitor.open(f"{door.origin}{BARE}")
         lines = await page.evaluate(
             """async (path) => (await (await fetch(path)).text()).split("\\n").filter(Boolean).map(JSON.parse)""",
             door.path("/publications?limit=1000"),

@@ -22,7 +22,7 @@ from tests.counts import EXTENT, count, full_only
 from tests.election.makers import BALLOTS, CATEGORIES, DOCUMENT, REASONS, STATUSES, Record
 from tests.feed.served import FakeRecord, served
 from tests.measured import note
-from tests.web.browsing import needs_chromium, visiting
+from tests.web.browsing import BARE, needs_chromium, visiting
 
 pytestmark = pytest.mark.long
 
@@ -154,7 +154,7 @@ async def compare(
         served(FakeRecord(document, night, shown=len(night))) as door,
         visiting(browser) as visitor,
     ):
-        page = await visitor.open(f"{door.origin}/docs")
+        page = await visitor.open(f"{door.origin}{BARE}")
         result: dict[str, Any] = await fold(page, door.path(""), night, sequences, options=options)
         order = [area["id"] for area in document["areas"]]
         for sequence, areas in expected(read_registry(document), night, sequences).items():
@@ -275,7 +275,7 @@ async def test_a_record_that_does_not_fit_its_chain_is_noticed(browser: Browser)
         served(FakeRecord(DOCUMENT, night, shown=len(night))) as door,
         visiting(browser) as visitor,
     ):
-        page = await visitor.open(f"{door.origin}/docs")
+        page = await visitor.open(f"{door.origin}{BARE}")
         check = """async ([path, from, remove, replace]) => {
             const { brokenLink } = await import("/static/0/record_chain.js");
             let lines = (await (await fetch(path)).text()).split("\\n").filter(Boolean).slice(from);

@@ -22,7 +22,7 @@ from gateway.wire.areas import area_json
 from tests.counts import EXTENT, full_only
 from tests.election.makers import Record
 from tests.feed.served import FakeRecord, Served, served
-from tests.web.browsing import PATIENCE_MS, Visitor, needs_chromium, visiting
+from tests.web.browsing import BARE, PATIENCE_MS, Visitor, needs_chromium, visiting
 from tests.web.doors import HERE, UNIT, units_of
 
 pytestmark = pytest.mark.long
@@ -464,7 +464,7 @@ async def test_a_line_of_time_shortens_quiet_hours_and_later_days(
     """Each publication is found at its place, and a night takes three quarters however long the record goes on."""
     night = a_night(small)
     async with a_visit(browser, FakeRecord(small.registry, night, shown=len(night))) as (door, visitor):
-        page = await visitor.open(f"{door.origin}/docs")
+        page = await visitor.open(f"{door.origin}{BARE}")
         look = """async (times) => {
             const { TimeAxis } = await import("/static/0/time_axis.js");
             const axis = new TimeAxis(times);

@@ -10,7 +10,7 @@ from gateway.feed.channel import SHARED_WINDOW_READERS_MIN
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 from tests.running import running
-from tests.web.browsing import http_on_session_loop, needs_chromium, visiting
+from tests.web.browsing import BARE, http_on_session_loop, needs_chromium, visiting
 from tests.web.doors import (
     COUNTRY,
     EVERYTHING,
@@ -51,7 +51,7 @@ async def test_a_browser_among_many_reads_every_block(
         url = feed_url(gateway, election)
         plain = await opened.enter_async_context(streaming(http, url, levels=EVERYTHING))
         visitor = await opened.enter_async_context(visiting(browser))
-        page = await visitor.open(f"{gateway.feed_url}/docs")
+        page = await visitor.open(f"{gateway.feed_url}{BARE}")
         await page.evaluate(FOLLOW, f"{url}?levels={EVERYTHING}")
         for _ in range(SHARED_WINDOW_READERS_MIN):
             gzip = {"Accept-Encoding": "gzip"}

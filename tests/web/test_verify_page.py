@@ -18,7 +18,7 @@ from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.note import Note, Signature
 from gateway.transparency.proof_file import ProofFile
 from tests.counts import variants
-from tests.web.browsing import needs_chromium, session_loop, visiting
+from tests.web.browsing import BARE, needs_chromium, session_loop, visiting
 from tests.web.signed_door import (
     ELECTION,
     LOG,
@@ -87,7 +87,7 @@ async def door() -> AsyncIterator[SignedDoor]:
 async def modules(browser: Browser, door: SignedDoor) -> AsyncIterator[Page]:
     """A tab in which modules are imported."""
     async with visiting(browser) as visitor:
-        yield await visitor.open(f"{door.url}/static/0/app.css")
+        yield await visitor.open(f"{door.url}{BARE}")
 
 
 async def checked(page: Page, *files: bytes, keys: str = OWN_KEYS) -> list[list[str]]:

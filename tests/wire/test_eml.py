@@ -12,7 +12,7 @@ from gateway.election.registry import read_registry
 from gateway.election.state import ElectionState
 from gateway.wire.areas import EML, area_document
 from gateway.wire.xml_text import from_nmtoken, nmtoken, xml_text
-from tests.counts import examples
+from tests.counts import count
 from tests.election.makers import CATEGORIES, DOCUMENT, REGISTRY, Record, a_report, reports, some_counts
 from tests.schemas import eml_errors
 from tests.wire.pages import area_page
@@ -53,7 +53,7 @@ def figures(votes: ET.Element) -> dict[str, dict[str, Any]]:
     return counts
 
 
-@settings(deadline=None, max_examples=examples(20))
+@settings(deadline=None, max_examples=count(5, full=20))
 @given(st.lists(reports(), max_size=5))
 def test_every_area_is_valid_and_has_the_figures_of_its_json(history: list[dict[str, Any]]) -> None:
     """The area in `TotalVotes`, its children as reporting units; a unit as both."""
