@@ -40,7 +40,7 @@ export const texts = ({ number, noun, count, times }) => ({
     every_s === 1
       ? "Reading the figures from files every second"
       : `Reading the figures from files every ${number(every_s)} seconds`,
-  filesClosed: (time) => `The election was closed at ${time}: these figures are final.`,
+  filesClosed: (time) => `The election was closed at ${time}. These figures no longer change.`,
   filesBehind: (time, duration) =>
     `The files with the figures have not been updated since ${time} (${duration}). This page will keep looking for new ones.`,
   announceFilesBehind:

@@ -41,7 +41,7 @@ export const texts = ({ number, noun, count, times }) => ({
     every_s === 1
       ? "Henter tallene som filer hvert sekund"
       : `Henter tallene som filer hvert ${number(every_s)}. sekund`,
-  filesClosed: (/** @type {string} */ time) => `Valget ble avsluttet ${time}: tallene er endelige.`,
+  filesClosed: (/** @type {string} */ time) => `Valget ble avsluttet ${time}. Tallene endres ikke lenger.`,
   filesBehind: (/** @type {string} */ time, /** @type {string} */ duration) =>
     `Filene med tallene er ikke oppdatert siden ${time} (i ${duration}). Siden ser etter nye automatisk.`,
   announceFilesBehind: "Filene med tallene blir ikke oppdatert. Siden ser etter nye automatisk.",

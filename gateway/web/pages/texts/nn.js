@@ -41,7 +41,7 @@ export const texts = ({ number, noun, count, times }) => ({
     every_s === 1
       ? "Hentar tala som filer kvart sekund"
       : `Hentar tala som filer kvart ${number(every_s)}. sekund`,
-  filesClosed: (time) => `Valet vart avslutta ${time}: tala er endelege.`,
+  filesClosed: (time) => `Valet vart avslutta ${time}. Tala blir ikkje endra lenger.`,
   filesBehind: (time, duration) =>
     `Filene med tala er ikkje oppdaterte sidan ${time} (i ${duration}). Sida ser etter nye automatisk.`,
   announceFilesBehind: "Filene med tala blir ikkje oppdaterte. Sida ser etter nye automatisk.",
