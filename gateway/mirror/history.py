@@ -6,7 +6,7 @@ any moment, `live.json` names files that exist.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -24,19 +24,19 @@ from gateway.mirror.documents import Documents
 from gateway.mirror.door import FeedDoor, open_feed_door, open_stream_session
 from gateway.mirror.election_files import ElectionList
 from gateway.mirror.files import JSON, StoredFile
-from gateway.mirror.ledger import RETIRED_MAX, Ledger, Step
+from gateway.mirror.ledger import Ledger, Step
 from gateway.mirror.profiles import profiles_of
+from gateway.mirror.progress import Progress
+from gateway.mirror.removal import Removal
 from gateway.mirror.state import MirrorState, View, WrongBlock
-from gateway.mirror.targets import Target, TargetInUse, TargetUnavailable
+from gateway.mirror.targets import Target, TargetInUse
 from gateway.transparency.note import VerifierKey
-from gateway.wire.mirror import Live, election_path, encode_live, live_path
+from gateway.wire.mirror import Live, encode_live, live_path
 
 REFRESH_S = 5.0
 """Seconds after which `live.json` is written again with a new time, or `every_s` if that is more."""
 BLOCK_AGE_MAX_S = 12.0
 """Seconds since the last block of the stream up to which its state is the newest; it sends one at least each 10 s."""
-REMOVAL_S = 30.0
-"""Seconds between two removals of old files."""
 RETRY_FIRST_S, RETRY_MOST_S = 0.5, 10.0
 
 log = structlog.get_logger()
@@ -58,7 +58,7 @@ def new_history(now: datetime, after: str | None = None) -> str:
     return f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
-async def read_registry(feed_url: str, progress: "Progress") -> Registry:
+async def read_registry(feed_url: str, progress: Progress) -> Registry:
     """Read the registry of an election, again after failures that may pass. Raises NoDocument."""
     backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
     while True:
@@ -72,43 +72,6 @@ async def read_registry(feed_url: str, progress: "Progress") -> Registry:
         else:
             progress.note("feed", None)
             return registry
-
-
-class Progress:
-    """What a mirror of one election has done so far, for logs and metrics."""
-
-    def __init__(self, election: str) -> None:
-        self.election = election
-        self.sequence = 0
-        """Sequence of `live.json`."""
-        self.written_at: datetime | None = None
-        """`written_at` of the newest `live.json`; None before there is one."""
-        self.steps = 0
-        self.histories = 0
-        self.last_step_s = 0.0
-        """Seconds from the block of the last step to its `live.json`."""
-        self.failures: dict[str, str] = {}
-        """What fails now, and why: "feed", "steps", "documents" or "removal"."""
-        self.received = 0
-        """Sequence of the last block of the stream."""
-        self.documents = 0
-        """`documents` of `live.json`."""
-        self.closed_at: datetime | None = None
-        """`closed_at` of `live.json`: the election is complete in the mirror."""
-        self.document_failures: Mapping[str, str] = {}
-        """Which kinds of rewritten files fail now, and why."""
-        self.observe_step: Callable[[float], None] = lambda _: None
-        """Called with `last_step_s` after each step."""
-
-    def note(self, what: str, failure: str | None) -> None:
-        """Take note that something fails, or works again. The first failure is logged, and the end of all."""
-        if failure is None:
-            if self.failures.pop(what, None) is not None:
-                log.info("part of a mirror works again", election=self.election, part=what)
-            return
-        if what not in self.failures:
-            log.warning("part of a mirror fails", election=self.election, part=what, reason=failure)
-        self.failures[what] = failure
 
 
 class History:
@@ -154,6 +117,7 @@ class History:
             continued=continued,
             now_s=clock(),
         )
+        self._removal = Removal(self._election, self.name, self._ledger, target, progress, clock)
         self._block_at_s = 0.0
         self._received = asyncio.Event()
         self._shown: View | None = None
@@ -178,7 +142,7 @@ class History:
                 asyncio.create_task(self._follow(), name="stream"),
                 asyncio.create_task(self._write(), name="steps"),
                 asyncio.create_task(self._write_documents(self._documents), name="documents"),
-                asyncio.create_task(self._remove(), name="removal"),
+                asyncio.create_task(self._removal.run(), name="removal"),
             ]
             await run_until_one_ends(*parts)
 
@@ -243,7 +207,7 @@ class History:
 
     async def _write(self) -> None:
         """Write each new state, and the time in between. Raises TargetInUse."""
-        await self._retrying("removal", self._retire_unnamed)
+        await self._retrying("removal", self._removal.retire_unnamed)
         refresh_s = max(float(self._every_s), REFRESH_S)
         step_at_s = refresh_at_s = -refresh_s
         while True:
@@ -346,31 +310,6 @@ class History:
     def _newest_shown(self) -> View:
         assert self._shown is not None
         return self._shown
-
-    async def _remove(self) -> None:
-        """Remove old files; what could not be removed is tried again later."""
-        while True:
-            await asyncio.sleep(REMOVAL_S)
-            paths = self._ledger.take_removable(self._clock())
-            try:
-                await self._target.delete(paths)
-            except TargetUnavailable as error:
-                self._progress.note("removal", str(error))
-                self._ledger.retire(paths, self._clock())
-            else:
-                self._progress.note("removal", None)
-
-    async def _retire_unnamed(self) -> None:
-        """Have the files removed that earlier processes left behind, and those of earlier histories."""
-        named = self._ledger.named()
-        ranges = f"{election_path(self._election)}/publications/"
-        found: list[str] = []
-        for prefix in (f"{election_path(self._election)}/live/", ranges):
-            async for path in self._target.list(prefix):
-                own = path.startswith(f"{ranges}{self.name}/") or path == f"{ranges}rest.ndjson"
-                if path not in named and not own and len(found) < RETIRED_MAX:
-                    found.append(path)
-        self._ledger.retire(found, self._clock())
 
     async def _retrying(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do something that needs the target, until it succeeds. Raises TargetInUse."""

@@ -16,9 +16,9 @@ from gateway.mirror.history import (
     RETRY_MOST_S,
     AnotherRecord,
     History,
-    Progress,
     read_registry,
 )
+from gateway.mirror.progress import Progress
 from gateway.mirror.targets import Target, TargetUnavailable
 from gateway.transparency.note import VerifierKey
 from gateway.wire.mirror import LIVE_READ_MAX, Live, MalformedMirror, decode_live, live_path, require_names

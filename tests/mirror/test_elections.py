@@ -16,7 +16,7 @@ from gateway.mirror import elections
 from gateway.mirror.directory import Directory
 from gateway.mirror.election_files import KNOWN_S, ElectionList
 from gateway.mirror.elections import MirrorOptions, MirrorService
-from gateway.mirror.history import Progress
+from gateway.mirror.progress import Progress
 from gateway.mirror.targets import TargetInUse, TargetUnavailable
 from gateway.telemetry.metrics import exposition
 from gateway.transparency.note import ED25519, VerifierKey
