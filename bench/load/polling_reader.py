@@ -8,9 +8,7 @@ from bench.load.polling_messages import Place
 from gateway.wire.mirror import Position, live_path
 
 REQUEST = "GET /{path} HTTP/1.1\r\nHost: {host}\r\nAccept-Encoding: gzip\r\n"
-DOOR_REQUEST = (
-    "GET /v1/elections/{election}/feed HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n"
-)
+DOOR_REQUEST = "GET /v1/elections/{election}/feed HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n"
 
 
 class Answer:

@@ -6,6 +6,7 @@ on a connection that stays open, with `If-None-Match`. Another mirror follows th
 own pace. Bytes, PUTs and requests to catch up are counted in simulated time.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 
 from bench.figures import Result, Skipped, Unavailable
@@ -15,7 +16,7 @@ from bench.load.mirror_servers import readable_directory
 from bench.measure.load import under_load
 from bench.measure.mirror_counts import count
 from bench.measure.mirror_edge import EVERY_S, measure_edge
-from bench.measure.mirror_pace import INTERVALS_S, STEADY, measure_cpu, measure_delay
+from bench.measure.mirror_pace import INTERVALS_S, SETTLE, STEADY, measure_cpu, measure_delay
 from bench.measure.options import Options
 
 
@@ -35,6 +36,7 @@ async def measure(options: Options) -> Result:
                             )
                         )
                         await folders[every_s].wait_reached(len(load.planner.units))
+                    await asyncio.sleep(SETTLE * options.seconds)  # every file is written once
                     await measure_delay(load, folders, STEADY * options.seconds, result)
                     try:
                         heads = await measure_edge(load, folders[EVERY_S], scratch, options, result)

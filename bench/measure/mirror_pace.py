@@ -19,8 +19,8 @@ from gateway.rehearsal.dataset import DataSet
 
 RATE = 50.0
 INTERVALS_S = (1, 2)
-STEADY, SETTLE, REPLAYED = 5.0, 6.0, 10.0
-"""Durations of the steady load, of a pause, and of the replay after it, as multiples of `Options.seconds`."""
+STEADY, SETTLE, REPLAYED = 5.0, 5.0, 10.0
+"""Durations of the steady load, of a pause before each load, and of the replay, as multiples of `Options.seconds`."""
 MORE_S = 0.3
 """Seconds that a publication may take to the newest file, beyond the interval of the mirror (p99)."""
 CPU = Target(5.0, most=True)

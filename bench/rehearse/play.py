@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
 from bench.load import local, target
+from bench.load.mirror_servers import MirrorPlaces
 from bench.load.plan import Planner
 from bench.load.target import PASSED_S, Target
+from bench.rehearse import mirrored
 from bench.rehearse.run import DEFAULT_LEVELS, Run, judge_levels
 from bench.rehearse.scenarios import scenario
 from bench.rehearse.stage import Options, Stage, new_run
@@ -32,16 +34,22 @@ async def _target(
     dataset: DataSet,
     running: RunningGateway | None,
     config: Mapping[str, object],
-) -> AsyncIterator[Target]:
+) -> AsyncIterator[tuple[Target, MirrorPlaces | None]]:
     if running is not None:
-        yield await target.running_target(
-            running.push_url, running.feed_url, running.election, running.tokens
+        yield (
+            await target.running_target(running.push_url, running.feed_url, running.election, running.tokens),
+            None,
         )
         return
-    async with local.gateway(**config) as gateway:
+    async with AsyncExitStack() as opened:
+        places = None
+        if (own := getattr(scenario(name), "beside_a_mirror", None)) is not None:
+            places = await opened.enter_async_context(mirrored.places())
+            config = {"mirror_url": places.edge_url, **own(options), **config}
+        gateway = await opened.enter_async_context(local.gateway(**config))
         publish_in_s = getattr(scenario(name), "publish_in_s", None)
         ends_in_s = PASSED_S if publish_in_s is None else publish_in_s(options)
-        yield await target.own_target(gateway, dataset, ends_in_s)
+        yield await target.own_target(gateway, dataset, ends_in_s), places
 
 
 async def play(
@@ -57,11 +65,11 @@ async def play(
     module = scenario(name)
     async with (
         local.open_data_set(data) as dataset,
-        _target(name, options, dataset, running, config or {}) as found,
+        _target(name, options, dataset, running, config or {}) as (found, places),
     ):
         planner = Planner(each for each in dataset.reports() if each.municipality in found.tokens)
         run = new_run(name, (module.__doc__ or "").strip(), found, options)
-        stage = Stage(found, planner, options, run)
+        stage = Stage(found, planner, options, run, places)
         async with stage.open():
             await module.play(stage)
     run.verdict = judge_levels(run, {**DEFAULT_LEVELS, **stage.levels, **levels})

@@ -58,7 +58,7 @@ class Results:
         run.figures["lost"] = sum(
             (each.planned.unit, each.planned.revision) not in stored_keys for each in accepted
         )
-        run.broken = broken_guarantees(self._target, self._senders.pushes(), self._observed, stored)
+        run.broken += broken_guarantees(self._target, self._senders.pushes(), self._observed, stored)
         self._check_generators()
 
     def _latency(self, name: str, points: Sequence[tuple[float, float]]) -> None:

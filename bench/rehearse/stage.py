@@ -24,11 +24,13 @@ from bench.load.crowd import Crowd, crowd, feed_readers
 from bench.load.crowd_messages import Seen
 from bench.load.environment import environment
 from bench.load.local import Local
+from bench.load.mirror_servers import MirrorPlaces
 from bench.load.offer import Offered, offer
 from bench.load.plan import Planned, Planner
 from bench.load.processes import cpu_s, resident_kb
 from bench.load.senders import Senders, Sent
 from bench.load.target import NoTarget, Target
+from bench.rehearse.mirrored import Mirrored, mirrored
 from bench.rehearse.results import Results
 from bench.rehearse.run import Run, queue_of
 from gateway.client.http_session import open_session
@@ -58,13 +60,22 @@ class Options(msgspec.Struct, frozen=True):
 class Stage:
     """One run of one scenario. Times are those of the monotonic clock, which all processes of this machine share."""
 
-    def __init__(self, target: Target, planner: Planner, options: Options, run: Run) -> None:
+    def __init__(
+        self,
+        target: Target,
+        planner: Planner,
+        options: Options,
+        run: Run,
+        places: MirrorPlaces | None = None,
+    ) -> None:
         self.target = target
         self.planner = planner
         self.options = options
         self.run = run
         self.began = time.monotonic()
         self.senders = Senders(target)
+        self.processes: dict[str, int] = {}
+        """Further processes to sample: name → process id."""
         self.crowd: Crowd | None = None
         self.seen: list[Seen] = []
         self.levels: dict[str, float] = {}
@@ -74,6 +85,7 @@ class Stage:
         self._readers_cpu_s = 0.0
         self._deltas: dict[str, tuple[float, float]] = {}
         self._wanted_readers = 0
+        self._places = places
         self._stack = AsyncExitStack()
 
     # What a scenario uses.
@@ -202,6 +214,21 @@ class Stage:
         """Offer reports over HTTP at a rate, each once, even if it is refused; see `bench.load.offer`."""
         return await offer(self.target, self.planner, rate, seconds, self.senders.offered)
 
+    @asynccontextmanager
+    async def mirrored(self) -> AsyncIterator[Mirrored]:
+        """Run a mirror of the election behind nginx, for a crowd that polls."""
+        if self._places is None:
+            raise NoTarget("this scenario runs a mirror, so it does not run on a gateway given by --push")
+        async with mirrored(self.target, self.run, self._places) as found:
+            self.processes["mirror"] = found.folder.pid
+            yield found
+            del self.processes["mirror"]
+
+    @property
+    def last_seen(self) -> int:
+        """Sequence of the newest block that the subscriber has."""
+        return self._blocks[-1][0] if self._blocks else 0
+
     def _own_gateway(self) -> Local:
         if self.target.local is None:
             raise NoTarget(
@@ -260,7 +287,7 @@ class Stage:
                 local = self.target.local
                 if local is None:
                     continue
-                for name, pid in (await local.pids()).items():
+                for name, pid in {**await local.pids(), **self.processes}.items():
                     self._note_cpu(at, name, cpu_s(pid), resident_kb(pid) / 1024)
                 self._note_cpu(at, "postgres", cpu_s(local.postmaster), 0.0)
                 try:

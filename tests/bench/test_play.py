@@ -23,7 +23,7 @@ def test_every_scenario_is_listed_and_describes_itself() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(LIMIT_S)
 @pytest.mark.parametrize(
-    "name", variants(["steady", "reconnect-storm", "embargo-release"], "embargo-release")
+    "name", variants(["steady", "reconnect-storm", "embargo-release", "mirror-crowd"], "embargo-release")
 )
 def test_a_scenario_runs_and_breaks_no_guarantee(name: str, data: Path, tmp_path: Path) -> None:
     """With service levels that no machine misses, because no speed is asserted."""
@@ -38,7 +38,13 @@ def test_a_scenario_runs_and_breaks_no_guarantee(name: str, data: Path, tmp_path
     assert played.returncode == (3 if run.invalid else 0), played.stdout + played.stderr
     assert run.figures["lost"] == run.figures["unanswered"] == run.figures["behind"] == 0
     assert run.figures["reports"] > 0
-    assert run.latencies["joined"]["count"] >= readers
+    streams = readers // 5 if name == "mirror-crowd" else readers
+    assert run.latencies["joined"]["count"] >= streams
+    if name == "mirror-crowd":
+        assert run.figures["mirror_behind"] == run.figures["mirror_went_back"] == 0
+        assert run.figures["mirror_turned_away"] == readers // 2
+        assert run.figures["mirror_states"] > 3
+        return
     if name == "embargo-release":
         assert run.figures["differing"] == 0
         assert run.figures["compared"] > 0.8 * readers

@@ -1,7 +1,8 @@
 """Scenarios: loads and faults that a gateway has to withstand. Each is a small file to read, copy and change.
 
 Each module is a scenario, named like its file, with dashes. Its docstring describes it, and `play(stage)` runs it. With
-`publish_in_s(options)` the embargo ends that many seconds after the start; without it, the embargo has passed.
+`publish_in_s(options)` the embargo ends that many seconds after the start; without it, the embargo has passed. With
+`beside_a_mirror(options)`, which returns options of the gateway, it names a mirror that the stage can run.
 """
 
 import importlib
