@@ -29,7 +29,7 @@ def record(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="keep a copy, or continue it; a web server can publish it as a mirror (default: none)",
+            help="keep a copy, or continue it; any web server can publish it (default: none)",
         ),
     ] = None,
     state: Annotated[

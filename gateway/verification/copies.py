@@ -128,7 +128,7 @@ class SignedRecord(ABC):
     is_door: bool
     """Whether it is read from a feed door, which also shows areas and holds, and whose checkpoints are to be fresh."""
     has_publications: bool
-    """Whether there are publications; a mirror by others may have entries alone."""
+    """Whether there are publications; a copy by others may have entries alone."""
     shows_areas: bool
     """Whether it shows areas; where this is not a feed door, NotThere says that they cannot be compared now."""
 

@@ -75,7 +75,7 @@ async def read_restorable(
     if fold.opening is None:
         raise fold.failure or VerificationFailed("missing", "the newest checkpoint covers no entry")
     check_registry(checkpoint.origin, fold.opening, registry, known)
-    with suppress(NotThere):  # a mirror by others may have no registry
+    with suppress(NotThere):  # a copy by others may have no registry
         check_registry(checkpoint.origin, fold.opening, await record.registry(), known)
     if fold.failure is not None:
         raise fold.failure

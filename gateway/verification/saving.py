@@ -1,4 +1,4 @@
-"""Keep a copy of a record while it is verified, so that an interrupted run is continued and a mirror results.
+"""Keep a copy of a record while it is verified, so that an interrupted run is continued.
 
 Full entry bundles are kept as they are read, publications once they agree with the entries, and everything else once
 the checkpoint that covers it is verified; the checkpoint is written last. So what `log/checkpoint` of the copy covers
@@ -163,7 +163,7 @@ class SavingRecord(SignedRecord):
                 check_earlier(earlier, newest, saved.tree)
                 lines.append(line)
         except NotThere:
-            pass  # a mirror may have only the newest one
+            pass  # a copy may have only the newest one
         for at in range(0, len(lines), LINES):
             self._append(CHECKPOINTS, lines[at : at + LINES])
             self._last_checkpoint = lines[at : at + LINES][-1].size

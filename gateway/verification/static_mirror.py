@@ -26,7 +26,7 @@ from gateway.verification.feed_record import (
     is_url,
     open_record,
 )
-from gateway.verification.mirror import MirrorRecord
+from gateway.verification.web_copy import WebCopy
 from gateway.wire.mirror import ELECTIONS as ELECTIONS_FILE
 from gateway.wire.mirror import (
     LIVE_READ_MAX,
@@ -194,12 +194,12 @@ class MirrorDirectory(StaticMirror, Copy):
         return self.read(path.lstrip("/"), most)
 
 
-class MirrorUrl(StaticMirror, MirrorRecord):
+class MirrorUrl(StaticMirror, WebCopy):
     """A mirror on a web server; `url` is that of the election."""
 
     async def document(self, path: str, most: int) -> bytes:
         """Return a file. Raises VerificationFailed (unreachable), NotThere if there is no such file."""
-        return await MirrorRecord.document(self, path, most)
+        return await WebCopy.document(self, path, most)
 
 
 class _Entry(msgspec.Struct):
@@ -268,9 +268,9 @@ def _directory(directory: Path, election: str | None) -> MirrorDirectory | None:
 
 @asynccontextmanager
 async def open_copy(where: str, election: str) -> AsyncIterator[SignedRecord]:
-    """Open a copy of an election's record: as `open_published` does, or the mirror of a witness by its URL.
+    """Open a copy of an election's record: as `open_published` does, or that of a witness by its URL.
 
-    A URL is that of a witness's mirror if there is a checkpoint at URL/log/checkpoint, unless it names an election.
+    A URL is that of a witness's copy if there is a checkpoint at URL/log/checkpoint, unless it names an election.
     Raises VerificationFailed, BadProxy.
     """
     if not is_url(where) or ELECTIONS in where:
@@ -280,11 +280,11 @@ async def open_copy(where: str, election: str) -> AsyncIterator[SignedRecord]:
     url = where.rstrip("/")
     proxy = environment_proxy(url)
     async with open_session(proxy, total_s=REQUEST_S, decompress=False, connections_max=CONNECTIONS) as http:
-        mirror = MirrorRecord(url, http, proxy)
+        copy = WebCopy(url, http, proxy)
         try:
-            await mirror.checkpoint()
+            await copy.checkpoint()
         except NotThere:
             async with open_published(where, election) as record:
                 yield record
         else:
-            yield mirror
+            yield copy

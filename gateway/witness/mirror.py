@@ -1,6 +1,6 @@
-"""A mirror: copies of all logs that have a URL, in a thread of its own.
+"""Copies of all logs that have a URL, as --mirror keeps them, in a thread of its own.
 
-The thread has an event loop of its own, so whatever happens to a feed door, the network or the disk of the mirror, it
+The thread has an event loop of its own, so whatever happens to a feed door, the network or the disk of the copies, it
 delays no cosignature. Below the directory, the copy of a log has its origin as path; any web server can serve it.
 """
 
@@ -40,7 +40,7 @@ END_S = 5.0
 
 
 class WitnessAccess(Protocol):
-    """What a mirror needs of the witness; every method may be called from its thread."""
+    """What the copies need of the witness; every method may be called from its thread."""
 
     def newest_size(self, origin: str) -> int:
         """Return the size of the newest cosigned checkpoint."""

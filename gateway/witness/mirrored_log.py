@@ -30,7 +30,7 @@ _DIGEST = 32
 
 
 class MirrorFull(GatewayError):
-    """The disk of a mirror has too little room for more."""
+    """The disk of the copies has too little room for more."""
 
     code = "mirror_full"
 
