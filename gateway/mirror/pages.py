@@ -10,7 +10,6 @@ import structlog
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.http_session import environment_proxy, open_session
 from gateway.errors import GatewayError
-from gateway.mirror.ledger import KEPT_S
 from gateway.mirror.page_files import page_files
 from gateway.mirror.targets import Target, TargetInUse
 from gateway.verification.failures import NotThere
@@ -18,6 +17,9 @@ from gateway.verification.feed_record import REQUEST_S, SILENCE_S, FeedRecord
 
 MAP_MAX = 16 << 20
 """Bytes of a map, as the option `map` allows them."""
+OLDER_KEPT_S = 86_400.0
+"""For how many seconds files of older versions are kept: pages that are open for a whole night load parts of themselves
+only when they are used."""
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 60.0
 _STATIC = "static/"
 
@@ -36,7 +38,7 @@ async def write_pages(feed_url: str, target: Target, max_age_s: int) -> None:
         except (GatewayError, TimeoutError) as error:
             log.warning("pages not written", target=target.where, reason=str(error))
         await asyncio.sleep(with_jitter(backoff.next()))
-    await asyncio.sleep(KEPT_S)
+    await asyncio.sleep(OLDER_KEPT_S)
     try:
         await target.delete([path async for path in target.list(_STATIC) if path not in written])
     except TargetInUse:

@@ -1,12 +1,18 @@
 """The pages as files of a mirror: what they name exists, at every depth, and nothing needs a door."""
 
+import asyncio
 import re
 from pathlib import PurePosixPath
 from urllib.parse import urljoin
 
+import pytest
+
 from gateway.mirror.files import StoredFile
 from gateway.mirror.page_files import MAP, NO_MAP, page_files
+from gateway.mirror.pages import write_pages
 from gateway.page_composition import DIRECTORY, MIRROR_PAGES
+from tests.client.virtual import run
+from tests.mirror.written import MemoryTarget
 
 PLACES = {
     "index.html": ("", "index.html"),
@@ -79,3 +85,26 @@ def test_no_page_comes_before_the_files_that_it_names_and_there_always_is_a_map(
     bodies = {each.path: each.body for each in files}
     assert b"[1]" in bodies[MAP]
     assert {each.path: each.body for each in page_files(2)}[MAP] == NO_MAP
+
+
+def test_pages_that_are_open_find_the_files_of_their_version_for_a_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They load parts of themselves only when these are used, and the mirror may have a newer version by then."""
+
+    async def no_map(_: str) -> None:
+        return None
+
+    monkeypatch.setattr("gateway.mirror.pages._map", no_map)
+
+    async def upgrade() -> None:
+        target = MemoryTarget()
+        older = "static/0123456789ab/seats_view.js"
+        await target.write([StoredFile(older, b"", "text/javascript", None)])
+        task = asyncio.create_task(write_pages("http://gateway.example", target, 2))
+        await asyncio.sleep(20 * 3600)
+        assert older in target.files
+        await task
+        assert set(target.files) == {file.path for file in page_files(2)}
+
+    run(upgrade())

@@ -13,7 +13,7 @@ const SPREAD_MS = 300;
 const CROWD_SPREAD_MS = 3000; // the streams of all readers may have become silent at the same moment
 const LONG_RETRY_MS = 8000; // a full door asks for 10 s and more
 const RARE_FIRST_MS = 10_000;
-const RARE_MAX_MS = 300_000;
+const RARE_MAX_MS = 600_000;
 
 /** The parser of a stream. Source: WHATWG HTML, "Interpreting an event stream". */
 export class EventParser {
