@@ -16,6 +16,7 @@ from gateway.wire.areas import csv_head, csv_line_of, join_json
 from gateway.wire.mirror import election_path, file_name
 
 CSV_TYPE = f"{csv_text.MEDIA_TYPE}; charset=utf-8"
+SUFFIXES = ("json", "csv")
 FILES_AT_ONCE = 64
 """Files that are made and written together, so that the steps of the mirror never wait for long."""
 

@@ -113,6 +113,7 @@ class ElectionFiles(DoorPart):
     ) -> None:
         super().__init__(door, election, target, every_s, pace_s, shown)
         self.asks_s = pace_s
+        self._target = target
         self._elections = elections
         self._election = election
         self._registry = b""
@@ -150,6 +151,8 @@ class ElectionFiles(DoorPart):
         if header.get("previous") is not None:
             body = await self._door.document("/previous", REGISTRY_MAX)
             await self._files.write((f"{self._directory}/previous.json", body, JSON))
+        else:  # it was there before the election was loaded again
+            await self._target.delete([f"{self._directory}/previous.json"])
 
 
 def closing_of(entry: Mapping[str, Any]) -> Closing | None:

@@ -16,7 +16,7 @@ from gateway.backoff import Backoff, with_jitter
 from gateway.client.documents import registry_of
 from gateway.client.failures import Failure
 from gateway.client.http_json import NoDocument
-from gateway.client.subscriber import Subscriber
+from gateway.client.subscriber import Block, Subscriber
 from gateway.client.tasks import run_until_one_ends
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
@@ -117,7 +117,7 @@ class History:
             continued=continued,
             now_s=clock(),
         )
-        self._removal = Removal(self._election, self.name, self._ledger, target, progress, clock)
+        self._removal = Removal(registry, self.name, self._ledger, target, progress, clock)
         self._block_at_s = 0.0
         self._received = asyncio.Event()
         self._shown: View | None = None
@@ -177,7 +177,7 @@ class History:
             ) as subscriber,
         ):
             async for block in subscriber.blocks():
-                if block.snapshot and not self._state.empty and not await self._same_record():
+                if block.snapshot and not self._state.empty and not await self._same_record(block):
                     raise AnotherRecord
                 try:
                     self._state.apply(block)
@@ -189,13 +189,14 @@ class History:
                 self._progress.received = block.sequence
                 self._received.set()
 
-    async def _same_record(self) -> bool:
+    async def _same_record(self, snapshot: Block) -> bool:
         """Whether the record may be the same although the stream began again with a snapshot.
 
         The gateway knows every cursor of its record, except those before the first publication. Until then the registry
-        may be replaced.
+        and the previous election may be replaced, which changes areas at the same sequence.
         """
-        if self._state.view().sequence:
+        view = self._state.view()
+        if view.sequence or snapshot.raw != {name: area.raw for name, area in view.areas.items()}:
             return False
         registry = await read_registry(self._feed_url, self._progress)
         return registry.canonical() == self._registry.canonical()
@@ -208,6 +209,7 @@ class History:
     async def _write(self) -> None:
         """Write each new state, and the time in between. Raises TargetInUse."""
         await self._retrying("removal", self._removal.retire_unnamed)
+        await self._retrying("removal", self._removal.remove_absent)
         refresh_s = max(float(self._every_s), REFRESH_S)
         step_at_s = refresh_at_s = -refresh_s
         while True:

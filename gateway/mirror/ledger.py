@@ -119,7 +119,8 @@ class Ledger:
                 profiles[name] = self._advance(name, before, view, now_s, files)
         for path in files:
             self._retired.pop(path, None)
-        recent = (*self._recent, view.cursor)[-STEPS_MAX:]
+        # The cursor before the first publication is that of every record, so it identifies none.
+        recent = (*self._recent, view.cursor)[-STEPS_MAX:] if view.sequence else ()
         self._prepared = Step(view, tuple(files.values()), profiles, recent)
         return self._prepared
 

@@ -1,8 +1,10 @@
-"""Removes the immutable files that no `live.json` names any longer, some time after it did."""
+"""Removes the immutable files that no `live.json` names any longer, some time after it did, and what was replaced."""
 
 import asyncio
 from collections.abc import Callable
 
+from gateway.election.registry import Registry
+from gateway.mirror.area_files import SUFFIXES, area_path
 from gateway.mirror.ledger import RETIRED_MAX, Ledger
 from gateway.mirror.progress import Progress
 from gateway.mirror.targets import Target, TargetUnavailable
@@ -17,14 +19,15 @@ class Removal:
 
     def __init__(
         self,
-        election: str,
+        registry: Registry,
         history: str,
         ledger: Ledger,
         target: Target,
         progress: Progress,
         clock: Callable[[], float],
     ) -> None:
-        self._election = election
+        self._registry = registry
+        self._election = registry.id
         self._history = history
         self._ledger = ledger
         self._target = target
@@ -55,3 +58,14 @@ class Removal:
                 if path not in named and not own and len(found) < RETIRED_MAX:
                     found.append(path)
         self._ledger.retire(found, self._clock())
+
+    async def remove_absent(self) -> None:
+        """Remove documents that the gateway does not have: of areas and seats of a registry that was replaced."""
+        own = {
+            area_path(self._election, area, suffix) for area in self._registry.by_id for suffix in SUFFIXES
+        }
+        directory = election_path(self._election)
+        found = [path async for path in self._target.list(f"{directory}/areas/") if path not in own]
+        if self._registry.apportionment is None:
+            found += [f"{directory}/seats.{suffix}" for suffix in SUFFIXES]
+        await self._target.delete(found)

@@ -82,7 +82,9 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     """When the mirror last knew that this is the newest state, by its own clock."""
     every_s: int
     recent: tuple[str, ...]
-    """Cursors of the last steps, the newest last: where a reader of the stream or of another mirror can go on."""
+    """Cursors of the last steps, the newest last: where a reader of the stream or of another mirror can go on.
+
+    None of sequence 0: that is the cursor of every record."""
     documents: int
     """All files that are rewritten show at least what was public as of this sequence."""
     ranges: int

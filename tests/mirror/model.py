@@ -50,13 +50,16 @@ def a_registry(counties: Sequence[Sequence[int]] = ((2, 1), (1,), (3, 1, 2)), **
 class RecordModel:
     """A record: publications change a unit and all areas above it."""
 
-    def __init__(self, registry: Registry, salt: str = "") -> None:
+    def __init__(self, registry: Registry, salt: str = "", change: Mapping[str, int] | None = None) -> None:
         self.registry = registry
         self.sequence = 0
         self.holds = 0
         self.chain = bytes(32)
         self._salt = salt
-        self._values = {area.id: {"area": area.id, "sequence": 0, "votes": 0} for area in registry.areas}
+        compared = {"change": dict(change)} if change is not None else {}
+        self._values: dict[str, dict[str, Any]] = {
+            area.id: {"area": area.id, "sequence": 0, "votes": 0, **compared} for area in registry.areas
+        }
         self._at = {0: self.documents()}
         self.cursors = {self.cursor}
         """All cursors of the record."""

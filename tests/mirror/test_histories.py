@@ -15,7 +15,7 @@ from gateway.mirror.files import StoredFile
 from gateway.mirror.history import new_history
 from gateway.mirror.mirror import Mirror
 from gateway.mirror.state import View
-from gateway.wire.mirror import Position, decode_live, encode_live, live_path
+from gateway.wire.mirror import Position, decode_live, election_path, encode_live, live_path
 from tests.mirror.memory import MemoryTarget
 from tests.mirror.model import FileReader, RecordModel, a_registry
 from tests.mirror.stub_gateway import ELECTION, StubGateway
@@ -183,6 +183,35 @@ async def test_a_registry_that_is_replaced_before_the_first_publication_begins_a
         live = await target.wait_for(lambda live: live.history != first.history)
     assert "area-03" in live.profiles
     assert shown(target, "area-03") == expected(gateway.record, "area-03")
+
+
+async def test_areas_that_change_before_the_first_publication_begin_a_history(gateway: StubGateway) -> None:
+    """As when the previous election is loaded later: otherwise, areas without a report would remain without it."""
+    target = MemoryTarget()
+    async with mirroring(gateway, target):
+        first = await target.wait_for(lambda live: live.sequence == 0)
+        await gateway.replace(RecordModel(REGISTRY, change={"votes": 7}))
+        live = await target.wait_for(lambda live: live.history != first.history)
+        assert live.sequence == 0
+        assert shown(target) == expected(gateway.record)
+        before = FileReader(
+            ELECTION, "area-01", target.files.get, Position(0, live.cursor), expected(RecordModel(REGISTRY))
+        )
+        await gateway.publish(UNITS[0])
+        await target.wait_for(lambda live: live.sequence == 1)
+    assert shown(target, reader=before) == expected(gateway.record)
+
+
+async def test_files_of_what_the_gateway_does_not_have_are_removed(gateway: StubGateway) -> None:
+    """Areas and seats of a registry that was replaced."""
+    target = MemoryTarget()
+    directory = election_path(ELECTION)
+    kept = [f"{directory}/areas/01.json", f"{directory}/areas/01.csv", f"{directory}/corrections.json"]
+    gone = [f"{directory}/areas/99.json", f"{directory}/areas/99.csv", f"{directory}/seats.json"]
+    target.files |= dict.fromkeys((*kept, *gone), b"{}")
+    async with mirroring(gateway, target):
+        await target.wait_for(lambda live: live.sequence == 0)
+    assert [path for path in (*kept, *gone) if path in target.files] == kept
 
 
 async def test_a_target_that_fails_delays_the_mirror_and_nothing_else(gateway: StubGateway) -> None:
