@@ -3,7 +3,7 @@
 `make long` checks every page with every rule in every combination of width and theme. `make test` checks every page at
 one of the widths, a narrow or a wide one, and its contrast in one of the themes, in turn: no other rule depends on
 colours, and colours do not depend on widths. To these rules, widths are the same at which the same elements are
-visible, outside of the page and scrollable.
+visible, outside of the page and scrollable. Of the pages under an embargo, it checks that of the results.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -18,7 +18,7 @@ from playwright.async_api import Browser, Page, expect
 
 from gateway.page_composition import FEED_PAGES, PUSH_PAGES
 from gateway.rehearsal.generator import GeneratedElection
-from tests.counts import EXTENT, count
+from tests.counts import EXTENT, count, variants
 from tests.running import Gateway, Sender
 from tests.web.browsing import needs_chromium, session_loop, visiting
 from tests.web.change_makers import a_previous
@@ -104,6 +104,7 @@ LAYOUT = """() => JSON.stringify([...document.querySelectorAll("body, body *:not
 PUSH_READY = {"/count": "main", "/operator?election={night}": "#entry-form"}
 
 
+LISTED = [*enumerate((*READY, *PUSH_READY))]
 Look = tuple[int, Mapping[str, str], Mapping[str, Any]]
 """A width, a theme, and options of axe-core."""
 
@@ -121,7 +122,10 @@ def looks(index: int) -> list[Look]:
 
 
 @needs_chromium
-@pytest.mark.parametrize(("index", "path"), [*enumerate((*READY, *PUSH_READY))])
+@pytest.mark.parametrize(
+    ("index", "path"),
+    variants(LISTED, *(each for each in LISTED if "embargoed" not in each[1] or "/areas/" in each[1])),
+)
 async def test_no_page_has_a_violation(
     gateway: Gateway, elections: Elections, page: Page, index: int, path: str
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from playwright.async_api import Browser, CDPSession, Error, Page, Route, expect
 
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import count
 from tests.running import Gateway, Sender
 from tests.web.browsing import Visitor, http_on_session_loop, needs_chromium, visiting
 from tests.web.doors import COUNTRY, a_registry, a_report, ask, pushed, shown, until
@@ -21,7 +22,7 @@ from tests.web.doors import COUNTRY, a_registry, a_report, ask, pushed, shown, u
 pytestmark = pytest.mark.long
 
 SCREEN = {"width": 1920, "height": 1080}
-BLOCKS, CHANGES = 300, 5
+BLOCKS, CHANGES = count(100, full=300), 5
 """Blocks of a stream, after which the door ends it, and areas in each block."""
 COMPLETE = """() => [...document.querySelectorAll(".kiosk-side")].every(
     (side) => side.scrollHeight <= side.clientHeight && side.scrollWidth <= side.clientWidth)"""

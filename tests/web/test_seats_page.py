@@ -538,6 +538,7 @@ async def test_seats_follow_the_count_and_are_hidden_until_the_release_and_in_th
     await expect(seats).to_be_hidden()
 
 
+@full_only
 @needs_chromium
 async def test_seats_of_districts_that_depend_on_votes_elsewhere_are_read_as_a_table(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
@@ -581,6 +582,7 @@ async def test_pages_of_elections_without_seats_show_and_load_nothing_of_them(
         assert f"/{name}" not in loaded
 
 
+@full_only
 @needs_chromium
 async def test_a_screen_and_a_frame_show_the_chamber(elected: Sender, visitor: Visitor) -> None:
     """The screen in turn with other pictures; the frame as the code on the page has it, also of a district."""
