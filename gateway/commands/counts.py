@@ -255,6 +255,8 @@ def watch(
 ) -> None:
     """Follow the results live in the terminal, until Ctrl-C.
 
+    --feed-url may also be that of a mirror. While there is no stream, the mirror that the gateway names is read.
+
     Ends with status 1 if the feed door cannot be reached at the start; afterwards it reconnects by itself. The lag is
     the time from the publication of a count to its arrival here. Proxies are those of http_proxy, https_proxy and
     no_proxy.
