@@ -38,7 +38,7 @@ class MirrorAge:
 
     def observe(self, written_at: datetime, now: datetime, at_s: float) -> None:
         """Take note of a `live.json`, requested at `at_s`, when the clock of its server showed `now`."""
-        if self.written_at is None or written_at > self.written_at:
+        if written_at != self.written_at:
             age_s = max(0.0, (now - written_at).total_seconds())
             if self.written_at is not None:
                 age_s = min(age_s, at_s - self._asked_at_s)

@@ -262,7 +262,7 @@ class History:
         live = self._ledger.live(
             self._state.view(),
             step,
-            written_at=written_at,
+            written_at=self._progress.later_than_shown(written_at),
             documents=documents.documents,
             ranges=max(documents.ranges, self._continued.ranges if self._continued is not None else 0),
             closed_at=self._closed_at(documents),
@@ -273,6 +273,7 @@ class History:
         if documents.documents > self._failed_at:
             self._progress.note("documents", None)
         self._progress.sequence, self._progress.written_at = live.sequence, written_at
+        self._progress.shown_at = live.written_at
         self._progress.documents, self._progress.document_failures = live.documents, documents.failures
         self._progress.closed_at = live.closed_at
 

@@ -100,7 +100,8 @@ class Mirror:
         Before the first publication there is no way to know, and little to write again.
         """
         live = await self._live()
-        self._last_history = live.history if live is not None else self._last_history
+        if live is not None:
+            self._last_history, self.progress.shown_at = live.history, live.written_at
         if live is None or live.election != registry.id or not live.sequence:
             return None
         return live if await self._knows(registry, live) else None

@@ -1,7 +1,7 @@
 """What a mirror of one election has done so far, and what fails, for logs and metrics."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -16,7 +16,9 @@ class Progress:
         self.sequence = 0
         """Sequence of `live.json`."""
         self.written_at: datetime | None = None
-        """`written_at` of the newest `live.json`; None before there is one."""
+        """When the state of the newest `live.json` was known to be the newest; None before there is one."""
+        self.shown_at: datetime | None = None
+        """`written_at` of the newest `live.json` in the target, which is later if the clock was set back."""
         self.steps = 0
         self.histories = 0
         self.last_step_s = 0.0
@@ -33,6 +35,13 @@ class Progress:
         """Which kinds of rewritten files fail now, and why."""
         self.observe_step: Callable[[float], None] = lambda _: None
         """Called with `last_step_s` after each step."""
+
+    def later_than_shown(self, now: datetime) -> datetime:
+        """Return the time for `written_at`: now, or the least later one than before if the clock was set back.
+
+        Readers take a `live.json` with an earlier time for one of a cache that is late.
+        """
+        return now if self.shown_at is None else max(now, self.shown_at + timedelta(microseconds=1))
 
     def note(self, what: str, failure: str | None) -> None:
         """Take note that something fails, or works again. The first failure is logged, and the end of all."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gateway.client.http_json import NoDocument
 from gateway.mirror import history, mirror
@@ -139,6 +140,24 @@ async def test_a_restart_knows_that_an_election_is_closed_until_something_follow
         await gateway.publish(UNITS[1])
         live = await target.wait_for(lambda live: live.sequence == 2)
         assert live.closed_at is None
+
+
+async def test_the_time_never_goes_back_although_the_clock_was_set_back(gateway: StubGateway) -> None:
+    """Not in the next history either. The age that the mirror reports is by its clock."""
+    target = MemoryTarget()
+    await gateway.publish(UNITS[0])
+    ahead = datetime.now(UTC) + timedelta(hours=3)
+    async with mirroring(gateway, target):
+        first = await target.wait_for(lambda live: live.sequence == 1)
+    target.files[live_path(ELECTION)] = encode_live(structs.replace(first, written_at=ahead))
+    async with mirroring(gateway, target) as mirror:
+        await target.wait_for(lambda live: live.written_at > ahead)
+        assert mirror.progress.written_at is not None
+        assert mirror.progress.written_at < ahead
+        await gateway.replace(RecordModel(REGISTRY, "other"))
+        await target.wait_for(lambda live: live.history != first.history)
+    times = [live.written_at for live in target.lives]
+    assert times == sorted(times)
 
 
 @pytest.mark.parametrize("running", [True, False])
