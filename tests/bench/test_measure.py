@@ -35,7 +35,10 @@ from tests.faults.servers import copy_cluster
 from tests.fork_server import fork
 from tests.forked_workers import forking
 
-DEAR = ("growth", "holds", "memory", "mirror", "night", "peers", "reconnect", "sign", "space", "start", "tls")
+DEAR = (
+    "growth", "holds", "log", "memory", "mirror", "night", "peers", "reconnect", "release", "sign", "space", "start",
+    "tls",
+)  # fmt: skip
 """Measurements that take seconds even for one election of a few units."""
 
 

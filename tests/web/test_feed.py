@@ -341,6 +341,7 @@ async def test_a_paced_reader_gets_at_most_one_block_per_interval_with_the_lates
             while not reading.done():
                 revision += 1
                 await pushed(http, sender, a_report(revision=revision, votes=revision))
+                await asyncio.wait({reading}, timeout=0.05)
             blocks.append(reading.result())
             votes = paced.copy[COUNTRY]["counts"]["election_day"]["votes"]["FL"]
             assert votes == blocks[-1].sequence

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 
 from gateway.rehearsal.generator import GeneratedElection
+from tests.counts import count
 from tests.running import Gateway, Sender
 from tests.web.doors import (
     COUNTRY,
@@ -24,7 +25,7 @@ from tests.web.doors import (
     units_of,
 )
 
-REPORTS = 24
+REPORTS = count(12, full=24)
 """Of each sender."""
 
 
