@@ -42,7 +42,7 @@ async def proxy(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterat
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that does not unpack bodies."""
+    """A client without a limit of connections, which does not unpack bodies."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
     ) as session:

@@ -119,15 +119,6 @@ async def servers(files: Path) -> AsyncIterator[MirrorServers]:
         yield servers
 
 
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client without a limit of connections, which unpacks nothing."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
-    ) as session:
-        yield session
-
-
 async def get(http: aiohttp.ClientSession, url: str, **headers: str) -> Answer:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     async with http.get(url, headers={"Accept-Encoding": "identity"} | sent) as response:
