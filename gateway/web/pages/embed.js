@@ -33,6 +33,7 @@ const MESSAGE = "valgnatt:height";
 
 class Embed {
   #frame = 0;
+  #isMissing = false;
   /** @type {LiveTable<AreaRow> | null} */
   #table = null;
   /** Loaded where seats are shown.
@@ -113,6 +114,17 @@ class Embed {
     setText(byId("embargo-until"), isHidden() ? t("embargoUntil")(until) : "");
   }
 
+  /**
+   * Say whether the area is in no profile of the mirror that is read.
+   *
+   * @param {boolean} missing
+   */
+  #sayMissing(missing) {
+    if (missing === this.#isMissing) return;
+    this.#isMissing = missing;
+    showProblem(missing ? t("notInFiles") : null);
+  }
+
   draw() {
     const area = this.feed.areas.get(this.area);
     const { rehearsal } = this.election;
@@ -123,6 +135,7 @@ class Embed {
     document.title = `${name} · ${nameOf(this.election)}`;
     byId("whole").setAttribute("href", this.area === this.registry.root ? areaLink() : areaLink(this.area));
     this.#tick();
+    this.#sayMissing(!area && this.feed.mirror !== null && this.feed.areas.size > 0);
     if (!area || isHidden()) return;
     this.#drawSummary(area);
     if (this.parts.has("table")) this.#drawTable();

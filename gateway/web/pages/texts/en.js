@@ -253,6 +253,8 @@ export const texts = ({ number, noun, count, times }) => ({
   childrenOther: "Areas",
   childrenCaption: "The areas directly below this one. Column headings sort the table.",
   unknownPart: (part, parts) => `There is no part “${part}”; show= takes ${parts}.`,
+  notInFiles:
+    "There are no files with the figures of this area for frames. Follow the link to all results to see them.",
   unknownArea: (id) => `There is no area “${id}” in this election.`,
   backToAll: "The whole country",
   areaUnit: (parent) => `Unit · ${parent}`,

@@ -291,6 +291,8 @@ export const texts = ({ number, noun, count, times }) => ({
   childrenCaption: "Områdene rett under dette. Kolonneoverskriftene sorterer tabellen.",
   unknownPart: (/** @type {string} */ part, /** @type {string} */ parts) =>
     `Delen «${part}» finnes ikke; show= tar imot ${parts}.`,
+  notInFiles:
+    "Det finnes ingen filer med tallene for dette området til rammer. Følg lenken til alle resultatene for å se dem.",
   unknownArea: (/** @type {string} */ id) => `Området «${id}» finnes ikke i dette valget.`,
   backToAll: "Hele landet",
   areaUnit: (/** @type {string} */ parent) => `Tellested · ${parent}`,

@@ -248,6 +248,8 @@ export const texts = ({ number, noun, count, times }) => ({
   childrenOther: "Område",
   childrenCaption: "Områda rett under dette. Kolonneoverskriftene sorterer tabellen.",
   unknownPart: (part, parts) => `Delen «${part}» finst ikkje; show= tek imot ${parts}.`,
+  notInFiles:
+    "Det finst ingen filer med tala for dette området til rammer. Følg lenkja til alle resultata for å sjå dei.",
   unknownArea: (id) => `Området «${id}» finst ikkje i dette valet.`,
   backToAll: "Heile landet",
   areaUnit: (parent) => `Teljestad · ${parent}`,
