@@ -44,6 +44,11 @@ ELECTIONS_MAX = 1 << 20
 EVERY_MIN_S, EVERY_MOST_S = 1, 60
 """Bounds of the interval between two requests for `live.json`, whatever it says itself, in seconds."""
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
+WHOLE_EVERY_S = 30.0
+"""Seconds after which the whole `live.json` of a mirror that is behind is requested again.
+
+A cache may keep the ETag of a file that has changed.
+"""
 
 
 class MirrorReader:
@@ -80,6 +85,8 @@ class MirrorReader:
         self._raw = raw
         self._live: Live | None = None
         self._latest_history = ""
+        self._whole_at_s = 0.0
+        """When the whole `live.json` was requested that was read last."""
         self._is_other = False
         """Whether the history is not later than all before."""
         self._etag: str | None = None
@@ -173,13 +180,16 @@ class MirrorReader:
         """Read `live.json`, unless it is unchanged, or older than the one that is known."""
         path = live_path(self._path)
         asked_at_s = _clock()
-        answer = await self.requests.get(path, LIVE_READ_MAX, etag=self._etag)
+        is_doubtful = self.is_behind and asked_at_s - self._whole_at_s >= WHOLE_EVERY_S
+        etag = None if is_doubtful else self._etag
+        answer = await self.requests.get(path, LIVE_READ_MAX, etag=etag)
         if answer.status == 304 and self._live is not None:
             self._age.observe(self._live.written_at, answer.now, asked_at_s)
             return
         if answer.status in ABSENT:
             why = f"answered {answer.status}: there is no mirror of this election"
             raise self.requests.failed("mirror_missing", path, why, answer.status)
+        self._whole_at_s = asked_at_s
         try:
             live = decode_live(answer.body)
         except MalformedMirror as error:

@@ -346,6 +346,27 @@ async def test_an_older_live_json_changes_nothing() -> None:
         assert changes == [None, None]
 
 
+async def test_an_etag_that_stays_although_the_content_changes_is_not_relied_on_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once the mirror looks as if it were behind, the whole `live.json` is requested."""
+    monkeypatch.setattr(mirror_reader, "WHOLE_EVERY_S", 0.2)
+    night = a_night()
+
+    def stuck(path: str, request: Request) -> bytes | None:
+        if path != live_path(E):
+            return None
+        if "if-none-match" in request.headers:
+            return answer(304, ETag='"same"')
+        return answer(200, night.files[path], ETag='"same"')
+
+    async with reading(night, stuck) as (subscriber, _, _):
+        blocks = subscriber.blocks()
+        assert (await anext(blocks)).sequence == 3
+        night.publish_and_step(UNITS[0])
+        assert (await anext(blocks)).sequence == 4
+
+
 async def test_another_mirror_may_take_the_place_of_one_that_has_stopped_and_no_reader_goes_back() -> None:
     """Its history may be earlier: it is written later. A reader that is ahead of it waits."""
     night = a_night()

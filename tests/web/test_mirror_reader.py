@@ -25,10 +25,12 @@ const { readFileSync } = await import("node:fs");
 const phases = JSON.parse(readFileSync(0, "utf8"));
 let files = {}, polls = 0, pieces = 0, requests = [];
 const endless = () => new ReadableStream({ pull: (to) => { pieces += 1; to.enqueue(new Uint8Array(%d).fill(32)); } });
-globalThis.fetch = async (url) => {
+let caches = [];
+globalThis.fetch = async (url, { cache }) => {
   const path = new URL(url).pathname.slice(1);
   if (path.endsWith("/live.json")) polls += 1;
   requests.push(path);
+  caches.push(cache);
   const body = files[path];
   if (body === undefined) return new Response("", { status: 404 });
   return new Response(typeof body === "string" ? body : endless());
@@ -39,6 +41,7 @@ const results = [];
 for (const phase of phases) {
   files = phase;
   requests = [];
+  caches = [];
   pieces = 0;
   const before = polls;
   reader ??= new MirrorReader(
@@ -59,7 +62,7 @@ for (const phase of phases) {
     },
   );
   while (polls < before + 3) await new Promise((done) => wait(done, 1));
-  results.push({ ...copy, areas: { ...copy.areas }, behind: status?.behind ?? null, pieces, requests });
+  results.push({ ...copy, areas: { ...copy.areas }, behind: status?.behind ?? null, pieces, requests, caches });
 }
 console.log(JSON.stringify(results));
 process.exit(0);
@@ -156,6 +159,12 @@ def test_another_mirror_may_take_the_place_of_one_that_has_stopped_and_no_page_g
     found = read(tmp_path, BEFORE, other(2, 9), other(5, 10), NEXT | {DELTA: a_file(5, b=5)}, other(6, 11))
     assert [each["sequence"] for each in found] == [3, 3, 5, 5, 6]
     assert [each["areas"] for each in found] == [HAD, HAD, {"a": 5}, {"a": 5}, {"a": 6}]
+
+
+def test_a_page_passes_by_its_cache_once_if_a_mirror_looks_as_if_it_were_behind(tmp_path: Path) -> None:
+    """A cache on the way may keep the ETag of a file that has changed."""
+    found = read(tmp_path, BEFORE, BEFORE)
+    assert [cache for each in found for cache in each["caches"]].count("reload") == 1
 
 
 def test_a_page_says_that_files_are_old_if_what_they_name_is_missing(tmp_path: Path) -> None:

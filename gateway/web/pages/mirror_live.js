@@ -25,6 +25,7 @@ const EVERY_MAX_S = 60;
 const JITTER = 0.2;
 /** A time that has passed for longer, while files were read, does not show what the mirror's clock is. */
 const QUICK_MS = 2000;
+const WHOLE_EVERY_MS = 30_000;
 
 export class MirrorReader {
   /** @type {Live | null} */
@@ -32,6 +33,8 @@ export class MirrorReader {
   #latestHistory = "";
   /** Whether the history is not later than all before, and so that of another mirror. */
   #isOther = false;
+  /** When `live.json` was last read without the browser's cache. */
+  #wholeAfter = -Infinity;
   /** The last state that was applied, or that is waited for.
    *
    * @type {Live | null}
@@ -99,7 +102,7 @@ export class MirrorReader {
   /** Read what is new. Returns `written_at` if it is new. Throws where that cannot be read. */
   async #poll() {
     const { signal } = this.#closing;
-    const live = await fetchLive(this.urls, this.election);
+    const live = await fetchLive(this.urls, this.election, this.#cache());
     if (signal.aborted || this.#isOlder(live)) return null;
     const seen = { at: Date.now(), after: performance.now() };
     const isOther = this.#isOfAnother(live);
@@ -128,6 +131,19 @@ export class MirrorReader {
     this.onStatus(this.#status(), fresh); // first, so that documents are read where these figures are from
     this.onBlock([...areas.values()], block, live.cursor, live.history);
     return fresh;
+  }
+
+  /**
+   * Return how to use the browser's cache for `live.json`: not at all now and then while the mirror is behind, as a cache on
+   * the way may keep the ETag of a file that has changed.
+   *
+   * @returns {RequestCache}
+   */
+  #cache() {
+    const now = performance.now();
+    if (!this.#status()?.behind || now - this.#wholeAfter < WHOLE_EVERY_MS) return "no-cache";
+    this.#wholeAfter = now;
+    return "reload";
   }
 
   /**
@@ -229,9 +245,10 @@ const blockOf = ({ sequence, published_at, chain, holds }, snapshot) => ({
  *
  * @param {MirrorUrls} urls
  * @param {string} election
+ * @param {RequestCache} [cache]
  */
-export async function fetchLive(urls, election) {
-  const live = readLive(await fetchText(urls.live(election), LIVE_MAX, DOCUMENT_LIMIT_MS, "no-cache"));
+export async function fetchLive(urls, election, cache = "no-cache") {
+  const live = readLive(await fetchText(urls.live(election), LIVE_MAX, DOCUMENT_LIMIT_MS, cache));
   if (live.election !== election) throw new MalformedMirror("of another election");
   return live;
 }
