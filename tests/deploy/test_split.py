@@ -22,6 +22,7 @@ from gateway.journal.session import SIGNER_ROLE
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.reserved_ports import reserved_ports
 from gateway.wire.mirror import decode_live, live_path
+from tests.counts import variants
 from tests.deploy.proxies import DEPLOY
 from tests.faults.servers import require_binaries
 from tests.fork_server import Command
@@ -162,7 +163,9 @@ async def prepared_by_the_operator(cluster: Cluster) -> None:
     await connection.close()
 
 
-@pytest.mark.parametrize("prepare", [prepared_by_compose, prepared_by_the_operator])
+@pytest.mark.parametrize(
+    "prepare", variants([prepared_by_compose, prepared_by_the_operator], prepared_by_compose)
+)
 async def test_a_feed_that_may_only_read_follows_a_push_door_on_another_machine(
     prepare: object, cluster: Cluster, small: GeneratedElection, tmp_path: Path
 ) -> None:

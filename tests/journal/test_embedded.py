@@ -25,6 +25,7 @@ from gateway.journal.embedded import EmbeddedPostgres, EmbeddedPostgresError, fi
 from gateway.journal.feed_login import restore_login
 from gateway.journal.migrate import migrate
 from gateway.journal.session import SIGNER_ROLE
+from tests.counts import variants
 
 pytestmark = [
     pytest.mark.long,
@@ -501,7 +502,9 @@ def test_root_without_user_namespaces_runs_the_server_as_nobody(
     assert log(common_dir / "data").count("received fast shutdown request") == 3
 
 
-@pytest.mark.parametrize("setpriv", [True, False], ids=["setpriv", "without setpriv"])
+@pytest.mark.parametrize(
+    "setpriv", variants([True, False], True), ids=lambda each: "setpriv" if each else "without setpriv"
+)
 def test_an_unprivileged_user_can_run_the_server(common_dir: Path, setpriv: bool) -> None:
     """The server starts and ends with its owner without any privilege, with or without the program setpriv."""
     directory, command = common_dir / "home", [sys.executable]
