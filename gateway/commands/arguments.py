@@ -38,6 +38,8 @@ def checked_url(url: str | None) -> str | None:
         good = False
     if not good:
         raise typer.BadParameter(f"{url!r} is not http://host:port or https://host:port")
+    if parts.query or parts.fragment:  # it may be a secret, and no path can be added to it
+        raise typer.BadParameter("the URL of a door has no query (?) and no fragment (#)")
     return url
 
 

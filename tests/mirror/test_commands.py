@@ -174,6 +174,7 @@ async def admin_documents(url: str) -> tuple[Any, str]:
     [
         (("http://127.0.0.1:1", "files", "--every", "3"), "--every is 3, and not one of 1, 2, 5, 10, 30, 60"),
         (("127.0.0.1:1", "files"), "is not http://host:port"),
+        (("http://127.0.0.1:1/?token=hunter2", "files"), "the URL of a door has no query"),
         (("http://127.0.0.1:1", "files", "--key", "x+y"), "--key: "),
     ],
 )
@@ -181,3 +182,4 @@ def test_wrong_arguments_are_named(arguments: tuple[str, ...], message: str) -> 
     done = valgnatt("mirror", *arguments)
     assert (done.status, done.out) == (2, "")
     assert message in done.err
+    assert "hunter2" not in done.err
