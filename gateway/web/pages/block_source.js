@@ -69,6 +69,11 @@ export class BlockSource {
     this.#stream?.check();
   }
 
+  /** Open another stream, at the address that it has now, instead of the one that is open. */
+  restartStream() {
+    this.#stream?.restart();
+  }
+
   /** @param {ServerEvent[]} events */
   #read(events) {
     const isUseful = this.callbacks.onEvents(events);

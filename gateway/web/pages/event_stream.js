@@ -115,6 +115,10 @@ export class EventStream {
     this.#closing.abort();
   }
 
+  restart() {
+    this.#replace(SPREAD_MS);
+  }
+
   /** Replace a connection that is silent, after a random time of up to `spread_ms`. */
   check(spread_ms = SPREAD_MS) {
     const silence_ms = Math.max(Date.now() - this.#heardAt, performance.now() - this.#heardAfter);

@@ -155,7 +155,9 @@ export class Feed {
     return this.#cursor ? { sequence: this.sequence, cursor: this.#cursor, history: this.#history } : null;
   }
 
+  /** Return the address of the next stream. What the last one has not ended with a block is dropped. */
   #address() {
+    this.#pending = [];
     const url = new URL(this.url, location.href);
     if (this.#cursor) url.searchParams.set("last_event_id", this.#cursor);
     return url.href;
@@ -224,7 +226,8 @@ export class Feed {
    */
   #applyFile(changed, block, cursor, history) {
     const base = this.#cursor;
-    this.#pending = []; // of a stream that has not delivered the rest
+    // Another record: what an open stream sends next may follow a block that was too old for this page.
+    if (block.snapshot && block.sequence < this.sequence) this.#source?.restartStream();
     this.#history = history;
     this.#apply(changed, block, cursor);
     this.tabs.pass(changed, block, base);
