@@ -162,7 +162,7 @@ async def test_a_tab_that_comes_back_follows_again(
     first, second = [await visitor.open(address) for _ in range(2)]
     for tab in (first, second):
         await shows(tab, 10)
-    await first.goto(f"{gateway.feed_url}/docs")
+    await first.goto(f"{gateway.feed_url}/verify")
     await pushed(http, sender, a_report(revision=2, votes=20))
     await shows(second, 20)
     await first.go_back()

@@ -42,10 +42,16 @@ def unsteady(small: GeneratedElection, publications: int) -> list[Publication]:
     return written.publications
 
 
+@pytest.fixture(scope="module")
+def night(small: GeneratedElection) -> list[Publication]:
+    """Publications in which figures rise and fall."""
+    return unsteady(small, 2 * SHOWN)
+
+
 @pytest.fixture
-async def door(small: GeneratedElection) -> AsyncIterator[Served]:
-    """A feed door on a record in which figures rise and fall."""
-    async with served(FakeRecord(small.registry, unsteady(small, 2 * SHOWN), shown=SHOWN)) as opened:
+async def door(small: GeneratedElection, night: list[Publication]) -> AsyncIterator[Served]:
+    """A feed door on that record."""
+    async with served(FakeRecord(small.registry, night, shown=SHOWN)) as opened:
         yield opened
 
 
