@@ -104,6 +104,7 @@ class Subscriber:
         silence_s: float = SILENCE_S,
         mirror_url: str | None = None,
         use_mirror: bool = True,
+        user_agent: str | None = None,
     ) -> None:
         """Follow `levels` and `areas` (comma-separated; default: all areas that have children).
 
@@ -116,6 +117,7 @@ class Subscriber:
         Without `keep_copy`, areas are not decoded, which saves time for many readers in a load test. With `raw`, blocks
         have the bytes of their areas as well; with `raw` and without `keep_copy`, only these. A stream without a
         complete event for `silence_s` seconds is considered dead. Without `use_mirror`, only the stream is read.
+        Without `session`, requests have `user_agent`, or that of aiohttp.
         """
         self.copy: dict[str, Mapping[str, Any]] = dict(copy or {})
         self.cursor = cursor
@@ -129,6 +131,7 @@ class Subscriber:
         self._on_source = on_source
         self._own_session = session is None
         self._session = session
+        self._user_agent = user_agent
         query = {"levels": levels, "areas": areas, "every_s": str(every_s)}
         self._stream = StreamReader(
             feed_url,
@@ -196,7 +199,7 @@ class Subscriber:
     async def __aenter__(self) -> Self:
         if self._session is None:
             self._stream.proxy = environment_proxy(self._feed_url)
-            self._session = open_session(self._stream.proxy, decompress=False)
+            self._session = open_session(self._stream.proxy, decompress=False, user_agent=self._user_agent)
         return self
 
     async def __aexit__(

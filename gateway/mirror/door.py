@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import orjson
 
 from gateway.client.http_session import environment_proxy, open_session
@@ -69,11 +68,6 @@ class FeedDoor:
         if not isinstance(document, dict):
             raise VerificationFailed("unreachable", f"{where}: not a JSON object")
         return document
-
-
-def open_stream_session(feed_url: str) -> aiohttp.ClientSession:
-    """Return a session for the stream of a feed door, through the same proxy. Raises BadProxy."""
-    return open_session(environment_proxy(feed_url), decompress=False, user_agent=USER_AGENT)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from gateway.client.tasks import run_until_one_ends
 from gateway.election.registry import Registry
 from gateway.errors import GatewayError
 from gateway.mirror.documents import Documents
-from gateway.mirror.door import FeedDoor, open_feed_door, open_stream_session
+from gateway.mirror.door import FeedDoor, open_feed_door
 from gateway.mirror.election_files import ElectionList
 from gateway.mirror.files import JSON, StoredFile
 from gateway.mirror.ledger import Ledger, Step
@@ -31,7 +31,7 @@ from gateway.mirror.removal import Removal
 from gateway.mirror.state import MirrorState, View, WrongBlock
 from gateway.mirror.targets import Target, TargetInUse
 from gateway.transparency.note import VerifierKey
-from gateway.wire.mirror import Live, encode_live, live_path
+from gateway.wire.mirror import USER_AGENT, Live, encode_live, live_path
 
 REFRESH_S = 5.0
 """Seconds after which `live.json` is written again with a new time, or `every_s` if that is more."""
@@ -162,20 +162,17 @@ class History:
 
     async def _follow(self) -> None:
         """Apply every block of the stream. Raises AnotherRecord, FeedRefused."""
-        async with (
-            open_stream_session(self._feed_url) as session,
-            Subscriber(
-                self._feed_url,
-                self._election,
-                levels=",".join(self._registry.levels),
-                every_s=self._every_s,
-                keep_copy=False,
-                raw=True,
-                session=session,
-                on_change=self._note_feed,
-                use_mirror=False,
-            ) as subscriber,
-        ):
+        async with Subscriber(
+            self._feed_url,
+            self._election,
+            levels=",".join(self._registry.levels),
+            every_s=self._every_s,
+            keep_copy=False,
+            raw=True,
+            on_change=self._note_feed,
+            use_mirror=False,
+            user_agent=USER_AGENT,
+        ) as subscriber:
             async for block in subscriber.blocks():
                 if block.snapshot and not self._state.empty and not await self._same_record(block):
                     raise AnotherRecord

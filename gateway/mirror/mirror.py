@@ -9,7 +9,6 @@ import structlog
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.subscriber import Block, Subscriber
 from gateway.election.registry import Registry
-from gateway.mirror.door import open_stream_session
 from gateway.mirror.election_files import ElectionList
 from gateway.mirror.history import (
     RETRY_FIRST_S,
@@ -21,7 +20,15 @@ from gateway.mirror.history import (
 from gateway.mirror.progress import Progress
 from gateway.mirror.targets import Target, TargetUnavailable
 from gateway.transparency.note import VerifierKey
-from gateway.wire.mirror import LIVE_READ_MAX, Live, MalformedMirror, decode_live, live_path, require_names
+from gateway.wire.mirror import (
+    LIVE_READ_MAX,
+    USER_AGENT,
+    Live,
+    MalformedMirror,
+    decode_live,
+    live_path,
+    require_names,
+)
 
 INTERVALS_S = (1, 2, 5, 10, 30, 60)
 """Values of `every_s`, in seconds: intervals in which the stream sends blocks."""
@@ -130,19 +137,16 @@ class Mirror:
         return False
 
     async def _first_block(self, registry: Registry, cursor: str) -> Block:
-        async with (
-            open_stream_session(self._feed_url) as session,
-            Subscriber(
-                self._feed_url,
-                self._election,
-                levels=registry.root.level,
-                areas=registry.root.id,
-                cursor=cursor,
-                keep_copy=False,
-                session=session,
-                use_mirror=False,
-            ) as subscriber,
-        ):
+        async with Subscriber(
+            self._feed_url,
+            self._election,
+            levels=registry.root.level,
+            areas=registry.root.id,
+            cursor=cursor,
+            keep_copy=False,
+            use_mirror=False,
+            user_agent=USER_AGENT,
+        ) as subscriber:
             async for block in subscriber.blocks():
                 return block
         raise AssertionError("a feed never ends")

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.client.subscriber import Block
+from gateway.wire.mirror import USER_AGENT
 from tests.mirror.model import RecordModel
 
 ELECTION = "no-test"
@@ -49,6 +50,7 @@ class StubGateway:
 
     async def _feed(self, request: web.Request) -> web.StreamResponse:
         self.streams += 1
+        assert request.headers["User-Agent"] == USER_AGENT, "a door knows a mirror by it"
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         record, cursor = self.record, request.headers.get("Last-Event-ID", "")

@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from gateway.mirror.door import open_stream_session
+from gateway.client.http_session import open_session
 from gateway.rehearsal.generator import GeneratedElection
+from gateway.wire.mirror import USER_AGENT
 from tests.counts import count
 from tests.running import Gateway, Sender
 from tests.web.doors import (
@@ -557,7 +558,7 @@ async def test_readers_above_the_limit_are_told_when_to_retry(
         assert (await ask(http, "GET", feed_url(tight, election, f"/areas/{HERE}"))).status == 200
         async with (
             asyncio.timeout(20),
-            open_stream_session(tight.feed_url) as mirror,
+            open_session(None, decompress=False, user_agent=USER_AGENT) as mirror,
             streaming(mirror, url, areas=HERE, levels=EVERYTHING) as admitted,
         ):
             await admitted.block()
