@@ -31,6 +31,7 @@ await null;
 const source = sources[0];
 for (const [from, ...given] of JSON.parse(readFileSync(0, "utf8"))) {
   if (from === "opened") source.address();
+  else if (from === "behind") source.hasMirror = false;
   else if (from === "mirror") source.onBlock(given[0], given[1], `${given[1].sequence}-00000000`, "history");
   else source.onEvents(given.map(({ block, area }) => block
     ? { type: "block", id: `${block.sequence}-00000000`, data: JSON.stringify(block) }
@@ -99,6 +100,20 @@ def test_what_a_stream_did_not_end_with_a_block_is_not_applied_by_the_next_one(t
         stream(block(8)),
     )
     assert found == {"areas": {"a": 7}, "sequence": 8, "restarts": 0}
+
+
+def test_a_block_that_was_kept_back_changes_nothing_after_a_mirror_that_is_behind_by_now(
+    tmp_path: Path,
+) -> None:
+    """It is older than the page; only a snapshot may be, of another record."""
+    found = applied(
+        tmp_path,
+        OPENED,
+        mirror(500, area("a", 500), area("b", 495), snapshot=True),
+        ("behind",),
+        stream(area("a", 489), block(490)),
+    )
+    assert found == {"areas": {"a": 500, "b": 495}, "sequence": 500, "restarts": 0}
 
 
 def test_a_stream_is_opened_again_if_the_mirror_shows_another_record(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ export class Feed {
       /** @type {Block} */
       const block = JSON.parse(data);
       this.#pending = [];
-      if (hasMirror && block.sequence < this.sequence) continue;
+      if (block.sequence < this.sequence && (hasMirror || !block.snapshot)) continue;
       const isLate = hasMirror && this.clock.now() - Date.parse(block.server_time) > LATE_MAX_MS;
       if (block.snapshot) this.#history = null;
       this.#apply(changed, block, id);
