@@ -1,6 +1,7 @@
 """Hostile input costs little more than honest input: CPU and memory per byte sent, and the latency of other clients."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,7 @@ def routes() -> Iterator[tuple[str, str, str]]:
     yield from all_routes()
 
 
+PARAMETERS = "parameters of "
 COMPRESSED = (
     "a hundred violations per report",
     "one report repeated",
@@ -97,7 +99,7 @@ def cases() -> Iterator[Case]:
         abused = Route(method, path)
         yield Case(f"{method} {path}, {port}", "requests", port, abused.abused, f"{method} {path}")
         if abused.queries():
-            yield Case(f"parameters of {path}", "readers", port, abused.queried, f"{method} {path}")
+            yield Case(f"{PARAMETERS}{path}", "readers", port, abused.queried, f"{method} {path}")
 
 
 CASES = list(cases())
@@ -106,7 +108,7 @@ TOGETHER = 10
 
 
 def measured(cases: list[Case]) -> Iterator[Case]:
-    """Yield what is measured: in `make test`, routes together, and clients of any port on one port each."""
+    """Yield what is measured: in `make test`, routes together, a kind of frame once, and clients of any port on one."""
     if EXTENT == "full":
         yield from cases
         return
@@ -117,13 +119,17 @@ def measured(cases: list[Case]) -> Iterator[Case]:
         for port in ports
         if port != ports[number % len(ports)]
     }
-    routes = [case for case in cases if case.row == "requests"]
-    yield from (case for case in cases if case not in routes and case.name not in left_out)
-    for port in ports:
-        of_port = [case for case in routes if case.port == port]
-        for number in range(0, len(of_port), TOGETHER):
-            group = of_port[number : number + TOGETHER]
-            yield Case(f"{group[0].name} to {group[-1].name}", "requests", port, in_turn(group))
+    first_of_frames = {case.frame: case for case in reversed(cases)}
+    grouped = [case for case in cases if case.row == "requests" or case.name.startswith(PARAMETERS)]
+    for case in cases:
+        repeated = case.frame is not None and case is not first_of_frames[case.frame]
+        if case not in grouped and case.name not in left_out and not repeated:
+            yield case
+    for row, port in itertools.product(("requests", "readers"), ports):
+        alike = [case for case in grouped if (case.row, case.port) == (row, port)]
+        for number in range(0, len(alike), TOGETHER):
+            group = alike[number : number + TOGETHER]
+            yield Case(f"{group[0].name} to {group[-1].name}", row, port, in_turn(group))
 
 
 def in_turn(group: list[Case]) -> Callable[[Target], Awaitable[None]]:
