@@ -33,6 +33,10 @@ class MirrorFolder:
         self._known = version
         return live
 
+    def stored(self) -> list[int]:
+        """Return the size of each file as an object store has it: compressed, once."""
+        return [file.stat().st_size for file in self.directory.rglob("*.gz")]
+
     async def watch(self, last: int, most_s: float = WAIT_S) -> list[tuple[float, int]]:
         """Return when each new sequence was found, in seconds since 1970, up to the sequence `last`."""
         found: list[tuple[float, int]] = []

@@ -7,9 +7,10 @@ own pace. Bytes, PUTs and requests to catch up are counted in simulated time.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from bench.figures import Result, Skipped, Unavailable
+from bench.figures import Result, Row, Skipped, Unavailable
 from bench.load.local import gateway, open_data_set
 from bench.load.mirror_process import mirror
 from bench.load.mirror_servers import readable_directory
@@ -18,6 +19,14 @@ from bench.measure.mirror_counts import count
 from bench.measure.mirror_edge import EVERY_S, measure_edge
 from bench.measure.mirror_pace import INTERVALS_S, SETTLE, STEADY, measure_cpu, measure_delay
 from bench.measure.options import Options
+
+
+def _stored(sizes: Sequence[int]) -> list[Row]:
+    what = "all files of a mirror, every unit has reported"
+    return [
+        Row.single(f"{what}: number", len(sizes), "files"),
+        Row.single(f"{what}: stored, compressed", sum(sizes) / 1e6, "MB"),
+    ]
 
 
 async def measure(options: Options) -> Result:
@@ -42,6 +51,7 @@ async def measure(options: Options) -> Result:
                         heads = await measure_edge(load, folders[EVERY_S], scratch, options, result)
                     except Unavailable as error:
                         result.skipped.append(Skipped.of(error))
+                    result.rows += _stored(folders[EVERY_S].stored())
                     await load.judge()
                     result.invalid += load.faults
                 await measure_cpu(local, dataset, scratch / "replayed", options, result)
