@@ -14,6 +14,7 @@ import pytest
 from gateway.config import Config, ConfigError
 from gateway.journal.embedded import Running, find
 from gateway.machine.serve import serve
+from tests.counts import full_only
 from tests.faults.servers import require_binaries
 from tests.fork_server import Command
 
@@ -43,6 +44,7 @@ async def test_a_standby_cannot_be_required_of_the_embedded_postgres(tmp_path: P
         await serve(Config(data_dir=tmp_path, require_standby=True))
 
 
+@full_only
 @pytest.mark.long
 @pytest.mark.timeout(90)
 async def test_a_feed_login_that_locked_itself_out_of_the_embedded_postgres_is_back_at_the_next_start(

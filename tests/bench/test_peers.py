@@ -252,6 +252,7 @@ def test_http_is_compared_and_no_report_is_lost(data: Path, tmp_path: Path) -> N
     assert finding["ratio"]["times"] > 0
 
 
+@full_only
 @pytest.mark.long
 async def test_every_report_of_the_lean_generator_reaches_the_journal(data: Path, tmp_path: Path) -> None:
     """With one frame per write, with several, and with each report sent when it is due."""

@@ -18,7 +18,7 @@ from gateway.feed.channel import SHARED_WINDOW_READERS_MIN
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web.websocket import PING_S
 from tests.conftest import Database
-from tests.counts import variants
+from tests.counts import full_only, variants
 from tests.deploy.conftest import READERS_PER_ADDRESS
 from tests.deploy.proxies import KINDS, Proxied, a_proxy
 from tests.running import Gateway, Sender, running
@@ -409,6 +409,7 @@ async def test_a_draining_gateway_notifies_clients_through_the_proxy(
             assert (await ask(http, "GET", url)).status in (502, 503)
 
 
+@full_only
 async def test_idle_connections_are_not_closed(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:

@@ -339,6 +339,7 @@ async def has_receipts(night: Night, wanted: int) -> bool:
 # Misbehaving clients.
 
 
+@full_only
 async def test_slow_and_stalled_readers_delay_no_other_client(database: Database) -> None:
     """Clients that read nothing, read a byte per second or never finish a request do not delay other readers.
 

@@ -230,7 +230,7 @@ async def test_a_page_goes_on_at_once_when_the_network_is_back(
 
 
 @needs_chromium
-@pytest.mark.parametrize("path", variants(["/", f"/#/area/{HERE}", "/transfers", "/docs"], "/", "/docs"))
+@pytest.mark.parametrize("path", variants(["/", f"/#/area/{HERE}", "/transfers", "/docs"], "/"))
 async def test_a_page_tries_until_there_is_an_answer(
     gateway: Gateway,
     sender: Sender,
