@@ -53,7 +53,7 @@ format: $(VENV)/.dev  ## correct the style
 types: $(VENV)/.dev  ## check static types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev  ## measure every target, as in docs/performance.md; some 5 minutes
+bench: $(VENV)/.dev  ## measure every target, as in docs/performance.md; some 10 minutes
 	$(BIN)/python -m bench measure
 
 pages: node_modules/.installed  ## format, lint and types of the web pages (needs npm; `npm run format` corrects the format)
