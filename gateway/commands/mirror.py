@@ -43,7 +43,9 @@ def mirror(
     ] = None,
     every: Annotated[
         int,
-        typer.Option(metavar="S", help="interval at which changes are written, in s: 1, 2, 5, 10, 30 or 60"),
+        typer.Option(
+            metavar="S", help="interval at which changes are written, in seconds: 1, 2, 5, 10, 30 or 60"
+        ),
     ] = 2,
     keys: Annotated[
         list[str] | None,
