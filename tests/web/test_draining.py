@@ -41,7 +41,7 @@ async def test_a_gateway_that_shuts_down_answers_every_report(
     database: Database, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
     """Reports in flight get receipts, sockets a goodbye, readers a time to reconnect; nothing new is accepted."""
-    async with running(database, drain_s=DRAIN_S) as gateway, AsyncExitStack() as opened:
+    async with running(database, drain_s=DRAIN_S, batch_max=2) as gateway, AsyncExitStack() as opened:
         election = await gateway.load(a_registry(small))
         sender = await gateway.issue(election, [COUNTRY])
         units = units_of(small)
@@ -70,6 +70,7 @@ async def test_a_gateway_that_shuts_down_answers_every_report(
             for place in range(1, 6):
                 await socket.send(place, a_report(units[place]))
             in_flight = asyncio.create_task(push(http, sender, [a_report(unit) for unit in units[6:9]]))
+            await until(lambda: wait_for_a_commit(gateway, 6))  # and one or two are being appended
             await waiting_for_lock(gateway)
             gateway.terminate()
             await until(lambda: refuses(kept, gateway, sender.headers, election))
@@ -101,6 +102,13 @@ async def test_a_gateway_that_shuts_down_answers_every_report(
         for receipt in receipts:
             again = await push(http, sender, a_report(receipt["unit"]))
             assert (again.status, again.document["sequence"]) == (200, receipt["sequence"])
+
+
+async def wait_for_a_commit(gateway: Gateway, reports: int) -> bool:
+    """Whether at least so many reports wait to be appended."""
+    samples = await gateway.metrics()
+    waiting = sum(n for name, n in samples.items() if name.startswith("valgnatt_waiting_reports{"))
+    return waiting >= reports
 
 
 async def refuses(
@@ -152,14 +160,7 @@ async def test_a_gateway_shuts_down_while_postgres_does_not_answer(
                 await socket.send(place, a_report(units[place]))
             in_flight = asyncio.create_task(push(http, sender, [a_report(unit) for unit in units[5:8]]))
 
-            async def all_received() -> bool:
-                """One or two are being appended, the others wait."""
-                samples = await gateway.metrics()
-                return (
-                    sum(n for name, n in samples.items() if name.startswith("valgnatt_waiting_reports{")) >= 6
-                )
-
-            await until(all_received)
+            await until(lambda: wait_for_a_commit(gateway, 6))  # and one or two are being appended
             await waiting_for_lock(gateway)
             if deaf:
                 await opened.enter_async_context(postgres_deaf(gateway))
