@@ -6,10 +6,9 @@ makes a door fail: if it ends, only its files grow old, and readers see that.
 
 import asyncio
 import os
-import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -19,6 +18,7 @@ from gateway.inspection import forbid_inspection
 from gateway.machine.admin_port import admin_port
 from gateway.machine.control import Control
 from gateway.machine.ports import listen_socket
+from gateway.machine.standalone import run_until_stopped, stop_signals
 from gateway.machine.systemd import ServiceManager
 from gateway.mirror.elections import MirrorOptions, MirrorService, cause_of
 from gateway.mirror.targets import open_target
@@ -91,16 +91,14 @@ async def mirror(config: Config, options: MirrorOptions, stop: asyncio.Event | N
         if config.admin_port is not None:
             admin = opened.enter_context(listen_socket(config.admin_host, config.admin_port, shared=False))
             await opened.enter_async_context(_admin_port(admin, service))
-        opened.enter_context(_signals(stop))
+        opened.enter_context(stop_signals(stop))
         await opened.enter_async_context(_mirroring(service))
-        parts = await opened.enter_async_context(asyncio.TaskGroup())
-        watchdog = parts.create_task(manager.run_watchdog(_responds), name="service manager")
-        manager.ready()
         port = None if admin is None else admin.getsockname()[1]
-        log.info("mirroring", feed=options.feed_url, target=target.where, admin=port)
-        await stop.wait()
-        manager.stopping()
-        watchdog.cancel()
+        await run_until_stopped(
+            manager,
+            stop,
+            lambda: log.info("mirroring", feed=options.feed_url, target=target.where, admin=port),
+        )
     return 0
 
 
@@ -131,19 +129,3 @@ def _admin_port(sock: socket.socket, service: MirrorService) -> Any:
         return merge_metrics([("mirror", exposition(service.metrics.registry).decode())])
 
     return admin_port(sock, health, text)
-
-
-async def _responds(_: float) -> bool:
-    return True
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

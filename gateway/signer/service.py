@@ -3,10 +3,9 @@
 import asyncio
 import os
 import secrets
-import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal
 
 import structlog
@@ -19,6 +18,7 @@ from gateway.journal.signing import SigningJournal
 from gateway.machine.admin_port import admin_port
 from gateway.machine.control import Control
 from gateway.machine.ports import listen_socket
+from gateway.machine.standalone import run_until_stopped, stop_signals
 from gateway.machine.systemd import ServiceManager
 from gateway.signer.cosigning import LATE_S
 from gateway.signer.directory import SignDirectory
@@ -112,14 +112,9 @@ async def sign(config: Config, stop: asyncio.Event | None = None) -> int:
         signer, metrics = await opened.enter_async_context(signing(config))
         if admin is not None:
             await opened.enter_async_context(_admin_port(admin, signer, metrics))
-        opened.enter_context(_signals(stop))
-        parts = await opened.enter_async_context(asyncio.TaskGroup())
-        watchdog = parts.create_task(manager.run_watchdog(_responds), name="service manager")
-        manager.ready()
-        log.info("signing", admin=None if admin is None else admin.getsockname()[1])
-        await stop.wait()
-        manager.stopping()
-        watchdog.cancel()
+        opened.enter_context(stop_signals(stop))
+        port = None if admin is None else admin.getsockname()[1]
+        await run_until_stopped(manager, stop, lambda: log.info("signing", admin=port))
     return 0
 
 
@@ -170,10 +165,6 @@ def _name() -> str:
     return f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-async def _responds(_: float) -> bool:
-    return True
-
-
 def _admin_port(sock: socket.socket, signer: Signer, metrics: SignerMetrics) -> Any:
     def health() -> tuple[bool, dict[str, Any]]:
         refused = {election: state.refused for election, state in signer.states().items() if state.refused}
@@ -183,15 +174,3 @@ def _admin_port(sock: socket.socket, signer: Signer, metrics: SignerMetrics) -> 
         return merge_metrics([("signer", exposition(metrics.registry).decode())])
 
     return admin_port(sock, health, text)
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

@@ -17,6 +17,7 @@ from gateway.config import Config, local_url
 from gateway.errors import GatewayError
 from gateway.machine.admin_port import admin_port
 from gateway.machine.ports import listen_socket
+from gateway.machine.standalone import responds
 from gateway.machine.systemd import ServiceManager
 from gateway.telemetry.metrics import exposition, sample_loop_lag
 from gateway.telemetry.witness_metrics import WitnessMetrics
@@ -127,7 +128,7 @@ async def serve(
                 background = [
                     parts.create_task(connections.run(), name="connections"),
                     parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
-                    parts.create_task(manager.run_watchdog(_alive), name="watchdog"),
+                    parts.create_task(manager.run_watchdog(responds), name="watchdog"),
                 ]
                 if options.mirror is not None:
                     opened.enter_context(
@@ -220,10 +221,6 @@ def _stopped_by_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
-
-
-async def _alive(_: float) -> bool:
-    return True
 
 
 def url_of(config: Config, port: int, *, tls: bool) -> str:
