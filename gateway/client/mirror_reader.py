@@ -42,7 +42,7 @@ REGISTRY_MAX = 64 << 20
 ELECTIONS_MAX = 1 << 20
 """Bytes of the list of elections, unpacked."""
 EVERY_MIN_S, EVERY_MOST_S = 1, 60
-"""Bounds of the interval between two requests for `live.json`, whatever it says itself, in seconds."""
+"""Bounds of the interval between two requests for `live.json`, in seconds, for any `every_s` in it."""
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0
 WHOLE_EVERY_S = 30.0
 """Seconds after which the whole `live.json` of a mirror that is behind is requested again.

@@ -176,7 +176,7 @@ class Directory:
 
 
 class _Locked(Exception):
-    """Another process has locked a file; the message is what it wrote into it."""
+    """Another process holds the lock; the message is the content of the lock file."""
 
 
 def _lock(descriptor: int) -> None:

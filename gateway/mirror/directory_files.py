@@ -34,7 +34,7 @@ class DirectoryFiles:
     """The files of a mirror, changed by one thread at a time. Invariants:
 
     * A reader finds a file as it was before or as it is now, never a part of one.
-    * What `write` has stored survives a crash of the machine, and whatever it stores later cannot survive without it.
+    * When `write` returns, its files survive a crash of the machine. So no later file survives without them.
     * A file that replaces another has a later modification time, by a second or more: web servers derive ETags from it.
       Both variants of a file have the same time, so that after a crash between them the newer one is known.
     * Only files that are named are removed, and directories that became empty by that.

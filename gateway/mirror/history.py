@@ -301,7 +301,7 @@ class History:
                 await documents.run(self._newest_shown, self._changed)
             except* TargetInUse as group:
                 raise _first(group) from None
-            except* Exception as group:  # whatever it is, the steps go on
+            except* Exception as group:  # no error of the rewritten files stops the steps
                 log.exception("documents failed", election=self._election, error=_first(group))
                 self._progress.note("documents", repr(_first(group)))
                 self._failed_at = documents.documents

@@ -64,7 +64,7 @@ def test_a_request_without_a_peer_is_local() -> None:
 
 @pytest.mark.parametrize("proxies", [(), ("127.0.0.0/8", "::1")])
 def test_a_mirror_on_this_machine_is_a_client_of_its_own(proxies: tuple[str, ...]) -> None:
-    """Not one elsewhere, whatever it says; nor one behind a proxy on this machine."""
+    """Neither one on another machine that claims to be one, nor one behind a proxy on this machine."""
     addresses = ClientAddresses(Config(trusted_proxies=proxies))
     agent = ("User-Agent", f"{USER_AGENT}/1")
     for peer in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):

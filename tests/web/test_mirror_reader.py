@@ -1,4 +1,4 @@
-"""How pages read a mirror, whatever it or a cache answers: whole files only, never back, and with a bound."""
+"""How pages read a mirror when it or a cache answers wrongly: whole files only, never an older state, within bounds."""
 
 import json
 from datetime import UTC, datetime, timedelta
