@@ -20,6 +20,7 @@ from gateway.errors import GatewayError, JournalUnavailable
 from gateway.feed.hub import Hub
 from gateway.journal.announcer import Announcer
 from gateway.journal.board import BoardReader
+from gateway.journal.confirmations import PostgresConfirmations
 from gateway.journal.connection import Pool, open_pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.elections import ElectionVersion
@@ -70,7 +71,7 @@ async def push_service(control: Control) -> None:
         metrics.standby_required.set(config.require_standby)
         monitor = DatabaseMonitor(monitoring, metrics.database, embargoed=True)
         writing: list[asyncio.Task[None]] = []
-        announcer = Announcer(announcing)
+        announcer = Announcer(PostgresConfirmations(announcing))
         intake = Intake(
             config,
             PostgresJournal(pool, announcer, require_standby=config.require_standby),

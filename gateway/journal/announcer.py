@@ -7,12 +7,9 @@ process makes an empty append for an election with an unconfirmed one, which con
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import Pool, acquired
-from gateway.journal.db_errors import translate_db_errors
-from gateway.journal.notifications import CHANNEL
 from gateway.telemetry.logs import Outage
 
 POLL_S = 1.0
@@ -20,11 +17,18 @@ POLL_S = 1.0
 RETRY_S = 0.2
 """Seconds between a failure and the next attempt."""
 
-_UNCONFIRMED = """
-SELECT e.id, greatest(h.confirmed_append, c.append) AS confirmed FROM election e
-JOIN head h ON h.election = e.key JOIN confirmation c ON c.election = e.key
-WHERE greatest(h.confirmed_append, c.append) < h.appends
-"""
+
+class Confirmations(Protocol):
+    """Where confirmations are written and feeds are notified. Every method raises JournalUnavailable."""
+
+    async def confirm(self, election: int, append: int, accepted: int) -> None:
+        """Note that an append, and all before it, is on the standby; `accepted` reports are placed up to it."""
+
+    async def notify(self) -> None:
+        """Wake the feeds."""
+
+    async def unconfirmed(self) -> dict[str, int]:
+        """Return the last confirmed append of each election that has later ones."""
 
 
 class _Confirmed(NamedTuple):
@@ -35,14 +39,14 @@ class _Confirmed(NamedTuple):
 
 
 class Announcer:
-    """Confirms appends and notifies feeds, on a dedicated connection. Invariants:
+    """Confirms appends and notifies feeds. Invariants:
 
     * A confirmation is written only for an append whose commit returned with its wait for the standby complete.
     * At most one confirmation per election is pending: the latest one covers all before it.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, confirmations: Confirmations) -> None:
+        self._confirmations = confirmations
         self._confirmed: dict[int, _Confirmed] = {}
         self._notification_due = False
         self._wanted = asyncio.Event()
@@ -91,11 +95,7 @@ class Announcer:
         """Write the pending confirmations. Raises JournalUnavailable; they are then written with the next ones."""
         while self._confirmed:
             election, confirmed = next(iter(self._confirmed.items()))
-            with translate_db_errors():
-                async with acquired(self._pool) as connection:
-                    await connection.execute(
-                        "SELECT confirm_v1($1, $2, $3)", election, confirmed.append, confirmed.accepted
-                    )
+            await self._confirmations.confirm(election, confirmed.append, confirmed.accepted)
             if self._confirmed[election] == confirmed:
                 del self._confirmed[election]
 
@@ -103,9 +103,7 @@ class Announcer:
         """Wake the feeds if something was published. Raises JournalUnavailable; feeds also poll."""
         if self._notification_due:
             self._notification_due = False
-            with translate_db_errors():
-                async with acquired(self._pool) as connection:
-                    await connection.execute(f"NOTIFY {CHANNEL}")
+            await self._confirmations.notify()
 
     async def _request_unconfirmed(self, request_append: Callable[[str], None]) -> None:
         """Request an append where none was confirmed between two polls: a process ended, or a wait was cut short."""
@@ -114,14 +112,11 @@ class Announcer:
         while True:
             await asyncio.sleep(POLL_S)
             try:
-                with translate_db_errors():
-                    async with acquired(self._pool) as connection:
-                        rows = await connection.fetch(_UNCONFIRMED)
+                found = await self._confirmations.unconfirmed()
             except JournalUnavailable as error:
                 outage.failed(error)
                 continue
             outage.succeeded()
-            found = {row["id"]: row["confirmed"] for row in rows}
             for election, confirmed in found.items():
                 if before.get(election) == confirmed:
                     request_append(election)

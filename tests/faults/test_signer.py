@@ -13,6 +13,7 @@ import pytest
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
 from gateway.journal.announcer import Announcer
+from gateway.journal.confirmations import PostgresConfirmations
 from gateway.journal.connection import open_pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.signing import SigningJournal
@@ -125,7 +126,7 @@ async def test_no_kill_and_no_failover_makes_checkpoints_contradict_each_other(t
         open_pool(night.signer_url, signer=True, max_size=2) as reading,
     ):
         journal = SigningJournal(reading)
-        announcer = Announcer(pool)
+        announcer = Announcer(PostgresConfirmations(pool))
         working = [
             asyncio.create_task(night.push(PostgresJournal(pool, announcer))),
             asyncio.create_task(night.look(journal)),

@@ -13,6 +13,7 @@ import pytest
 from gateway.errors import JournalUnavailable
 from gateway.journal.administration import administration
 from gateway.journal.announcer import Announcer
+from gateway.journal.confirmations import PostgresConfirmations
 from gateway.journal.connection import open_pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
@@ -101,7 +102,7 @@ async def a_site(server: EmbeddedPostgres, publish_from: datetime) -> AsyncItera
     ):
         owner = await asyncpg.connect(server.url, server_settings={"search_path": "valgnatt"})
         identifier = await acts.load_election(a_registry(publish_from=publish_from.isoformat()))
-        announcer = Announcer(announcing)
+        announcer = Announcer(PostgresConfirmations(announcing))
         journal = PostgresJournal(pool, announcer)
         row = await journal.election(identifier)
         nudged: list[str] = []

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.journal.administration import administration
 from gateway.journal.announcer import Announcer
+from gateway.journal.confirmations import PostgresConfirmations
 from gateway.journal.connection import connect, open_pool
 from gateway.journal.migrate import migrate
 from gateway.journal.notifications import notifications
@@ -61,7 +62,7 @@ async def test_through_a_pooler_in_session_mode_every_report_is_accepted_and_ann
         open_pool(feed_url, feed=True) as feed,
     ):
         identifier = await acts.load_election(a_registry())
-        announcer = Announcer(pool)
+        announcer = Announcer(PostgresConfirmations(pool))
         journal = PostgresJournal(pool, announcer)
         announcing = asyncio.create_task(announcer.run(lambda _: None))
         key = (await journal.election(identifier)).key
