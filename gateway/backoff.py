@@ -2,6 +2,8 @@
 
 import random
 
+from gateway.clock import SYSTEM_CHANCE
+
 
 class Backoff:
     """Delays that start at `first_s` seconds and double up to `most_s`."""
@@ -23,11 +25,11 @@ class Backoff:
         self._next_s = self._first_s
 
 
-def with_jitter(delay_s: float, most: float = 1.0) -> float:
+def with_jitter(delay_s: float, most: float = 1.0, *, chance: random.Random = SYSTEM_CHANCE) -> float:
     """Return between half and `most` times a delay, so that many clients do not retry at the same moment."""
-    return random.uniform(0.5, most) * delay_s  # noqa: S311 - no secret
+    return chance.uniform(0.5, most) * delay_s
 
 
-def jittered_s(delay_s: float) -> float:
+def jittered_s(delay_s: float, *, chance: random.Random = SYSTEM_CHANCE) -> float:
     """Return a random delay around the given one, in seconds, so that clients do not all return at once."""
-    return round(with_jitter(delay_s, most=1.5), 2)
+    return round(with_jitter(delay_s, most=1.5, chance=chance), 2)

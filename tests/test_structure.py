@@ -48,7 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "inspection",
         "page_composition",
     ),
-    ("errors", "__version__"),
+    ("clock", "errors", "__version__"),
 )
 """The parts of `gateway`, from the top. A part imports only from layers below its own."""
 
@@ -73,6 +73,7 @@ MAY_IMPORT = {
         "durable_files",
         "humanize",
         "characters",
+        "clock",
         "errors",
     },
     "verification": {
@@ -89,6 +90,7 @@ MAY_IMPORT = {
         "sqlite_transactions",
         "humanize",
         "characters",
+        "clock",
         "errors",
     },
     "client": {
@@ -103,6 +105,7 @@ MAY_IMPORT = {
         "sqlite_transactions",
         "humanize",
         "characters",
+        "clock",
         "errors",
     },
     "count_files": {"wire", "election", "trimmed_json", "humanize", "characters", "errors"},

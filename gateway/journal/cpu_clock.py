@@ -4,7 +4,7 @@ The operating system's clock of CPU time takes a system call, 0.3 to 60 µs on t
 which is more than a rule takes.
 """
 
-import time
+from gateway.clock import SYSTEM_CLOCK, Clock
 
 EXACT_FROM_S = 0.002
 """Steps from this length on are read from the operating system."""
@@ -17,21 +17,22 @@ class CpuClock:
     one counts as its CPU time, less what the steps before it were counted too long.
     """
 
-    __slots__ = ("_at", "_cpu", "_cpu_at", "_passed")
+    __slots__ = ("_at", "_cpu", "_cpu_at", "_cpu_s", "_passed", "_time_s")
 
-    def __init__(self) -> None:
-        self._passed = time.perf_counter()
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._time_s, self._cpu_s = clock.monotonic, clock.cpu
+        self._passed = self._time_s()
         self._at = 0.0
-        self._cpu, self._cpu_at = time.thread_time(), 0.0
+        self._cpu, self._cpu_at = self._cpu_s(), 0.0
 
     def __call__(self) -> float:
         """Return the time since the clock was made. Never goes back."""
-        passed = time.perf_counter()
+        passed = self._time_s()
         step, self._passed = passed - self._passed, passed
         if step < EXACT_FROM_S:
             self._at += step
             return self._at
-        cpu = time.thread_time()
+        cpu = self._cpu_s()
         self._at += max(0.0, cpu - self._cpu - (self._at - self._cpu_at))
         self._cpu, self._cpu_at = cpu, self._at
         return self._at
