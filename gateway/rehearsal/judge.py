@@ -1,8 +1,8 @@
 """PURE: check a whole history against the guarantees, and return each broken one with an example.
 
-A history consists of the reports that senders pushed with their answers, the blocks that readers received, and the
-reports and holds in the journal at the end. The judge computes all sums itself, from the registry and the stored
-reports, and shares no code with the state that it checks.
+A history consists of the reports that senders pushed with their answers, what they read back, the blocks that readers
+received, and the reports and holds in the journal at the end. The judge computes all sums itself, from the registry and
+the stored reports, and shares no code with the state that it checks.
 """
 
 import hashlib
@@ -35,6 +35,16 @@ class Push(msgspec.Struct, frozen=True):
     digest: str
     answered_at: float
     answer: Answer
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What the push door answered when a sender read back the newest report of a unit (contract, section 4)."""
+
+    unit: str
+    began_at: float
+    """When the request was sent, in seconds since 1970, by the clock that measures `Push.answered_at`."""
+    revision: int | None
+    """The newest revision that the answer showed; None if it showed no report."""
 
 
 def expected_digest(body: bytes) -> str:
@@ -71,6 +81,8 @@ class History(msgspec.Struct, frozen=True):
     """The reports in the journal at the end, in order."""
     holds: Sequence[JournalHold] = ()
     """The reports that were held, at the end. Unless they were released, they are not in the record."""
+    reads: Sequence[Read] = ()
+    """Every read that was answered with a report, or that there is none."""
     streams: Mapping[str, Sequence[tuple[float, int, str]]] = {}
     """Time, sequence and digest of the publications that readers of the publication stream received."""
 
@@ -117,6 +129,7 @@ def judge(history: History) -> list[BrokenGuarantee]:
 def _all(history: History) -> Iterator[BrokenGuarantee]:
     yield from _record(history)
     yield from _receipts(history)
+    yield from _reads(history)
     yield from _holds(history)
     for name, seen in history.streams.items():
         yield from _stream(name, seen, history)
@@ -177,6 +190,27 @@ def _receipts(history: History) -> Iterator[BrokenGuarantee]:
         earlier = first.setdefault((push.unit, push.revision), push.answer)
         if earlier.accepted_at != push.answer.accepted_at:
             yield BrokenGuarantee("first receipt again", which)
+
+
+def _reads(history: History) -> Iterator[BrokenGuarantee]:
+    """Check that each read shows the newest revision of its unit with an earlier receipt, or a later revision."""
+    with_receipt = [push for push in history.pushes if push.answer.has_receipt]
+    receipts = iter(sorted(with_receipt, key=lambda each: each.answered_at))
+    newest: dict[str, Push] = {}
+    push = next(receipts, None)
+    for read in sorted(history.reads, key=lambda each: each.began_at):
+        while push is not None and push.answered_at < read.began_at:
+            if push.unit not in newest or newest[push.unit].revision < push.revision:
+                newest[push.unit] = push
+            push = next(receipts, None)
+        expected = newest.get(read.unit)
+        if expected is not None and (read.revision or 0) < expected.revision:
+            shown = f"revision {read.revision}" if read.revision is not None else "no report"
+            yield BrokenGuarantee(
+                "a later read has it",
+                f"{read.unit}: {shown} in a read that began {read.began_at - expected.answered_at:.3f} s after the"
+                f" receipt of revision {expected.revision}",
+            )
 
 
 def _holds(history: History) -> Iterator[BrokenGuarantee]:

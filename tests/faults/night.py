@@ -5,7 +5,8 @@
         await night.wait_progress()    # every sender has a new receipt, and every reader its publication
 
 SENDERS municipalities push increasing revisions of their units, each over WebSocket, HTTP or NDJSON. Readers follow
-several selections and the publication stream, and resume from their cursors whenever they are disconnected.
+several selections and the publication stream, and resume from their cursors whenever they are disconnected. Senders
+read back one of their units every READ_BACK_S, and all of them at the end.
 Leaving the block (or `settle`) stops the senders and then asserts that
 
 - every report sent has a receipt, or is stale because a later revision of its unit is in the journal;
@@ -46,7 +47,7 @@ from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
 from gateway.election.record import JournalReport
 from gateway.journal.administration import administration
-from gateway.rehearsal.judge import History, ObservedBlock, Push, ReaderHistory, judge, observe
+from gateway.rehearsal.judge import History, ObservedBlock, Push, Read, ReaderHistory, judge, observe
 from tests.counts import count, variants
 from tests.measured import note
 from tests.running import Gateway
@@ -68,6 +69,8 @@ UNITS = 8
 """Units per municipality."""
 UNANSWERED_MAX = 64
 """Reports that a WebSocket sender may have without a result before it waits."""
+READ_BACK_S = 0.5
+"""How often a sender reads back the unit of its last receipt."""
 NDJSON_LINES = count(3, full=5)
 """Reports per NDJSON request."""
 TRANSPORTS = ("websocket", "http", "ndjson")
@@ -313,9 +316,10 @@ class Night:
         return history
 
     async def _send_again(self) -> None:
-        """Make every sender send its last reports again."""
+        """Make every sender send its last reports again, and read back every unit."""
         async with asyncio.timeout(TIMEOUT_S):
             await asyncio.gather(*(sender.send_again() for sender in self.senders))
+            await asyncio.gather(*(sender.read_back_all() for sender in self.senders))
 
     def _assert_answers(self, history: History) -> None:
         current = {stored.unit: stored.revision for stored in history.stored}
@@ -338,6 +342,7 @@ class Night:
             pushes=[push for sender in self.senders for push in sender.pushes],
             readings=[ReaderHistory(each.name, each.areas, each.observed) for each in self.readers],
             stored=await self._stored(),
+            reads=[read for sender in self.senders for read in sender.reads],
             streams={each.name: each.publications for each in self.streams},
         )
 
@@ -621,6 +626,7 @@ class _Sender(_Client):
         self.transport = transport
         self.municipality = municipality
         self.pushes: list[Push] = []
+        self.reads: list[Read] = []
         self.receipts_at: list[float] = []
         self._night = night
         self._place = place
@@ -662,11 +668,46 @@ class _Sender(_Client):
     async def run(self) -> None:
         async with self._night.answer_log.session(self._night.addresses, self._place, "post") as session:
             await asyncio.sleep(self._interval_s * random.Random(self._place).random())
-            await {
+            push = {
                 "websocket": self._push_over_websocket,
                 "http": self._push_over_http,
                 "ndjson": self._push_over_ndjson,
-            }[self.transport](session)
+            }[self.transport]
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(push(session), name=f"{self.name}, pushing")
+                tasks.create_task(self._keep_reading_back(), name=f"{self.name}, reading back")
+
+    async def _keep_reading_back(self) -> None:
+        """Read back the unit of the last receipt, on connections of their own, until the senders stop."""
+        async with self._night.answer_log.session(self._night.addresses, self._place, "read") as session:
+            while self._night.pushing:
+                last = next((push for push in reversed(self.pushes) if push.answer.has_receipt), None)
+                if last is not None:
+                    await self._read_back(session, last.unit)
+                await asyncio.sleep(READ_BACK_S)
+
+    async def _read_back(self, session: aiohttp.ClientSession, unit: str) -> bool:
+        """Read the newest report of a unit that has a receipt; return whether the door could answer."""
+        began_at = time.time()
+        url = f"{PUSH}/v1/elections/{self._night.election}/reports/{unit}"
+        try:
+            async with session.get(url, headers={"Authorization": f"Bearer {self.secret}"}) as response:
+                answer = orjson.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+        if response.status == 200:
+            self.reads.append(Read(unit, began_at, answer["report"]["revision"]))
+        elif answer["code"] == "no_report":
+            self.reads.append(Read(unit, began_at, None))
+        return response.status in (200, 404)
+
+    async def read_back_all(self) -> None:
+        """Read back every unit with a receipt, until the door answers."""
+        async with self._night.answer_log.session(self._night.addresses, self._place, "read") as session:
+            units = sorted({push.unit for push in self.pushes if push.answer.has_receipt})
+            while units:
+                units = [unit for unit in units if not await self._read_back(session, unit)]
+                await asyncio.sleep(READ_BACK_S if units else 0)
 
     async def _push_over_websocket(self, session: aiohttp.ClientSession) -> None:
         async with Publisher(PUSH, self._night.election, self.secret, session=session) as publisher:

@@ -19,6 +19,7 @@ from gateway.rehearsal.judge import (
     History,
     ObservedBlock,
     Push,
+    Read,
     ReaderHistory,
     figures,
     fingerprint,
@@ -156,6 +157,24 @@ def _with_answer(history: History, place: int, **members: Any) -> History:
     pushes = list(history.pushes)
     pushes[place] = _changed(pushes[place], answer=_changed(pushes[place].answer, **members))
     return _changed(history, pushes=pushes)
+
+
+def _with_reads(history: History) -> History:
+    """Return a history in which each unit was read before each of its receipts, and at the end."""
+    newest: dict[str, int] = {}
+    reads = []
+    for push in history.pushes:
+        reads.append(Read(push.unit, push.answered_at, newest.get(push.unit)))
+        newest[push.unit] = max(push.revision, newest.get(push.unit, 0))
+    end = max(push.answered_at for push in history.pushes) + 1
+    reads += [Read(unit, end, revision) for unit, revision in newest.items()]
+    return _changed(history, reads=reads)
+
+
+def _with_last_read(history: History, **members: Any) -> History:
+    reads = list(_with_reads(history).reads)
+    reads[-1] = _changed(reads[-1], **members)
+    return _changed(history, reads=reads)
 
 
 def _lost(history: History) -> History:
@@ -326,6 +345,14 @@ FAULTS: dict[str, tuple[str, Callable[[History], History]]] = {
         "receipt's digest is in the chain",
         lambda history: _with_answer(_with_held(history), -1, digest="00" * 32),
     ),
+    "a read without a report that had a receipt": (
+        "a later read has it",
+        lambda history: _with_last_read(history, revision=None),
+    ),
+    "a read of the revision before one that had a receipt": (
+        "a later read has it",
+        lambda history: _with_last_read(history, revision=_with_reads(history).reads[-1].revision - 1),
+    ),
     "a publication left out of the stream": (
         "sequence has no gap",
         lambda history: _another_stream(history, lambda seen: seen[:5] + seen[6:]),
@@ -358,6 +385,15 @@ def test_a_held_report_is_accepted_and_not_public(good: History) -> None:
     for state in ("open", "rejected", "superseded"):
         assert judge(_changed(held, holds=[_changed(held.holds[0], state=state)])) == []
     assert judge(_with_hold(good, 7, "released")) == []
+
+
+def test_a_read_shows_what_had_a_receipt_before_it_began_or_more(good: History) -> None:
+    """A read may miss a report whose receipt arrived after the read began, and may show one without a receipt."""
+    assert judge(_with_reads(good)) == []
+    last = _with_reads(good).reads[-1]
+    received_at = max(push.answered_at for push in good.pushes if push.unit == last.unit)
+    assert judge(_with_last_read(good, began_at=received_at, revision=last.revision - 1)) == []
+    assert judge(_with_last_read(good, revision=last.revision + 1)) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
