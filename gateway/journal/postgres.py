@@ -224,17 +224,17 @@ class PostgresJournal(HoldJournal):
         """Return the rows of a query about reports, the first column of which is the election's version.
 
         Receipts are made from them, so an empty append follows on the same connection: its commit waits for all before
-        it, while a report that was read may still have been waiting for the standby.
+        it, while a report that was read may still have been waiting for the standby. It also follows if there are no
+        rows: a server that is no longer the primary, and cannot commit, may lack what another one has committed.
         """
         with translate_db_errors():
             async with self._reading() as connection:
                 for _ in range(READ_AGAIN_MAX):
                     rows: list[asyncpg.Record] = await connection.fetch(query, election, *arguments)
-                    if not rows:
-                        return []
+                    version = rows[0][0] if rows else await connection.fetchval(_VERSION, election)
                     try:
                         appended = await append(
-                            connection, election, rows[0][0], (), (), require_standby=self._require_standby
+                            connection, election, version, (), (), require_standby=self._require_standby
                         )
                         self._announce(election, appended)
                         return rows
@@ -288,6 +288,8 @@ class PostgresJournal(HoldJournal):
                 )
         return {row[0]: row[1] for row in rows}
 
+
+_VERSION = "SELECT version FROM head WHERE election = $1"
 
 _NEWEST = """
 SELECT h.version, s.unit, coalesce(r.revision, k.revision) AS revision, coalesce(r.body, k.body) AS body,
