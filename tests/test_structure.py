@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("commands",),
     ("service", "doctor", "rehearsal"),
+    ("platform",),
     ("signer", "witness", "mirror"),
     ("machine",),
     ("web",),
