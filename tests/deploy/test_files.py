@@ -714,7 +714,55 @@ def test_the_mirror_of_compose_has_no_password_and_reads_the_feed() -> None:
 def test_a_receipt_waits_for_a_standby() -> None:
     spec = of_kind("Cluster")["valgnatt-db"]["spec"]
     assert spec["instances"] == 3
-    assert spec["postgresql"]["synchronous"] == {"method": "any", "number": 1, "dataDurability": "required"}
+    assert spec["postgresql"]["synchronous"] == {
+        "method": "any",
+        "number": 1,
+        "dataDurability": "required",
+        "failoverQuorum": True,
+    }
+    assert {"minSyncReplicas", "maxSyncReplicas"} & spec.keys() == set()
+    assert spec["primaryUpdateStrategy"] == "supervised"
     assert spec["postgresql"]["parameters"]["synchronous_commit"] == "on"
     assert loaded(options_of("push"), "push").require_standby
     assert spec["affinity"]["podAntiAffinityType"] == "required"
+
+
+# Patroni.
+
+
+def test_patroni_promotes_only_a_member_that_has_every_confirmed_commit() -> None:
+    """Commits wait for the one standby that may be promoted, and the leader is stopped before another is promoted."""
+    member = yaml.safe_load((DEPLOY / "patroni" / "patroni.yml").read_text())
+    dynamic = member["bootstrap"]["dcs"]
+    assert dynamic["synchronous_mode"] is True
+    assert dynamic["synchronous_mode_strict"] is True
+    assert member["watchdog"]["mode"] == "required"
+    assert dynamic["loop_wait"] + 2 * dynamic["retry_timeout"] <= dynamic["ttl"]
+    assert dynamic["primary_stop_timeout"] > 0
+    parameters = dynamic["postgresql"]["parameters"]
+    assert "synchronous_standby_names" not in parameters
+    assert {parameters[name] for name in ("synchronous_commit", "fsync", "full_page_writes")} == {"on"}
+    assert not any(member["tags"].values())
+
+
+def test_patroni_has_no_password_in_its_configuration() -> None:
+    text = (DEPLOY / "patroni" / "patroni.yml").read_text()
+    assert not re.search(r"^\s*password:", text, re.MULTILINE)
+
+
+def test_the_documented_settings_of_patroni_are_those_of_its_file() -> None:
+    """Each value in the table of docs/operation.md that the file sets too."""
+    page = (ROOT / "docs" / "operation.md").read_text()
+    member = yaml.safe_load((DEPLOY / "patroni" / "patroni.yml").read_text())
+    dynamic = member["bootstrap"]["dcs"]
+    documented = dict(re.findall(r"^\| `(\w+)` \| `(\w+)`", page, re.MULTILINE))
+    written = {name: str(value).lower() for name, value in dynamic.items() if name in documented}
+    assert written.keys() >= {"synchronous_mode", "synchronous_mode_strict", "failsafe_mode"}
+    assert written == {name: documented[name] for name in written}
+    timeouts = re.search(
+        r"^\| `ttl`, `loop_wait`, `retry_timeout` \| `(\d+)`, `(\d+)`, `(\d+)`", page, re.MULTILINE
+    )
+    assert timeouts is not None
+    assert [int(each) for each in timeouts.groups()] == [
+        dynamic[name] for name in ("ttl", "loop_wait", "retry_timeout")
+    ]
