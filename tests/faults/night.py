@@ -20,7 +20,6 @@ bounded and report what they waited for. Clients use host names that never chang
 """
 
 import asyncio
-import hashlib
 import itertools
 import os
 import random
@@ -30,7 +29,7 @@ import time
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,6 +48,15 @@ from gateway.election.record import JournalReport
 from gateway.journal.administration import administration
 from gateway.rehearsal.judge import History, ObservedBlock, Push, Read, ReaderHistory, judge, observe
 from tests.counts import count, variants
+from tests.faults.country import (
+    EVERYTHING,
+    ReaderOptions,
+    Report,
+    a_country,
+    reports_of,
+    selected,
+    with_ancestors,
+)
 from tests.measured import note
 from tests.running import Gateway
 
@@ -65,8 +73,6 @@ RATE = count(9, full=240)
 """Reports per second, of all senders together."""
 STREAMS = count(1, full=2)
 """Readers of the publication stream."""
-UNITS = 8
-"""Units per municipality."""
 UNANSWERED_MAX = 64
 """Reports that a WebSocket sender may have without a result before it waits."""
 READ_BACK_S = 0.5
@@ -74,14 +80,10 @@ READ_BACK_S = 0.5
 NDJSON_LINES = count(3, full=5)
 """Reports per NDJSON request."""
 TRANSPORTS = ("websocket", "http", "ndjson")
-COUNTRY = "land"
-EVERYTHING = "country,county,municipality,precinct"
 PUSH, FEED = "http://push.night", "http://feed.night"
 """Host names of the doors, which resolve to `Addresses`."""
 CODES = frozenset({"journal_unavailable", "overloaded", "draining", "starting", "out_of_order"})
 """Codes of answers that ask a client to retry."""
-
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -99,22 +101,6 @@ class Addresses:
     def of(cls, gateway: Gateway) -> "Addresses":
         """Return the addresses of one gateway."""
         return cls([gateway.push_url], [gateway.feed_url], gateway.database.url)
-
-
-@dataclass(frozen=True)
-class ReaderOptions:
-    """The selection and format that a reader requests."""
-
-    levels: str | None = None
-    areas: str | None = None
-    every_s: int = 0
-    gzip: bool = False
-
-    @property
-    def name(self) -> str:
-        """A description for reports of failures."""
-        wanted = f"{self.levels or 'default'} of {self.areas or 'all'}"
-        return f"reader of {wanted}, every {self.every_s} s{', gzip' if self.gzip else ''}"
 
 
 READERS = (
@@ -180,34 +166,6 @@ async def _wait_election_known(feeds: Sequence[str], election: str) -> None:
                 async with session.get(f"{url}/v1/elections/{election}") as answer:
                     status = answer.status
                 await asyncio.sleep(0.005)
-
-
-def a_country(municipalities: int, **header: Any) -> dict[str, Any]:
-    """Return a registry of four counties with `municipalities` of UNITS units each; its embargo has ended."""
-    areas: list[dict[str, Any]] = [{"id": COUNTRY, "name": "Landet", "level": "country", "parent": None}]
-    areas += [{"id": f"c{n}", "name": f"C {n}", "level": "county", "parent": COUNTRY} for n in range(1, 5)]
-    for place in range(municipalities):
-        name = f"m{place:02}"
-        areas.append({"id": name, "name": name, "level": "municipality", "parent": f"c{place % 4 + 1}"})
-        areas += [
-            {"id": f"{name}-{unit}", "name": f"{name} {unit}", "level": "precinct", "parent": name}
-            for unit in range(1, UNITS + 1)
-        ]
-    election = {
-        "id": f"night-{next(_numbers)}",
-        "name": "A night",
-        "date": "2025-09-08",
-        "publish_from": "2025-09-08T21:00:00+02:00",
-        "timezone": "Europe/Oslo",
-        "categories": ["advance", "election_day"],
-    }
-    parties = [{"code": code, "name": f"Party {code}"} for code in "PQR"]
-    return {
-        "format": "election-registry/1",
-        "election": {**election, **header},
-        "areas": [{"eligible": 1000, **area} for area in areas],
-        "parties": parties,
-    }
 
 
 class Night:
@@ -607,14 +565,6 @@ class _Client(ABC):
             self._task.result()
 
 
-@dataclass(frozen=True)
-class _Report:
-    unit: str
-    revision: int
-    body: bytes
-    digest: str
-
-
 class _Sender(_Client):
     """A municipality that sends the next revision of one of its units every `interval_s`."""
 
@@ -631,9 +581,9 @@ class _Sender(_Client):
         self._night = night
         self._place = place
         self._interval_s = interval_s
-        self._unanswered: dict[tuple[str, int], _Report] = {}
-        self.sent_reports: dict[tuple[str, int], _Report] = {}
-        self._reports = self._make_reports()
+        self._unanswered: dict[tuple[str, int], Report] = {}
+        self.sent_reports: dict[tuple[str, int], Report] = {}
+        self._reports = reports_of(municipality, random.Random(place))
 
     @property
     def receipts(self) -> int:
@@ -648,18 +598,7 @@ class _Sender(_Client):
         unit, revision = min(self._unanswered, key=lambda each: each[1])
         return f"{self.name}: {len(self._unanswered)}, such as {unit} revision {revision}"
 
-    def _make_reports(self) -> Iterator[_Report]:
-        """Yield revisions of all units in turn, with gaps, decreasing figures and repeated figures."""
-        chance = random.Random(self._place)
-        revisions = [0] * UNITS
-        while True:
-            for place in range(UNITS):
-                revisions[place] += chance.choice((1, 1, 1, 2, 7))
-                report = a_random_report(f"{self.municipality}-{place + 1}", revisions[place], chance)
-                body = orjson.dumps(report, option=orjson.OPT_SORT_KEYS)
-                yield _Report(report["unit"], report["revision"], body, hashlib.sha256(body).hexdigest())
-
-    def _next(self) -> _Report:
+    def _next(self) -> Report:
         report = next(self._reports)
         self._unanswered[report.unit, report.revision] = report
         self.sent_reports[report.unit, report.revision] = report
@@ -717,7 +656,7 @@ class _Sender(_Client):
                     publisher.submit(report.body).add_done_callback(partial(self._take_answer, report))
                 await asyncio.sleep(self._interval_s)
 
-    def _take_answer(self, report: _Report, answer: asyncio.Future[Answer]) -> None:
+    def _take_answer(self, report: Report, answer: asyncio.Future[Answer]) -> None:
         if answer.exception() is not None:
             self._failure = answer.exception()
         else:
@@ -736,7 +675,7 @@ class _Sender(_Client):
             due = max(due + lines * self._interval_s, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
-    async def _push(self, session: aiohttp.ClientSession, reports: list[_Report]) -> None:
+    async def _push(self, session: aiohttp.ClientSession, reports: list[Report]) -> None:
         """Push until every report is decided; retries keep their order."""
         while reports:
             answers = await push_http(
@@ -758,7 +697,7 @@ class _Sender(_Client):
                     self._record_result(report, answer)
             reports = again
 
-    def _record_result(self, report: _Report, answer: Answer) -> None:
+    def _record_result(self, report: Report, answer: Answer) -> None:
         self._unanswered.pop((report.unit, report.revision), None)
         self.pushes.append(Push(report.unit, report.revision, report.digest, time.time(), answer))
         if answer.has_receipt:
@@ -776,27 +715,6 @@ class _Sender(_Client):
             assert push.answer.outcome == "duplicate", f"{push.unit} {push.revision}: {push.answer}"
 
 
-def a_random_report(unit: str, revision: int, chance: random.Random) -> dict[str, Any]:
-    """Return a valid report of a unit of `a_country`."""
-    counts = {}
-    for category in ("advance", "election_day"):
-        votes = {party: chance.randrange(100) for party in "PQR"[: chance.randint(1, 3)]}
-        blank = chance.randrange(5)
-        counts[category] = {
-            "ballots": sum(votes.values()) + blank,
-            "blank": blank,
-            "rejected": chance.randrange(3),
-            "votes": votes,
-        }
-    return {
-        "unit": unit,
-        "revision": revision,
-        "counted_at": "2025-09-08T22:36:55+02:00",
-        "status": chance.choice(("counting", "preliminary", "final")),
-        "counts": counts,
-    }
-
-
 class _Reader(_Client):
     """A reader of the feed that keeps every block it has received."""
 
@@ -804,9 +722,9 @@ class _Reader(_Client):
         super().__init__(f"{options.name} ({place})")
         self.options = options
         self.observed: list[ObservedBlock] = []
-        self.areas = _selected(night.registry, options)
+        self.areas = selected(night.registry, options)
         parents = {area["id"]: area["parent"] for area in night.registry["areas"]}
-        self._above = {area: frozenset(_with_ancestors(area, parents)) for area in parents}
+        self._above = {area: frozenset(with_ancestors(area, parents)) for area in parents}
         self.connections = 0
         self._night = night
         self._place = place
@@ -841,27 +759,6 @@ class _Reader(_Client):
     def receives_changes_of(self, municipality: str) -> bool:
         """Return whether its selection has an area above the municipality; otherwise it gets only heartbeats."""
         return not self._above[municipality].isdisjoint(self.areas)
-
-
-def _with_ancestors(area: str | None, parents: dict[str, str | None]) -> Iterator[str]:
-    while area is not None:
-        yield area
-        area = parents[area]
-
-
-def _selected(registry: dict[str, Any], options: ReaderOptions) -> frozenset[str]:
-    parents = {area["id"]: area["parent"] for area in registry["areas"]}
-    inner = set(parents.values())
-    wanted = set(options.areas.split(",")) if options.areas else {COUNTRY}
-
-    def chosen(area: dict[str, Any]) -> bool:
-        return area["level"] in options.levels.split(",") if options.levels else area["id"] in inner
-
-    return frozenset(
-        area["id"]
-        for area in registry["areas"]
-        if chosen(area) and not wanted.isdisjoint(_with_ancestors(area["id"], parents))
-    )
 
 
 class _Stream(_Client):

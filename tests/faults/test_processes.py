@@ -20,7 +20,8 @@ import pytest
 from gateway.journal.embedded import EmbeddedPostgres
 from tests.conftest import Database
 from tests.counts import count, full_only, variants
-from tests.faults.night import EVERYTHING, UNITS, Night, a_country, a_night, a_random_report
+from tests.faults.country import EVERYTHING, UNITS, a_country, a_random_report
+from tests.faults.night import Night, a_night
 from tests.faults.servers import copy_cluster, require_binaries
 from tests.running import Gateway, Sender, running
 from tests.web.doors import (

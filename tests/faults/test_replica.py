@@ -18,7 +18,8 @@ import orjson
 import pytest
 
 from tests.counts import count, full_only, variants
-from tests.faults.night import Addresses, Night, ReaderOptions, a_country, a_night
+from tests.faults.country import ReaderOptions, a_country
+from tests.faults.night import Addresses, Night, a_night
 from tests.faults.servers import TIMEOUT_S, DatabaseUrls, Pair, Server, a_pair, urls_of
 from tests.running import Gateway, running
 from tests.web.doors import until
