@@ -6,13 +6,13 @@ last one. All statements use another connection than appends, and have a timeout
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import NoReturn
 
 import asyncpg
 import msgspec
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.registry import Registry
 from gateway.errors import ElectionUnknown
 from gateway.journal.connection import Pool, acquired
@@ -124,8 +124,9 @@ class BoardReader:
     * At most ELECTIONS_MAX elections are remembered.
     """
 
-    def __init__(self, pool: Pool, process: int) -> None:
+    def __init__(self, pool: Pool, process: int, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._pool = pool
+        self._clock = clock
         self._process = process
         self._reading = asyncio.Lock()
         self._records: dict[int, _Record] = {}
@@ -211,7 +212,7 @@ class BoardReader:
     ) -> None:
         silent: dict[str, int] = {}
         for version in elections():
-            if not version.closed and is_night(version.publish_from, datetime.now(UTC)):
+            if not version.closed and is_night(version.publish_from, self._clock.now()):
                 view = await self.read(version)
                 silent[version.id] = sum(is_silent(row, view.facts, silent_after_s) for row in view.rows)
         self.silent = silent

@@ -6,7 +6,6 @@ which the event loop ran, so a busy process does not mistake its own stall for a
 """
 
 import asyncio
-import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 
+from gateway.clock import SYSTEM_CHANCE
 from gateway.database_url import Host, SessionAttrs, read_database_url
 from gateway.deadline import Deadline
 from gateway.errors import JournalUnavailable
@@ -105,7 +105,7 @@ class Hosts:
         self._hosts = list(self._url.hosts)
         self._unshared: set[Host] = set()
         if self._url.shuffle_hosts:
-            random.shuffle(self._hosts)
+            SYSTEM_CHANCE.shuffle(self._hosts)
 
     async def connect(self, **options: Any) -> Connection:
         """Open a connection: to a writable host, or, for a feed, to any. Raises what asyncpg raises, or OSError.

@@ -19,7 +19,7 @@ class CpuClock:
 
     __slots__ = ("_at", "_cpu", "_cpu_at", "_cpu_s", "_passed", "_time_s")
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._time_s, self._cpu_s = clock.monotonic, clock.cpu
         self._passed = self._time_s()
         self._at = 0.0

@@ -5,15 +5,15 @@ database user may not see are unknown, which is not an error.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 import asyncpg
 import msgspec
 import structlog
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
@@ -90,8 +90,11 @@ class DatabaseMonitor:
     A login that may see them is the owner's; then it also logs which locks its sessions have long waited for.
     """
 
-    def __init__(self, pool: Pool, metrics: DatabaseMetrics, *, embargoed: bool) -> None:
+    def __init__(
+        self, pool: Pool, metrics: DatabaseMetrics, *, embargoed: bool, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._pool = pool
+        self._clock = clock
         self._metrics = metrics
         self._wants_embargoed = embargoed
         self._restricted = False
@@ -101,7 +104,7 @@ class DatabaseMonitor:
 
     def now(self) -> datetime:
         """Return the current time by the database's clock, estimated at the last collection."""
-        return datetime.now(UTC) + timedelta(seconds=self._clock_ahead_s)
+        return self._clock.now() + timedelta(seconds=self._clock_ahead_s)
 
     async def run(self) -> NoReturn:
         """Collect until cancelled."""
@@ -121,9 +124,9 @@ class DatabaseMonitor:
                 if self._wants_embargoed:
                     for wait in await long_waits(connection):
                         log.warning("sessions wait for a lock", wait=wait)
-                before, asked_at = time.perf_counter(), datetime.now(UTC)
+                before, asked_at = self._clock.monotonic(), self._clock.now()
                 row = await self._state(connection)
-                took_s = time.perf_counter() - before
+                took_s = self._clock.monotonic() - before
                 embargoed = (
                     await connection.fetch(_EMBARGOED, timeout=QUERY_S) if self._wants_embargoed else ()
                 )

@@ -7,10 +7,11 @@ the copy is renewed.
 
 import asyncio
 import hashlib
-import time
+import math
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.deadline import wait_at_most
 from gateway.election.outcome import Refusal, refusal_of
 from gateway.election.registry import Registry
@@ -119,11 +120,20 @@ class Elections:
       and one per REFRESH_MIN_S, however many unknown clients ask.
     """
 
-    def __init__(self, journal: PostgresJournal, on_renewed: Callable[[ElectionVersion], None]) -> None:
+    def __init__(
+        self,
+        journal: PostgresJournal,
+        on_renewed: Callable[[ElectionVersion], None],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._journal = journal
+        self._clock = clock
         self._on_renewed = on_renewed
         self._versions: dict[str, ElectionVersion] = {}
-        self._refreshed_at = -1.0
+        self._begun = self._answered = 0
+        """How many refreshes have begun, and the number of the last one that has ended."""
+        self._began_at = -math.inf
         self._failed: JournalUnavailable | None = None
         self._refreshing = asyncio.Lock()
         self._renewing = asyncio.Lock()
@@ -160,11 +170,11 @@ class Elections:
         Raises ElectionUnknown, or JournalUnavailable if Postgres cannot be asked.
         """
         version = await self.find(identifier)
-        token = version.find_token(secret, datetime.now(UTC))
+        token = version.find_token(secret, self._clock.now())
         if token is None:
             await self._refresh(REFRESH_MIN_S)
             version = await self.find(identifier)
-            token = version.find_token(secret, datetime.now(UTC))
+            token = version.find_token(secret, self._clock.now())
         return version, token
 
     async def renew(self, identifier: str) -> ElectionVersion:
@@ -192,23 +202,21 @@ class Elections:
 
     async def _refresh(self, apart_s: float) -> None:
         """Refresh, at least `apart_s` seconds after the last refresh began."""
-        clock = (
-            time.monotonic
-        )  # finer than the loop's: a refresh answers only those who asked before it began
-        asked_at = clock()
+        clock, begun_before = self._clock.monotonic, self._begun
         async with self._refreshing:
-            if self._refreshed_at < asked_at:
-                pause_s = self._refreshed_at + apart_s - clock()
+            if self._answered <= begun_before:  # a refresh answers only those who asked before it began
+                pause_s = self._began_at + apart_s - clock()
                 if pause_s > 0.0:
                     await asyncio.sleep(pause_s)
-                began_at = clock()
+                self._began_at = clock()
+                self._begun += 1
                 try:
                     await self._renew_changed()
                 except JournalUnavailable as error:
                     self._failed = error
                 else:
                     self._failed = None
-                self._refreshed_at = began_at
+                self._answered = self._begun
             if self._failed is not None:
                 raise JournalUnavailable(str(self._failed))
 
@@ -216,11 +224,11 @@ class Elections:
         before = dict(self._versions)
         found = await self._journal.versions()
         for identifier, (number, released) in found.items():
-            known = self._versions.get(identifier)
-            if known is None or (known.version, known.released) != (number, released):
+            newest = self._versions.get(identifier)
+            if newest is None or (newest.version, newest.released) != (number, released):
                 await self.renew(identifier)
-        for identifier in set(before) - set(found):
-            if self._versions.get(identifier) is before[identifier]:
+        for identifier, known in before.items():
+            if identifier not in found and self._versions.get(identifier) is known:
                 del self._versions[identifier]
         self._known.set()
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.hold_list import BEGINNING
 from gateway.election.record import CHAIN_START
 from gateway.election.registry import Registry
@@ -64,11 +65,11 @@ class Evaluator:
     * Batches end in the order in which they were begun; if one is not committed, those begun after it are not either.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.registry = registry
         self.ends = START
         self._current = CurrentReports(registry)
-        self._clock = CpuClock()
+        self._clock = CpuClock(clock=clock)
         self._newest: dict[str, int] = {}
         self._open: dict[str, int] = {}
         """The sender's token of each open hold, by unit."""

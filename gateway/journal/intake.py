@@ -9,10 +9,12 @@ Independent of HTTP, WebSockets and readers.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from random import Random
 from typing import Protocol
 
 from gateway.backoff import jittered_s
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.config import Config
 from gateway.election.outcome import Retry
 from gateway.errors import Draining, JournalUnavailable, Overloaded, RoleForbidden, TokenInvalid, TokenMissing
@@ -55,19 +57,29 @@ class OpenElection:
     """An election as this process accepts reports for it: its current version, its writer, and sockets under credit."""
 
     def __init__(
-        self, current: ElectionVersion, writer: BatchWriter, bank: CreditBank, refusals: Refusals
+        self,
+        current: ElectionVersion,
+        writer: BatchWriter,
+        bank: CreditBank,
+        refusals: Refusals,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
     ) -> None:
         self.current = current
         self.writer = writer
         self.bank = bank
         self._refusals = refusals
-        self.sockets: set[Socket] = set()
+        self._clock = clock
+        self._chance = chance
+        self.sockets: dict[Socket, None] = {}
+        """The open sockets, in the order in which they entered."""
         self._empty = asyncio.Event()
         self._empty.set()
 
     def current_token(self, token: Token) -> Token:
         """Return the token as the current version of the election has it. Raises TokenInvalid."""
-        found = self.current.valid_token(token.key, datetime.now(UTC))
+        found = self.current.valid_token(token.key, self._clock.now())
         if found is None:
             raise TokenInvalid("the token is not valid for this election")
         return found
@@ -79,7 +91,7 @@ class OpenElection:
     def waiting(self) -> Waiting:
         """Return the reports that this process has received and not answered."""
         oldest_at = self.writer.oldest_at
-        oldest_s = None if oldest_at is None else max(0.0, (datetime.now(UTC) - oldest_at).total_seconds())
+        oldest_s = None if oldest_at is None else max(0.0, (self._clock.now() - oldest_at).total_seconds())
         return Waiting(self.writer.waiting, oldest_s)
 
     # Requests.
@@ -116,13 +128,13 @@ class OpenElection:
         `RetryFence`.
         """
         if not in_order:
-            return _retry(pending, OUT_OF_ORDER, OUT_OF_ORDER_RETRY_S)
+            return self._retry(pending, OUT_OF_ORDER, OUT_OF_ORDER_RETRY_S)
         if not self.writer.available:
-            return _retry(pending, JournalUnavailable.code, RETRY_S)
+            return self._retry(pending, JournalUnavailable.code, RETRY_S)
         try:
             self.writer.submit(pending, credited=True)
         except (Draining, Overloaded) as error:
-            return _retry(pending, error.code, RETRY_S)
+            return self._retry(pending, error.code, RETRY_S)
         self.bank.submitted(socket)
         return None
 
@@ -134,13 +146,13 @@ class OpenElection:
         for other in self.sockets:
             if all_less or other.token.key == socket.token.key:
                 other.announce_credit()
-        self.sockets.add(socket)
+        self.sockets[socket] = None
         self._empty.clear()
 
     def leave(self, socket: Socket) -> None:
         """Remove a socket; what it submitted stays under credit until it is answered."""
         self.bank.leave(socket)
-        self.sockets.discard(socket)
+        self.sockets.pop(socket, None)
         if not self.sockets:
             self._empty.set()
 
@@ -161,7 +173,7 @@ class OpenElection:
         """Follow a new version of the election; sockets whose token is no longer valid are closed."""
         self.current = version
         self.writer.follow(version)
-        now = datetime.now(UTC)
+        now = self._clock.now()
         for socket in list(self.sockets):
             token = version.valid_token(socket.token.key, now)
             if token is None:
@@ -179,10 +191,9 @@ class OpenElection:
             elif self.bank.credit(socket) != self.bank.fair_of(socket):
                 socket.announce_credit()
 
-
-def _retry(pending: PendingReport, code: str, after_s: float) -> Retry:
-    report = pending.valid.report
-    return Retry(code, jittered_s(after_s), report.unit, report.revision)
+    def _retry(self, pending: PendingReport, code: str, after_s: float) -> Retry:
+        report = pending.valid.report
+        return Retry(code, jittered_s(after_s, chance=self._chance), report.unit, report.revision)
 
 
 def require_sender(token: Token) -> None:
@@ -204,15 +215,20 @@ class Intake:
         journal: PostgresJournal,
         metrics: PushMetrics,
         start_writer: Callable[[BatchWriter], None],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
     ) -> None:
         self.journal = journal
-        self.elections = Elections(journal, self._renewed)
+        self.elections = Elections(journal, self._renewed, clock=clock)
+        self._clock = clock
+        self._chance = chance
         self._config = config
         self._metrics = metrics
         self._start_writer = start_writer
         self._open: dict[str, OpenElection] = {}
         self._contacts: dict[int, datetime] = {}
-        self.refusals = Refusals()
+        self.refusals = Refusals(clock=clock)
         self._draining = False
 
     def _renewed(self, version: ElectionVersion) -> None:
@@ -236,9 +252,12 @@ class Intake:
             pending_max=self._config.pending_max,
             batch_max=self._config.batch_max,
             on_availability=set_available,
+            clock=self._clock,
         )
         bank = CreditBank(self._config.credit_max, writer.room)
-        self._open[version.id] = OpenElection(version, writer, bank, self.refusals)
+        self._open[version.id] = OpenElection(
+            version, writer, bank, self.refusals, clock=self._clock, chance=self._chance
+        )
         self._start_writer(writer)
 
     # Senders.
@@ -257,7 +276,7 @@ class Intake:
         if token is None:
             raise TokenInvalid("the token is not valid for this election")
         self._require_open()
-        self._contacts[token.key] = datetime.now(UTC)
+        self._contacts[token.key] = self._clock.now()
         return self._open[version.id], token
 
     def note_refused_request(self, election: str, secret: str, code: str) -> None:
@@ -300,7 +319,7 @@ class Intake:
     async def _end_embargoes(self) -> None:
         """Make an append at the moment each embargo ends, and each second after it until the election is released."""
         while True:
-            now = datetime.now(UTC)
+            now = self._clock.now()
             wait_s = 1.0
             for election in self._open.values():
                 if election.writer.released:
@@ -315,7 +334,7 @@ class Intake:
     async def _check_sockets(self) -> None:
         while True:
             await asyncio.sleep(CHECK_S)
-            now = datetime.now(UTC)
+            now = self._clock.now()
             for election in self._open.values():
                 election.check_sockets(now)
 
@@ -362,6 +381,6 @@ class Intake:
         self._metrics.room.set(sum(writer.room.capacity for writer in writers))
         oldest_at = min((at for writer in writers if (at := writer.oldest_at) is not None), default=None)
         self._metrics.oldest_waiting.set(
-            (datetime.now(UTC) - oldest_at).total_seconds() if oldest_at is not None else 0.0
+            (self._clock.now() - oldest_at).total_seconds() if oldest_at is not None else 0.0
         )
         self._metrics.available.set(all(writer.available for writer in writers))

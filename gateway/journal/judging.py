@@ -7,7 +7,6 @@ being appended, as if it were committed; if it is not, they are judged again.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -16,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.report import Report
 from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable
@@ -143,6 +143,8 @@ class JudgedAppends:
         metrics: RuleMetrics,
         pause: Callable[[], Awaitable[None]],
         upcoming: Upcoming = tuple,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`pause` is awaited between slices of reading what is new, which can take long after a start."""
         self._journal = journal
@@ -154,7 +156,8 @@ class JudgedAppends:
         self._lock_first = 0
         self.paused_s = 0.0
         """For how long the last append paused while its reports were judged, so that other work could be done."""
-        self._clock = CpuClock()
+        self._clock = clock
+        self._cpu = CpuClock(clock=clock)
 
     async def append(
         self, election: ElectionVersion, batch: Sequence[Judgeable]
@@ -187,7 +190,7 @@ class JudgedAppends:
         if election.policy.is_off or election.closed:
             return None
         if self._evaluator is None or self._evaluator.registry is not election.registry:
-            self._evaluator = Evaluator(election.registry)
+            self._evaluator = Evaluator(election.registry, clock=self._clock)
         return self._evaluator
 
     async def catch_up(self, election: ElectionVersion) -> None:
@@ -216,12 +219,12 @@ class JudgedAppends:
         if evaluator is None:
             return [None] * len(reports)
         found: list[tuple[str, ...] | None] = []
-        began_s = self._clock()
+        began_s = self._cpu()
         for report in reports:
             found.append(evaluator.holding(report, election.policy))
-            if self._clock() - began_s > SLICE_S:
+            if self._cpu() - began_s > SLICE_S:
                 await asyncio.sleep(0)
-                began_s = self._clock()
+                began_s = self._cpu()
         return found
 
     async def _append_locked(
@@ -299,20 +302,20 @@ class JudgedAppends:
         self, evaluator: Evaluator, election: ElectionVersion, batch: Sequence[Judgeable]
     ) -> list[Finding | None]:
         findings: list[Finding | None] = []
-        counted, began_s = 0, self._clock()
+        counted, began_s = 0, self._cpu()
         for pending in batch:
             judged = evaluator.judge(pending.sender, pending.valid, election.policy)
             findings.append(judged.finding)
             if judged.failed or judged.over_limit:
                 self._report(election.id, pending.valid, judged)
-            if (now_s := self._clock()) - began_s > SLICE_S:
+            if (now_s := self._cpu()) - began_s > SLICE_S:
                 self._metrics.judged(len(findings) - counted, now_s - began_s)
-                paused_at = time.perf_counter()
+                paused_at = self._clock.monotonic()
                 await asyncio.sleep(0)
-                self.paused_s += time.perf_counter() - paused_at
-                counted, began_s = len(findings), self._clock()
+                self.paused_s += self._clock.monotonic() - paused_at
+                counted, began_s = len(findings), self._cpu()
         if len(findings) > counted:
-            self._metrics.judged(len(findings) - counted, self._clock() - began_s)
+            self._metrics.judged(len(findings) - counted, self._cpu() - began_s)
         return findings
 
     def _report(self, election: str, valid: ValidReport, judged: Judged) -> None:

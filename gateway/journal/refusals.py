@@ -6,10 +6,11 @@ another connection than those of appends.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple, NoReturn
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.periodic import repeat
@@ -54,7 +55,8 @@ class Refusals:
       breaks during a write, its counts may be added twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._counts: dict[Key, Count] = {}
         self._codes: set[str] = set()
 
@@ -68,7 +70,7 @@ class Refusals:
                 self._codes.add(code)
             else:
                 code = OTHER
-        self._add(Key(election, token, code), Count(1, datetime.now(UTC)))
+        self._add(Key(election, token, code), Count(1, self._clock.now()))
 
     def _add(self, key: Key, more: Count) -> None:
         known = self._counts.get(key)

@@ -4,10 +4,11 @@ While every receipt takes less than a second, nothing is written. No report wait
 connection than appends.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import NoReturn
 
+from gateway.clock import SYSTEM_CHANCE
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.periodic import repeat
@@ -25,8 +26,8 @@ class WaitingReports:
     Invariant: the rows of a process are those of its last write, or so old that readers ignore them.
     """
 
-    def __init__(self) -> None:
-        self.process = secrets.randbits(63)
+    def __init__(self, *, chance: Random = SYSTEM_CHANCE) -> None:
+        self.process = chance.getrandbits(63)
         """The number of this process in the journal."""
         self._written = False
 

@@ -8,7 +8,7 @@ Independent of sockets and readers.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import Protocol
 
@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from gateway.backoff import Backoff
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.deadline import Deadline
 from gateway.election.outcome import HoldNotice, Outcome, Receipt, Refusal, Retry
 from gateway.election.report import Report, all_warnings, warnings_of
@@ -110,13 +111,17 @@ class BatchWriter:
         pending_max: int,
         batch_max: int,
         on_availability: Callable[[bool], None],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.room: WaitingRoom[PendingReport] = WaitingRoom(pending_max, batch_max)
         self.released = election.released
         self._pace = Pace()
         self._full = False  # whether reports still waited when the current batch was taken
         self._journal = journal
-        self._appends = JudgedAppends(journal, metrics.rules, self._append_requested_now, self._upcoming)
+        self._appends = JudgedAppends(
+            journal, metrics.rules, self._append_requested_now, self._upcoming, clock=clock
+        )
+        self._clock = clock
         self._election = election
         self._renew = renew
         self._metrics = metrics
@@ -315,7 +320,7 @@ class BatchWriter:
         valid = []
         for pending in batch:
             if pending.election is not self._election:
-                checked = self._election.check_again(pending.sender, pending.valid, datetime.now(UTC))
+                checked = self._election.check_again(pending.sender, pending.valid, self._clock.now())
                 if isinstance(checked, Refusal):
                     refused.append(RefusedReport(pending, checked))
                     continue
@@ -367,7 +372,7 @@ class BatchWriter:
             self._retry_batch(batch, error.code, self.room.delay_s())
             return
         self._unanswered.remove(batch)
-        now, accepted = datetime.now(UTC), 0
+        now, accepted = self._clock.now(), 0
         for pending, outcome in outcomes:
             if isinstance(outcome, Receipt):
                 accepted += not outcome.duplicate

@@ -9,7 +9,7 @@ from tests.clocks import ManualClock
 def test_cpu_time_is_never_underestimated_in_short_steps_and_exact_in_long_ones() -> None:
     """A step in which the thread did not run counts nothing; one that computed counts what it computed."""
     clock = ManualClock()
-    cpu_clock = CpuClock(clock)
+    cpu_clock = CpuClock(clock=clock)
 
     def step(passed_s: float, cpu_s: float) -> float:
         clock.advance(passed_s, cpu_s)
