@@ -1,0 +1,319 @@
+"""PURE: draw a plan from a seed."""
+
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from tests.simulation.plan import (
+    INVALID,
+    OF_STANDBY,
+    Fault,
+    Plan,
+    Reader,
+    Report,
+    Sender,
+    municipality,
+    units_of,
+)
+
+Embargo = Literal["before", "within", "after"]
+
+
+def draw(seed: int) -> Plan:
+    """Return the plan of a seed: always the same one."""
+    chance = random.Random(f"plan {seed}")
+    lasts_s = round(chance.uniform(4.0, 12.0), 1)
+    standby = chance.random() < 0.5
+    bare = Plan(
+        seed=seed,
+        push_processes=chance.choice((1, 1, 2, 2, 3)),
+        feeds=chance.choice((1, 1, 2)),
+        senders=(),
+        readers=(),
+        faults=(),
+        lasts_s=lasts_s,
+        standby=standby,
+        replica=standby and chance.random() < 0.4,
+        publish_from_s=_end_of_embargo(chance, lasts_s),
+        rules=chance.choice(("off", "warn", "hold")),
+        municipalities=chance.choice((2, 2, 3)),
+        units=chance.choice((1, 2, 2, 3)),
+    )
+    plan = msgspec.structs.replace(
+        bare, senders=tuple(_senders(bare, chance)), readers=tuple(_readers(bare, chance))
+    )
+    return msgspec.structs.replace(plan, faults=tuple(_faults(plan, chance)))
+
+
+def _end_of_embargo(chance: random.Random, lasts_s: float) -> float:
+    embargo: Embargo = chance.choice(("before", "before", "within", "within", "after"))
+    if embargo == "before":
+        return -60.0
+    share = chance.uniform(0.2, 0.8) if embargo == "within" else chance.uniform(1.05, 1.4)
+    return round(share * lasts_s, 2)
+
+
+def _senders(plan: Plan, chance: random.Random) -> Iterator[Sender]:
+    total = chance.randint(30, 110)
+    number = chance.randint(2, 5)
+    for place in range(number):
+        name = municipality(place % plan.municipalities)
+        yield Sender(
+            name=f"sender-{place + 1}",
+            municipality=name,
+            transport=chance.choice(("websocket", "websocket", "http", "ndjson")),
+            reports=tuple(_reports(plan, name, place, number, total // number, chance)),
+            reads_back_s=chance.choice((0.0, 0.5, 1.5)),
+        )
+
+
+def _reports(
+    plan: Plan, name: str, place: int, senders: int, number: int, chance: random.Random
+) -> Iterator[Report]:
+    """Draw the reports of a sender, in bursts: increasing revisions with gaps; falls, repeats and invalid ones."""
+    units = units_of(name, plan.units)
+    several = senders > plan.municipalities
+    if several and chance.random() < 0.6:  # senders of one municipality often divide its units among them
+        units = [
+            unit for index, unit in enumerate(units) if index % 2 == place // plan.municipalities % 2
+        ] or units
+    orderly = chance.random() < 0.7
+    revisions = dict.fromkeys(units, 0)
+    figures = dict.fromkeys(units, 0)
+    last: dict[str, Report] = {}
+    at_s = chance.uniform(0.0, 1.0)
+    for _ in range(number):
+        if chance.random() < 0.15:
+            at_s += chance.uniform(0.0, 3.0 * plan.lasts_s / number)
+        elif chance.random() < 0.4:
+            at_s += chance.uniform(0.0, 0.3)
+        unit = chance.choice(units)
+        what = chance.random()
+        if what < 0.05:
+            yield _invalid(Report(round(at_s, 3), unit, revisions[unit] + 1, (1, 1, 1)), plan, name, chance)
+            continue
+        if what < 0.12 and unit in last and not orderly:
+            changed = chance.random() < 0.5
+            yield msgspec.structs.replace(
+                last[unit],
+                at_s=round(at_s, 3),
+                revision=max(1, last[unit].revision - changed * chance.randint(0, 2)),
+            )
+            continue
+        revisions[unit] += chance.choice((1, 1, 1, 2, 7))
+        falls = chance.random() < 0.12
+        figures[unit] = chance.randrange(figures[unit] + 1) if falls else figures[unit] + chance.randrange(60)
+        second = chance.randrange(figures[unit] + 1)
+        third = chance.randrange(second + 1)
+        last[unit] = Report(
+            at_s=round(at_s, 3),
+            unit=unit,
+            revision=revisions[unit],
+            votes=(figures[unit] - second, second - third, third),
+            advance=chance.randrange(40) if chance.random() < 0.3 else None,
+        )
+        yield last[unit]
+
+
+def _invalid(report: Report, plan: Plan, name: str, chance: random.Random) -> Report:
+    invalid = chance.choice(INVALID)
+    if invalid == "unit":
+        others = [other for other in map(municipality, range(plan.municipalities)) if other != name]
+        return msgspec.structs.replace(report, invalid=invalid, unit=units_of(chance.choice(others), 1)[0])
+    return msgspec.structs.replace(
+        report, invalid=invalid, revision=0 if invalid == "revision" else report.revision
+    )
+
+
+def _readers(plan: Plan, chance: random.Random) -> Iterator[Reader]:
+    yield Reader("publications-1", stream="publications", begins_s=_begin(plan, chance))
+    for number in range(1, chance.randint(2, 5)):
+        yield Reader(
+            name=f"reader-{number}",
+            levels=chance.choice((None, "country,county,municipality,precinct", "country")),
+            areas=chance.choice((None, None, "c1", municipality(0))),
+            every_s=chance.choice((0, 0, 0, 1)),
+            gzip=chance.random() < 0.4,
+            begins_s=_begin(plan, chance),
+        )
+
+
+def _begin(plan: Plan, chance: random.Random) -> float:
+    return 0.0 if chance.random() < 0.6 else round(chance.uniform(0.0, plan.lasts_s), 2)
+
+
+# Faults.
+
+
+def _faults(plan: Plan, chance: random.Random) -> Iterator[Fault]:
+    kinds = [kind for kind in KINDS.values() if plan.standby or kind.name not in OF_STANDBY]
+    weights = [kind.weight for kind in kinds]
+    drawn = chance.choices(kinds, weights, k=chance.randint(3, 10))
+    once = [kind for place, kind in enumerate(drawn) if not kind.once or kind not in drawn[:place]]
+    times = sorted(round(chance.uniform(0.1, 0.9 * plan.lasts_s), 3) for _ in once)
+    for at_s, kind in zip(times, once, strict=True):
+        yield kind.draw(plan, chance, at_s)
+
+
+class Kind:
+    """A kind of fault: how often it is drawn, and how its members are."""
+
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        *,
+        weight: float = 1.0,
+        of: Callable[[Plan], Sequence[str]] = lambda _: ("",),
+        to: Callable[[Plan, str], Sequence[str]] = lambda _, __: ("",),
+        seconds: tuple[float, float] | None = None,
+        amount: Sequence[float] = (0.0,),
+        once: bool = False,
+    ) -> None:
+        self.name = name
+        self.meaning = meaning
+        self.weight = weight
+        self.once = once
+        self._of = of
+        self._to = to
+        self._seconds = seconds
+        self._amount = amount
+
+    def draw(self, plan: Plan, chance: random.Random, at_s: float) -> Fault:
+        """Draw a fault of this kind."""
+        of = chance.choice(self._of(plan))
+        return Fault(
+            at_s=at_s,
+            kind=self.name,
+            of=of,
+            to=chance.choice(self._to(plan, of)),
+            seconds=_seconds(self._seconds, chance),
+            amount=chance.choice(self._amount),
+        )
+
+
+def _seconds(between: tuple[float, float] | None, chance: random.Random) -> float:
+    """Draw a duration: short ones are as likely as long ones."""
+    if between is None:
+        return 0.0
+    low, high = between
+    return round(low * math.pow(high / low, chance.random()), 3)
+
+
+def _processes(plan: Plan) -> list[str]:
+    return plan.push_names() + plan.feed_names()
+
+
+def _peers(plan: Plan, process: str) -> list[str]:
+    """Return who talks with a process: its database, and its clients."""
+    clients: Iterable[Sender | Reader] = plan.senders if process.startswith("push") else plan.readers
+    return ["database", "database", *(client.name for client in clients)]
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "kill", "`of` is killed and restarts after `seconds`", of=_processes, seconds=(0.05, 4), weight=3
+        ),
+        Kind(
+            "drain",
+            "`of` is told to stop, and restarts `seconds` after it has",
+            of=_processes,
+            seconds=(0.05, 2),
+            weight=3,
+        ),
+        Kind("suspend", "`of` does not run for `seconds`", of=_processes, seconds=(0.05, 6)),
+        Kind(
+            "cut",
+            "no bytes pass between `of` and `to` for `seconds`, and connections break",
+            of=_processes,
+            to=_peers,
+            seconds=(0.05, 5),
+            weight=2,
+        ),
+        Kind(
+            "stall",
+            "bytes between `of` and `to` wait for `seconds`",
+            of=_processes,
+            to=_peers,
+            seconds=(0.05, 8),
+            weight=2,
+        ),
+        Kind(
+            "delay",
+            "bytes between `of` and `to` take up to `amount` s, for `seconds`",
+            of=_processes,
+            to=_peers,
+            seconds=(0.5, 5),
+            amount=(0.01, 0.1, 0.5),
+        ),
+        Kind("reset", "all connections of `of` are reset", of=_processes, weight=2),
+        Kind(
+            "reset_sessions",
+            "the database ends the sessions of `of`, or all",
+            of=lambda plan: ["", *_processes(plan)],
+            weight=2,
+        ),
+        Kind("freeze", "the database does not run for `seconds`", seconds=(0.05, 7)),
+        Kind(
+            "slow",
+            "the database takes `amount` times as long for `seconds`",
+            seconds=(0.5, 5),
+            amount=(3.0, 20.0),
+        ),
+        Kind(
+            "lose_answers",
+            "the answers to the next `amount` commits are lost",
+            amount=(1.0, 2.0, 5.0),
+            weight=2,
+        ),
+        Kind("crash", "the database crashes and is back after `seconds`", seconds=(0.1, 4)),
+        Kind("failover", "the standby becomes the primary", once=True, weight=2),
+        Kind(
+            "cut_standby",
+            "the primary does not reach the standby for `seconds`",
+            seconds=(0.1, 6),
+            weight=2,
+        ),
+        Kind("cancel_wait", "commits that wait for the standby are cancelled"),
+        Kind(
+            "change_version",
+            "`amount` administrative acts, one after the other",
+            amount=(1.0, 3.0, 12.0),
+            weight=2,
+        ),
+        Kind(
+            "revoke_token",
+            "the token of `of` is revoked",
+            of=lambda plan: [each.name for each in plan.senders],
+            once=True,
+            weight=0.4,
+        ),
+        Kind("close_election", "the election is closed", once=True, weight=0.3),
+        Kind(
+            "clock",
+            "the clock of `of` jumps by `amount` s",
+            of=lambda plan: [*_processes(plan), "database"],
+            amount=(-30.0, -1.0, 1.0, 30.0),
+        ),
+        Kind(
+            "cancel_sender",
+            "`of` ends, and starts again after `seconds` with what has no answer",
+            of=lambda plan: [each.name for each in plan.senders],
+            seconds=(0.05, 2),
+            weight=2,
+        ),
+        Kind(
+            "slow_reader",
+            "`of` reads nothing for `seconds`",
+            of=lambda plan: [each.name for each in plan.readers],
+            seconds=(0.5, 8),
+            weight=2,
+        ),
+    )
+}
+"""Every kind of fault, by name."""
