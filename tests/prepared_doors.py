@@ -39,3 +39,19 @@ def keep_files() -> None:
         return found[id(door)][0]
 
     page_composition.static_files = static_files
+
+
+def keep_pages() -> None:
+    """Have doors of this process read and compose the same pages only once."""
+    read = pages.read_files
+    found: dict[tuple[int, Path, int, str | None], tuple[pages.DoorFiles, page_composition.DoorPages]] = {}
+
+    def read_files(
+        door: page_composition.DoorPages, texts: Path, push_port: int, mirror_url: str | None
+    ) -> pages.DoorFiles:
+        key = id(door), texts, push_port, mirror_url
+        if key not in found:
+            found[key] = read(door, texts, push_port, mirror_url), door  # its identity is of no other one
+        return found[key][0]
+
+    pages.read_files = read_files

@@ -6,9 +6,10 @@ their stream cannot be used, if the gateway names one. This module is independen
 """
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -54,6 +55,33 @@ class StaticFile:
         return self._body.answer(request, headers, gzip=gzip_accepted(request.headers))
 
 
+class DoorFiles(NamedTuple):
+    """What the pages of a door consist of."""
+
+    served: Mapping[str, StaticFile]
+    """Pages and documents by path."""
+    static: Mapping[str, StaticFile]
+    """The files below `/static` by name."""
+    assets: Assets
+
+
+def read_files(door: DoorPages, texts: Path, push_port: int, mirror_url: str | None) -> DoorFiles:
+    """Read, compose and compress everything that the pages of a door consist of, see `add_pages`."""
+    sources, assets = read_sources(door, texts, mirror_metadata(mirror_url))
+    served: dict[str, StaticFile] = {}
+    for path, page in door.pages.items():
+        about = metadata(page.title, page.description)
+        if push_port and page.name == "docs":
+            about += f'\n<meta name="push-port" content="{push_port}">'
+        policy = policy_with_mirror(page.policy, mirror_url)
+        served[path] = StaticFile(f"{page.name}.html", compose(door, path, assets, about), policy)
+    for document in door.documents:
+        served[f"/{document.name}"] = StaticFile(document.name, document.read_bytes())
+    policy = policy_with_mirror(POLICY, mirror_url)  # that of a worker is the one of its script
+    static = {name: StaticFile(name, body, policy) for name, body in sources.items()}
+    return DoorFiles(served, static, assets)
+
+
 def add_pages(
     application: web.Application,
     door: DoorPages,
@@ -68,26 +96,16 @@ def add_pages(
     0 if it is not known. `mirror_url` is the mirror that the pages read while they cannot use their stream. Raises
     ValueError if a file in `texts` does not name its language.
     """
-    sources, assets = read_sources(door, texts, mirror_metadata(mirror_url))
-    for path, page in door.pages.items():
-        about = metadata(page.title, page.description)
-        if push_port and page.name == "docs":
-            about += f'\n<meta name="push-port" content="{push_port}">'
-        policy = policy_with_mirror(page.policy, mirror_url)
-        composed = compose(door, path, assets, about)
-        application.router.add_get(path, _serve(StaticFile(f"{page.name}.html", composed, policy)))
-    for document in door.documents:
-        file = StaticFile(document.name, document.read_bytes())
-        application.router.add_get(f"/{document.name}", _serve(file))
-    policy = policy_with_mirror(POLICY, mirror_url)  # that of a worker is the one of its script
-    files = {name: StaticFile(name, body, policy) for name, body in sources.items()}
+    served, static, assets = read_files(door, texts, push_port, mirror_url)
+    for path, file in served.items():
+        application.router.add_get(path, _serve(file))
 
     async def get_static(request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
-        if name not in files:
+        if name not in static:
             raise Problem.of_code("not_found", "no such file")
         current = request.match_info["version"] == assets.version
-        return files[name].respond(request, _IMMUTABLE if current else REVALIDATE)
+        return static[name].respond(request, _IMMUTABLE if current else REVALIDATE)
 
     application.router.add_get("/static/{version}/{name:.+}", get_static)
     return assets
