@@ -9,7 +9,7 @@ WORKERS ?= $(shell expr 2 \* $$(nproc))
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 25
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick long lint format types bench pages readers openapi pictures audit lock clean
+.PHONY: help demo test quick long lint format types bench pages readers patroni openapi pictures audit lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -72,6 +72,13 @@ readers: .readers/.installed  ## install what else reads signed records in tests
 	.readers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
+patroni: .patroni/.installed  ## install Patroni, with which failovers are tested (they need etcd as well)
+
+.patroni/.installed: tests/patroni/requirements.lock
+	$(PYTHON) -m venv .patroni
+	.patroni/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
 openapi: $(VENV)/.dev  ## generate openapi.json from openapi.yaml, and what mirror.schema.json has of it
 	$(BIN)/python -m tests.web.openapi_json
 	$(BIN)/python -m tests.mirror.schema
@@ -89,6 +96,8 @@ lock: $(BIN)/python  ## update the locked dependencies (needs uv)
 	  --extra embedded --extra sign --extra mirror --extra bench --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  tests/transparency/readers/requirements.in -o tests/transparency/readers/requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  tests/patroni/requirements.in -o tests/patroni/requirements.lock
 
 clean:  ## remove what the other targets created
-	rm -rf $(VENV) .readers node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .readers .patroni node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,28 @@
+"""Nights on a cluster that Patroni manages: a gateway that requires a standby, under continuous load; see `night`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.counts import count
+from tests.faults.night import Night, a_night
+from tests.patroni.cluster import Cluster, a_cluster
+from tests.running import Gateway, running
+
+LOAD: dict[str, Any] = {"senders": count(3, full=12), "rate": count(9, full=60)}
+
+
+@asynccontextmanager
+async def a_night_on_patroni(
+    directory: Path, *, config: dict[str, Any] | None = None, **options: Any
+) -> AsyncIterator[tuple[Cluster, Gateway, Night]]:
+    """Run a cluster, a gateway on all its members with `require_standby`, and a night; see `a_cluster`."""
+    async with (
+        a_cluster(directory, **options) as cluster,
+        running(cluster.database, **{"require_standby": True, **(config or {})}) as gateway,
+        a_night(gateway, **LOAD) as night,
+    ):
+        yield cluster, gateway, night
+        await night.settle()
+        assert gateway.logged_errors() == []
