@@ -25,6 +25,7 @@ from gateway.doctor.doors import certificate_required, probe_doors
 from gateway.doctor.facts import (
     CertificateFile,
     Database,
+    DatabaseHost,
     Door,
     Drawn,
     Election,
@@ -35,6 +36,7 @@ from gateway.doctor.facts import (
 from gateway.doctor.findings import Finding
 from gateway.doctor.gather import read_certificate
 from gateway.doctor.machine import files_wanted, names_host
+from gateway.doctor.standbys import read_standby_names
 from gateway.election.registry import read_registry
 from gateway.journal.administration import administration
 from gateway.journal.election_reads import OpenHold, TokenSummary
@@ -55,7 +57,9 @@ from gateway.web.tls import Certificate
 from tests.client.forward_proxy import forward_proxy
 from tests.client.scripted import answer, scripted, web_page
 from tests.conftest import Database as Addresses
+from tests.faults.servers import DatabaseUrls, a_link, a_pair, urls_of
 from tests.fork_server import Ended, run_command
+from tests.journal.network import port_of
 from tests.running import Gateway, served
 
 NOW = datetime(2025, 9, 8, 18, 0, tzinfo=UTC)
@@ -79,6 +83,9 @@ def a_database(**members: Any) -> Database:
         "superuser_reserved_connections": "3",
         "archive_mode": "on",
         "max_wal_size": "2048",
+        "wal_level": "replica",
+        "wal_log_hints": "off",
+        "data_checksums": "on",
     }
     sound: dict[str, Any] = {
         "version": 16,
@@ -87,7 +94,13 @@ def a_database(**members: Any) -> Database:
         "settings": {**settings, **members.pop("settings", {})},
         "applied": digests(),
         "connections": 12,
-        "standbys": [Standby("one", "quorum"), Standby("two", "quorum")],
+        "standbys": [Standby("one", "quorum", "streaming"), Standby("two", "quorum", "streaming")],
+        "timeline": 1,
+        "hosts": [
+            DatabaseHost(name="db-1:5432", role="standby"),
+            DatabaseHost(name="db-2:5432", role="primary"),
+            DatabaseHost(name="db-3:5432", role="standby"),
+        ],
         "size": 1 << 28,
         "wal_size": 1 << 28,
         "idle_slots": [],
@@ -260,7 +273,16 @@ def test_a_standby_that_is_required_and_missing_is_an_error(facts: Facts) -> Non
         ({"settings": {"synchronous_standby_names": ""}}, "warning", "standby", "disk"),
         ({"standbys": []}, "error", "standby", "wait forever"),
         ({"standbys": [Standby("one", "async")]}, "error", "standby", "wait forever"),
-        ({"standbys": [Standby("one", "sync")]}, "warning", "standby", "second"),
+        ({"standbys": [Standby("one", "sync")]}, "warning", "standby", "another"),
+        ({"standbys": [Standby("one", None)] * 2, "settings": {"synchronous_standby_names": "3 (a, b, c)"}},
+         "error", "standby", "only 2 of them"),
+        ({"standbys": [Standby("one", "quorum", "catchup"), Standby("two", "quorum", "startup")]},
+         "error", "standby", "one (quorum, catchup)"),
+        ({"standbys": [Standby("a", "sync"), Standby("b", "sync")],
+          "settings": {"synchronous_standby_names": "FIRST 2 (a, b)"}}, "warning", "standby", "one of them fails"),
+        ({"settings": {"synchronous_standby_names": "*"}}, "warning", "standby names", "backup tool"),
+        ({"settings": {"wal_level": "minimal"}}, "warning", "wal_level", "wal_level = replica"),
+        ({"settings": {"data_checksums": "off"}}, "warning", "pg_rewind", "wal_log_hints = on"),
         ({"settings": {"max_connections": "10"}}, "error", "connections", "max_connections"),
         ({"connections": 90}, "warning", "connections", "pg_stat_activity"),
         ({"settings": {"archive_mode": "off"}}, "warning", "archive", "archive_mode"),
@@ -277,6 +299,102 @@ def test_each_fault_of_postgres_is_reported(
 ) -> None:
     """As the only finding, with an instruction."""
     the_one(changed(facts, database=a_database(**members)), level, check, word)
+
+
+@pytest.mark.parametrize(
+    ("value", "method", "number", "names"),
+    [
+        ("s1", "FIRST", 1, ["s1"]),
+        ("s1, s2", "FIRST", 1, ["s1", "s2"]),
+        ("2 (s1, s2, s3)", "FIRST", 2, ["s1", "s2", "s3"]),
+        ("FIRST 1 (b, c)", "FIRST", 1, ["b", "c"]),
+        (' any 2("db-1","a ""b"" (c, d)", *)', "ANY", 2, ["db-1", 'a "b" (c, d)', "*"]),
+        ('"db-2"', "FIRST", 1, ["db-2"]),
+        ("*", "FIRST", 1, ["*"]),
+    ],
+)
+def test_standby_names_are_read_as_postgres_reads_them(
+    value: str, method: str, number: int, names: list[str]
+) -> None:
+    assert read_standby_names(value) == (method, number, names)
+
+
+def test_no_standby_names_are_none() -> None:
+    assert read_standby_names("") is None
+    assert read_standby_names(" ") is None
+
+
+def test_a_potential_standby_takes_the_place_of_the_synchronous_one(facts: Facts) -> None:
+    """Of `FIRST 1 (b, c)`, Postgres calls only the first one synchronous."""
+    standbys = [Standby("b", "sync", "streaming"), Standby("c", "potential", "streaming")]
+    settings = {"synchronous_standby_names": "FIRST 1 (b, c)"}
+    assert worse(changed(facts, database=a_database(standbys=standbys, settings=settings))) == []
+
+
+def managed_by_patroni(facts: Facts, names: str, *standbys: Standby) -> Facts:
+    """The same installation on a server that Patroni has started, with `--require-standby`."""
+    database = a_database(
+        patroni=True, standbys=standbys, settings={"synchronous_standby_names": names, "wal_log_hints": "on"}
+    )
+    return changed(facts, database=database, config__require_standby=True)
+
+
+def test_patroni_replaces_a_synchronous_standby_by_an_asynchronous_one(facts: Facts) -> None:
+    """So only the last standby is a warning."""
+    sync, other = Standby("b", "sync", "streaming"), Standby("c", "async", "streaming")
+    assert worse(managed_by_patroni(facts, '"b"', sync, other)) == []
+    the_one(managed_by_patroni(facts, '"b"', sync), "warning", "standby", "the only standby")
+
+
+def test_what_patroni_may_change_is_reported(facts: Facts) -> None:
+    """It empties the names if it is not strict, and a quorum depends on its watchdog; a feed is not affected."""
+    standbys = Standby("b", "quorum", "streaming"), Standby("c", "quorum", "streaming")
+    the_one(managed_by_patroni(facts, "ANY 1 (b, c)", *standbys), "warning", "patroni", "watchdog: mode")
+    sound = managed_by_patroni(facts, "FIRST 1 (b, c)", *standbys)
+    assert worse(sound) == []
+    the_one(changed(sound, config__require_standby=False), "warning", "patroni", "--require-standby")
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "word"),
+    [
+        (
+            {1: {"role": None, "mistake": "TimeoutError"}},
+            "warning",
+            "db-2:5432 does not answer: TimeoutError",
+        ),
+        ({2: {"role": None, "mistake": "no entry", "refused": True}}, "error", "db-3:5432 refuses the login"),
+        ({0: {"role": "primary"}}, "error", "accept writes: db-1:5432, db-2:5432"),
+    ],
+)
+def test_each_host_of_the_url_has_to_be_able_to_take_over(
+    facts: Facts, changes: dict[int, dict[str, Any]], level: str, word: str
+) -> None:
+    """And only one of them is the primary."""
+    hosts = list(a_database().hosts)
+    for place, members in changes.items():
+        hosts[place] = msgspec.structs.replace(hosts[place], **members)
+    the_one(changed(facts, database__hosts=hosts), level, "hosts", word)
+
+
+def test_a_url_of_one_server_is_reported_if_that_server_has_a_standby(facts: Facts) -> None:
+    """A service, a proxy or a pooler may lead to the new primary; without a standby there is no failover."""
+    alone = changed(facts, database__hosts=[DatabaseHost(name="db-1:5432", role="primary")])
+    assert worse(alone) == []
+    direct = changed(alone, database__addressed_directly=True)
+    the_one(direct, "warning", "hosts", "names only db-1:5432", "a,b,c")
+    assert direct.database is not None
+    no_standby = a_database(
+        settings={"synchronous_standby_names": ""}, hosts=direct.database.hosts, addressed_directly=True
+    )
+    the_one(changed(facts, database=no_standby), "warning", "standby")
+
+
+def test_the_clock_of_a_standby_counts_after_a_failover(facts: Facts) -> None:
+    """A host whose clock is not known is not blamed for it."""
+    hosts = list(a_database().hosts)
+    hosts[2] = msgspec.structs.replace(hosts[2], clock_ahead_s=3600.0)
+    the_one(changed(facts, database__hosts=hosts), "error", "clock", "db-3:5432 is", "ahead of")
 
 
 def test_a_clock_that_is_not_known_well_is_not_blamed(facts: Facts) -> None:
@@ -883,6 +1001,36 @@ def test_a_database_that_is_not_durable_or_not_migrated_is_an_error(
     assert found.errors == {"fsync", "full_page_writes", "migrations"}
     assert found.of("migrations").do == "run `valgnatt db migrate`"
     assert not [each for each in found.findings if each.check.startswith("election")]
+
+
+@pytest.mark.long
+async def test_servers_that_can_take_over_are_looked_at_one_by_one(tmp_path: Path) -> None:
+    """A primary and its standby: by all addresses, by that of the primary, through a proxy, and after a split."""
+    async with a_pair(tmp_path) as pair:
+        both, primary = pair.database, urls_of(pair.servers["a"])
+
+        async def hosts(of: DatabaseUrls) -> Finding:
+            found = await asyncio.to_thread(doctor, Addresses(of.url, of.feed_url), None, role="push")
+            assert found.of("standby").seen == "commits wait for b (sync), the only standby"
+            assert found.of("writable").seen == "the database accepts writes (timeline 1)"
+            assert not [
+                each for each in found.findings if each.check in ("patroni", "pg_rewind", "standby names")
+            ]
+            return found.of("hosts")
+
+        found = await hosts(both)
+        assert found.level == "ok"
+        assert re.fullmatch(r"127.0.0.1:\d+ \(primary\), 127.0.0.1:\d+ \(standby\)", found.seen)
+        found = await hosts(primary)
+        assert (found.level, "which is this server itself" in found.seen) == ("warning", True)
+        async with a_link(port_of(pair.servers["a"].tcp_url)) as link:
+            assert (
+                await hosts(urls_of(pair.servers["a"], hosts={pair.servers["a"]: link.host}))
+            ).level == "ok"
+        await pair.promote("b")
+        split = await asyncio.to_thread(doctor, Addresses(both.url, both.feed_url), None, role="push")
+        assert "accept writes" in split.of("hosts").seen
+        assert "hosts" in split.errors
 
 
 def test_a_feed_role_that_may_read_too_much_is_an_error(durable: Addresses, gateway: Gateway) -> None:

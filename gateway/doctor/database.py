@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from gateway.config import Config
 from gateway.doctor.facts import Database, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
+from gateway.doctor.standbys import check_hosts, check_standbys
 from gateway.humanize import counted, duration, size
 from gateway.journal.feed_login import excess_privileges
 from gateway.journal.migrate import migrations
@@ -42,13 +43,14 @@ def check_database(facts: Facts) -> Iterator[Finding]:
     yield _writable(database)
     yield _migrations(database)
     yield from _durability(database)
-    yield _standbys(database, required=facts.config.require_standby)
+    yield from check_standbys(database, facts.config)
+    yield from check_hosts(database)
     yield _connections(database, facts.config)
     yield from _feed(facts)
     yield from _signer(facts)
     yield _archive(database)
     yield from _room(facts, database)
-    yield _clock(database)
+    yield from _clocks(database)
 
 
 def reads_only(config: Config) -> bool:
@@ -65,7 +67,8 @@ def _version(database: Database) -> Finding:
 
 def _writable(database: Database) -> Finding:
     if database.writable:
-        return ok("writable", "the database accepts writes")
+        timeline = f" (timeline {database.timeline})" if database.timeline is not None else ""
+        return ok("writable", f"the database accepts writes{timeline}")
     return error(
         "writable",
         "the database does not accept writes: it is a standby or read-only",
@@ -104,6 +107,12 @@ def _durability(database: Database) -> Iterator[Finding]:
             )
         else:
             yield ok(name, f"{name} is on")
+    if database.settings.get("wal_level") == "minimal":
+        yield warning(
+            "wal_level",
+            "wal_level is minimal: no standby can follow, and WAL cannot be archived",
+            "set wal_level = replica in postgresql.conf and restart",
+        )
     commit = database.settings.get("synchronous_commit", "on")
     if commit in ("off", "local", "remote_write"):
         yield warning(
@@ -113,37 +122,6 @@ def _durability(database: Database) -> Iterator[Finding]:
         )
     else:
         yield ok("synchronous_commit", f"synchronous_commit is {commit}")
-
-
-def _standbys(database: Database, *, required: bool) -> Finding:
-    wanted = database.settings.get("synchronous_standby_names", "")
-    attached = [f"{each.name} ({each.sync_state or 'state not shown'})" for each in database.standbys]
-    waited_for = [each for each in database.standbys if each.sync_state in ("sync", "quorum", None)]
-    if not wanted:
-        seen = f"no synchronous standby (connected: {some(attached) or 'none'})"
-        if required:
-            return error(
-                "standby",
-                f"{seen}, and require_standby is on: no report gets a receipt",
-                "connect a standby and set synchronous_standby_names; to run without one, switch require_standby off",
-            )
-        return warning(
-            "standby",
-            f"{seen}: reports with receipts are lost if this disk fails",
-            "connect a standby and set synchronous_standby_names, so that receipts survive the loss of this disk",
-        )
-    if not waited_for:
-        seen = (
-            f"synchronous_standby_names is {wanted!r}, and no such standby is connected: commits wait forever"
-        )
-        return error("standby", seen, "start the standby, or clear synchronous_standby_names and reload")
-    if len(waited_for) == 1:
-        return warning(
-            "standby",
-            f"commits wait for {some(attached)}, the only standby",
-            "connect a second standby; otherwise all pushing stops when this one fails",
-        )
-    return ok("standby", f"commits wait for {wanted!r}; connected: {some(attached)}")
 
 
 def connections_wanted(config: Config) -> int:
@@ -273,15 +251,24 @@ def _room(facts: Facts, database: Database) -> Iterator[Finding]:
         yield ok("wal", f"WAL takes {size(database.wal_size)}")
 
 
-def _clock(database: Database) -> Finding:
-    ahead, within = database.clock_ahead_s, database.clock_known_within_s
-    where = "ahead of" if ahead > 0 else "behind"
-    seen = f"the database's clock is {duration(ahead)} {where} this machine's (± {1000 * within:.0f} ms)"
+def _clocks(database: Database) -> Iterator[Finding]:
+    """Check the clocks of all hosts: that of whichever is the primary counts."""
+    yield _clock("the database", database.clock_ahead_s, database.clock_known_within_s)
+    for host in database.hosts:
+        if host.role == "standby":
+            found = _clock(host.name, host.clock_ahead_s, host.clock_known_within_s)
+            if found.level != "ok":
+                yield found
+
+
+def _clock(name: str, ahead_s: float, within_s: float) -> Finding:
+    where = "ahead of" if ahead_s > 0 else "behind"
+    seen = f"the clock of {name} is {duration(ahead_s)} {where} this machine's (± {1000 * within_s:.0f} ms)"
     do = "synchronise both with the same time servers (chrony or systemd-timesyncd)"
-    if abs(ahead) - within > CLOCK_ERROR_S:
+    if abs(ahead_s) - within_s > CLOCK_ERROR_S:
         return error("clock", f"{seen}: embargoes and tokens end at the wrong time", do)
-    if abs(ahead) - within > CLOCK_WARNING_S:
+    if abs(ahead_s) - within_s > CLOCK_WARNING_S:
         return warning("clock", seen, do)
     return ok(
-        "clock", f"the clocks of this machine and the database agree within {duration(abs(ahead) + within)}"
+        "clock", f"the clocks of this machine and {name} agree within {duration(abs(ahead_s) + within_s)}"
     )

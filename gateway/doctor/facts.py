@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +21,27 @@ class Standby(msgspec.Struct, frozen=True):
 
     name: str
     sync_state: str | None
+    """`sync`, `quorum`, `potential` or `async`; None: not shown to this login."""
+    state: str | None = None
+    """`streaming`, or what comes before; None: not shown to this login."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether it confirms commits, as far as that is known."""
+        return self.state in (None, "streaming")
+
+
+class DatabaseHost(msgspec.Struct, frozen=True, kw_only=True):
+    """A host of the URL of the database, each of which may become the primary."""
+
+    name: str
+    role: Literal["primary", "standby"] | None = None
+    """None: it cannot be used, and nothing else is known."""
+    mistake: str = ""
+    refused: bool = False
+    """Whether it refuses the login, so that trying again does not help."""
+    clock_ahead_s: float = 0.0
+    clock_known_within_s: float = 0.0
 
 
 class Database(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +65,13 @@ class Database(msgspec.Struct, frozen=True, kw_only=True):
     clock_ahead_s: float
     """Seconds by which its clock is ahead of this machine's."""
     clock_known_within_s: float
+    timeline: int | None = None
+    """The number of promotions in its history, and one; None for a standby."""
+    patroni: bool = False
+    """Whether Patroni has started it."""
+    hosts: Sequence[DatabaseHost] = ()
+    addressed_directly: bool = False
+    """Whether the only host of the URL is the server itself, and not a service, a proxy or a pooler."""
 
 
 class Election(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import asyncio
 import os
 import resource
 import shutil
+import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -19,20 +20,22 @@ import msgspec
 import orjson
 
 from gateway.config import Config
+from gateway.database_url import read_database_url
 from gateway.doctor.database import reads_only
 from gateway.doctor.doors import Addresses, probe_doors
 from gateway.doctor.facts import (
     CertificateFile,
     Database,
+    DatabaseHost,
     Drawn,
     Election,
     Facts,
     Standby,
 )
 from gateway.doctor.mirror_probe import probe_mirror
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, JournalUnavailable
 from gateway.journal.administration import administration
-from gateway.journal.connection import connect
+from gateway.journal.connection import connect, connect_each
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.election_reads import RulesState
 from gateway.journal.embedded import find
@@ -51,7 +54,8 @@ ROUNDS = 5
 
 _SETTINGS = (
     "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names", "max_connections",
-    "superuser_reserved_connections", "reserved_connections", "archive_mode", "max_wal_size",
+    "superuser_reserved_connections", "reserved_connections", "archive_mode", "max_wal_size", "wal_level",
+    "wal_log_hints", "data_checksums",
 )  # fmt: skip
 
 
@@ -166,7 +170,9 @@ async def _database(url: str) -> Database:
             archiver = await connection.fetchrow(
                 "SELECT last_archived_time, last_failed_time FROM pg_stat_archiver"
             )
-            standbys = await connection.fetch("SELECT application_name, sync_state FROM pg_stat_replication")
+            standbys = await connection.fetch(
+                "SELECT application_name, sync_state, state FROM pg_stat_replication"
+            )
             return Database(
                 version=connection.get_server_version().major,
                 answered_s=answered_s,
@@ -177,7 +183,8 @@ async def _database(url: str) -> Database:
                     "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
                 ),
                 standbys=[
-                    Standby(row["application_name"] or "unnamed", row["sync_state"]) for row in standbys
+                    Standby(row["application_name"] or "unnamed", row["sync_state"], row["state"])
+                    for row in standbys
                 ],
                 size=await connection.fetchval("SELECT pg_database_size(current_database())"),
                 wal_size=await _wal_size(connection),
@@ -186,6 +193,10 @@ async def _database(url: str) -> Database:
                 last_archive_failed_at=archiver["last_failed_time"] if archiver else None,
                 clock_ahead_s=ahead_s,
                 clock_known_within_s=within_s,
+                timeline=await _timeline(connection),
+                patroni=await _by_patroni(connection),
+                hosts=await _hosts(url),
+                addressed_directly=await _addressed_directly(connection, url),
             )
     finally:
         connection.terminate()
@@ -196,6 +207,64 @@ async def _settings(connection: Connection) -> Mapping[str, str]:
         "SELECT name, reset_val FROM pg_settings WHERE name = ANY ($1)", list(_SETTINGS)
     )
     return {row["name"]: row["reset_val"] for row in rows}
+
+
+async def _timeline(connection: Connection) -> int | None:
+    """Return the timeline of a primary, from the name of its WAL file."""
+    name = await connection.fetchval(
+        "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END"
+    )
+    return int(name[:8], 16) if name is not None else None
+
+
+async def _by_patroni(connection: Connection) -> bool:
+    """Return whether Patroni started the server: it passes these two on the command line."""
+    found = await connection.fetchval(
+        "SELECT count(*) FROM pg_settings WHERE name IN ('cluster_name', 'wal_log_hints') AND source = 'command line'"
+    )
+    return bool(found == 2)
+
+
+async def _hosts(url: str) -> Sequence[DatabaseHost]:
+    """Look at every host of a URL, all at the same time."""
+    found = []
+    for name, opened in await connect_each(url):
+        if isinstance(opened, JournalUnavailable):
+            found.append(DatabaseHost(name=name, mistake=str(opened), refused=opened.permanent))
+            continue
+        try:
+            with translate_db_errors():
+                standby = await opened.fetchval("SELECT pg_is_in_recovery()")
+                ahead_s, within_s = await _clock(opened)
+            found.append(
+                DatabaseHost(
+                    name=name,
+                    role="standby" if standby else "primary",
+                    clock_ahead_s=ahead_s,
+                    clock_known_within_s=within_s,
+                )
+            )
+        except JournalUnavailable as error:
+            found.append(DatabaseHost(name=name, mistake=str(error)))
+        finally:
+            opened.terminate()
+    return found
+
+
+async def _addressed_directly(connection: Connection, url: str) -> bool:
+    """Return whether the only host of a URL has the address that the server sees on its side of the connection."""
+    hosts = read_database_url(url).hosts
+    if len(hosts) != 1:
+        return False
+    row = await connection.fetchrow("SELECT host(inet_server_addr()) AS address, inet_server_port() AS port")
+    if row is None or row["address"] is None:
+        return True  # a Unix socket
+    (host,) = hosts
+    resolved: set[Any] = set()
+    with suppress(OSError):
+        answers = await asyncio.get_running_loop().getaddrinfo(host.name, None, type=socket.SOCK_STREAM)
+        resolved = {address[0] for *_, address in answers}
+    return row["address"] in resolved and row["port"] == (host.port or 5432)
 
 
 async def _applied(connection: Connection) -> Mapping[int, str]:

@@ -131,6 +131,19 @@ class Hosts:
         permanent = all(isinstance(error, JournalUnavailable) and error.permanent for _, error in failures)
         raise LoginRefused(text) if permanent else ConnectionError(text)
 
+    async def connect_each(self, **options: Any) -> list[tuple[str, Connection | JournalUnavailable]]:
+        """Open a connection to every host, whether it is writable or not; return each, or why it cannot be used."""
+        hosts = tuple(self._hosts)
+        opened = await asyncio.gather(*(self._connect_to(host, options) for host in hosts))
+        return [(_shown(host), each) for host, each in zip(hosts, opened, strict=True)]
+
+    async def _connect_to(self, host: Host, options: dict[str, Any]) -> Connection | JournalUnavailable:
+        try:
+            with translate_db_errors():
+                return await self._open(host, HOST_S, "any", options)
+        except JournalUnavailable as error:
+            return error
+
     def _put_last(self, host: Host) -> None:
         self._hosts.remove(host)
         self._hosts.append(host)
@@ -196,6 +209,11 @@ class Hosts:
             },
         )
         return connection
+
+
+def _shown(host: Host) -> str:
+    name = host.name or "the default host"
+    return name if host.port is None else f"{name}:{host.port}"
 
 
 _REFUSED_LOGINS = (
@@ -309,3 +327,8 @@ async def connect(
             command_timeout=statement_s + ANSWER_S - STATEMENT_S,
             server_settings={**SESSION, "statement_timeout": f"{statement_s * 1000:.0f}"},
         )
+
+
+async def connect_each(url: str) -> list[tuple[str, Connection | JournalUnavailable]]:
+    """Open a connection to every host of a URL, by name in its order; an error in place of one that cannot be used."""
+    return await Hosts(url, feed=False).connect_each(command_timeout=ANSWER_S, server_settings=SESSION)
