@@ -42,7 +42,6 @@ import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from gateway.client.publisher import Answer, Publisher, push_http
-from gateway.client.sse import EventParser
 from gateway.client.subscriber import Subscriber
 from gateway.election.record import JournalReport
 from gateway.journal.administration import administration
@@ -57,6 +56,7 @@ from tests.faults.country import (
     selected,
     with_ancestors,
 )
+from tests.faults.reading import NoAnswer, publications, read_back
 from tests.measured import note
 from tests.running import Gateway
 
@@ -628,17 +628,12 @@ class _Sender(_Client):
     async def _read_back(self, session: aiohttp.ClientSession, unit: str) -> bool:
         """Read the newest report of a unit that has a receipt; return whether the door could answer."""
         began_at = time.time()
-        url = f"{PUSH}/v1/elections/{self._night.election}/reports/{unit}"
         try:
-            async with session.get(url, headers={"Authorization": f"Bearer {self.secret}"}) as response:
-                answer = orjson.loads(await response.read())
-        except (aiohttp.ClientError, TimeoutError):
+            revision = await read_back(session, PUSH, self._night.election, self.secret, unit)
+        except NoAnswer:
             return False
-        if response.status == 200:
-            self.reads.append(Read(unit, began_at, answer["report"]["revision"]))
-        elif answer["code"] == "no_report":
-            self.reads.append(Read(unit, began_at, None))
-        return response.status in (200, 404)
+        self.reads.append(Read(unit, began_at, revision))
+        return True
 
     async def read_back_all(self) -> None:
         """Read back every unit with a receipt, until the door answers."""
@@ -771,24 +766,10 @@ class _Stream(_Client):
         self._place = place
 
     async def run(self) -> None:
-        cursor = ""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=READ_TIMEOUT_S)
-        url = f"{FEED}/v1/elections/{self._night.election}/publications"
         async with self._night.answer_log.session(
             self._night.addresses, self._place, "publications", timeout=timeout
         ) as session:
-            while True:
-                headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": cursor} if cursor else {})
-                try:
-                    async with session.get(url, headers=headers) as response:
-                        parser = EventParser()
-                        while response.status == 200 and (piece := await response.content.readany()):
-                            for event in parser.feed(piece):
-                                publication = orjson.loads(event.data)
-                                self.publications.append(
-                                    (time.time(), publication["sequence"], publication["digest"])
-                                )
-                                self.sequence, cursor = publication["sequence"], event.id
-                except (aiohttp.ClientError, TimeoutError):
-                    pass
-                await asyncio.sleep(0.2)
+            async for each in publications(session, FEED, self._night.election):
+                self.publications.append((time.time(), each.sequence, each.digest))
+                self.sequence = each.sequence
