@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 import aiohttp
@@ -17,6 +16,7 @@ from gateway.characters import printable
 from gateway.client.proxies import Proxy, without_user
 from gateway.client.refusals import meaning_of
 from gateway.client.retry_after import retry_after_s
+from gateway.clock import SYSTEM_CLOCK, Clock
 
 PROBLEM = "application/problem+json"
 DETAIL_MAX = 500
@@ -122,11 +122,13 @@ class _Problem(msgspec.Struct):
     detail: str = ""
 
 
-def failure_of_answer(answer: HttpAnswer, door: str, proxy: Proxy | None = None) -> Failure:
+def failure_of_answer(
+    answer: HttpAnswer, door: str, proxy: Proxy | None = None, *, clock: Clock = SYSTEM_CLOCK
+) -> Failure:
     """Judge an answer that is not the one of a `door` ("push door", "feed door")."""
     status, url = answer.status, _shown(answer.url)
     through = f", through {proxy}" if proxy is not None else ""
-    after_s = retry_after_s(answer.headers.get("Retry-After"), answer.headers.get("Date"), datetime.now(UTC))
+    after_s = retry_after_s(answer.headers.get("Retry-After"), answer.headers.get("Date"), clock.now())
     if (problem := problem_of(answer)) is not None:
         permanent = problem.code in PERMANENT_CODES and status not in TEMPORARY
         todo = meaning_of(problem.code)

@@ -4,8 +4,8 @@ Everything that a mirror may send is bounded in bytes and time, and what is not 
 """
 
 import asyncio
-import random
 from datetime import datetime
+from random import Random
 from urllib.parse import quote
 
 import aiohttp
@@ -20,6 +20,7 @@ from gateway.client.mirror_requests import ABSENT, MirrorFailed, MirrorRequests
 from gateway.client.mirror_selection import Chosen, choose, needs_registry
 from gateway.client.proxies import Proxy
 from gateway.client.updates import Areas, Update
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.election.registry import read_registry
 from gateway.errors import MalformedRegistry
 from gateway.wire.mirror import (
@@ -74,8 +75,11 @@ class MirrorReader:
         decode: bool = True,
         raw: bool = False,
         proxy: Proxy | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
     ) -> None:
-        self.requests = MirrorRequests(session, mirror_url, gzip=gzip, proxy=proxy)
+        self.requests = MirrorRequests(session, mirror_url, gzip=gzip, proxy=proxy, clock=clock)
+        self._chance = chance
         self._election = election
         self._path = quote(election, safe="")
         self._levels = levels
@@ -131,7 +135,8 @@ class MirrorReader:
         try:
             update = await self._poll(reader)
         except MirrorFailed as failed:
-            wait_s = max(with_jitter(self._backoff.next(), 1.5), failed.failure.retry_after_s or 0.0)
+            pause_s = with_jitter(self._backoff.next(), 1.5, chance=self._chance)
+            wait_s = max(pause_s, failed.failure.retry_after_s or 0.0)
             self._next_at_s = _clock() + wait_s
             raise
         self._backoff.reset()
@@ -155,7 +160,7 @@ class MirrorReader:
         if self.closed_at is not None:
             every_s = EVERY_MOST_S
         interval_s = min(max(every_s, self._every_s, EVERY_MIN_S), EVERY_MOST_S)
-        return interval_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, no secret
+        return interval_s * self._chance.uniform(0.8, 1.2)
 
     async def _poll(self, reader: Position | None) -> Update | None:
         if not self._is_found:

@@ -1,6 +1,6 @@
 """Request the files of a mirror: each bounded in bytes and time, and every failure named."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import aiohttp
@@ -11,6 +11,7 @@ from gateway.client.mirror_age import server_now
 from gateway.client.mirror_files import FILE_MAX, Unpacker
 from gateway.client.proxies import Proxy, without_user
 from gateway.client.retry_after import retry_after_s
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.wire.mirror import MalformedMirror
 
 LIVE_S, FILE_S = 10.0, 300.0
@@ -46,8 +47,15 @@ class MirrorRequests:
     """Requests of one reader."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, mirror_url: str, *, gzip: bool, proxy: Proxy | None
+        self,
+        session: aiohttp.ClientSession,
+        mirror_url: str,
+        *,
+        gzip: bool,
+        proxy: Proxy | None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self.url = mirror_url.rstrip("/")
         self.number = 0
         self.wire_bytes = 0
@@ -76,7 +84,7 @@ class MirrorRequests:
             async with self._session.get(
                 url, headers=headers, timeout=timeout, max_redirects=REDIRECTS_MAX
             ) as response:
-                now = server_now(response.headers, datetime.now(UTC))
+                now = server_now(response.headers, self._clock.now())
                 body = await self._content(response, most) if response.status == 200 else b""
                 if response.status not in (200, 304, *ABSENT):
                     raise self._refused(path, response)
@@ -108,7 +116,7 @@ class MirrorRequests:
     def _refused(self, path: str, response: aiohttp.ClientResponse) -> MirrorFailed:
         """Return the failure of a status that no file has."""
         headers = response.headers
-        after_s = retry_after_s(headers.get("Retry-After"), headers.get("Date"), datetime.now(UTC))
+        after_s = retry_after_s(headers.get("Retry-After"), headers.get("Date"), self._clock.now())
         shown = without_user(f"{self.url}/{path}")[:URL_MAX]
         text = f"{shown}: answered {response.status}; the mirror is not available"
         return MirrorFailed(Failure("unavailable", text, False, after_s, response.status))

@@ -6,6 +6,7 @@ Reports without an answer when a connection breaks are resent on the next one, i
 
 import asyncio
 from collections.abc import Callable, Mapping
+from random import Random
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from gateway.client.push_events import Ended, Event
 from gateway.client.push_over_http import PushOverHttp, push_http
 from gateway.client.push_over_websocket import PushOverWebSocket
 from gateway.client.push_queue import PushQueue
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.errors import GatewayError
 from gateway.trimmed_json import dumps_trimmed
 
@@ -49,6 +51,8 @@ class Publisher:
         session: aiohttp.ClientSession | None = None,
         on_event: Callable[[Event], None] = lambda _: None,
         keep_trying: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
     ) -> None:
         """Push to an election; without `session`, through the proxy that the environment names.
 
@@ -63,6 +67,8 @@ class Publisher:
         self._session = session
         self._on_event = on_event
         self._keep_trying = keep_trying
+        self._clock = clock
+        self._chance = chance
         self._has_answered = False
         """Whether this URL has proved to be a push door; what is no gateway's answer may pass then."""
         self._queue = PushQueue()
@@ -129,17 +135,18 @@ class Publisher:
         if self._session is None:
             proxy = environment_proxy(self._push_url)
             self._session = open_session(proxy)
-        websocket = PushOverWebSocket(self._session, f"{self._url}/push", headers, proxy, self._on_event)
-        http = PushOverHttp(self._session, f"{self._url}/reports", headers, proxy, self._on_event)
+        session, on_event, clock = self._session, self._on_event, self._clock
+        websocket = PushOverWebSocket(session, f"{self._url}/push", headers, proxy, on_event, clock=clock)
+        http = PushOverHttp(session, f"{self._url}/reports", headers, proxy, on_event, clock=clock)
         self._websocket = websocket
         backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S)
         over_http = Backoff(WEBSOCKET_FIRST_S, WEBSOCKET_MOST_S)
-        clock = asyncio.get_running_loop().time
+        loop_time = asyncio.get_running_loop().time
         while True:
             ended = await websocket.serve(self._queue)
             self._queue.put_back()
             if ended.websocket_unavailable:
-                ended = await http.serve(self._queue, clock() + over_http.next(), ended.failure)
+                ended = await http.serve(self._queue, loop_time() + over_http.next(), ended.failure)
                 if ended.failure is None:
                     continue
                 if not ended.progress:
@@ -155,10 +162,11 @@ class Publisher:
         """Report a failure; return the seconds until the next attempt. Raises PushRefused if there is to be none."""
         failure = ended.failure
         if failure is None:
-            return with_jitter(ended.wait_s)
+            return with_jitter(ended.wait_s, chance=self._chance)
         self._on_event(failure)
         may_pass = self._keep_trying or (self._has_answered and failure.problem is None)
         if failure.permanent and not may_pass:
             raise PushRefused(failure.text)
-        wait_s = with_jitter(REFUSED_RETRY_S if failure.permanent else backoff.next())
+        delay_s = REFUSED_RETRY_S if failure.permanent else backoff.next()
+        wait_s = with_jitter(delay_s, chance=self._chance)
         return max(wait_s, failure.retry_after_s or 0.0)

@@ -1,9 +1,8 @@
 """Push reports over HTTP requests, one after another: where a WebSocket is not available, and for rehearsals."""
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from random import Random
 from urllib.parse import quote
 
 import aiohttp
@@ -16,6 +15,7 @@ from gateway.client.push_answers import Answer, PushRefused, Results
 from gateway.client.push_events import Ended, Event, Postponed, Working
 from gateway.client.push_queue import Push, PushQueue
 from gateway.client.retry_after import retry_after_s
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 
 REPORTS_MAX = 64
 """Reports in one request, about as many as the usual credit of a WebSocket."""
@@ -38,7 +38,10 @@ class PushOverHttp:
         headers: Mapping[str, str],
         proxy: Proxy | None,
         on_event: Callable[[Event], None],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self._session = session
         self._url = url
         self._headers = {**headers, "Content-Type": "application/x-ndjson"}
@@ -76,7 +79,7 @@ class PushOverHttp:
         else:
             if answer.status == 200 and (answers := _results(answer.body, len(reports))) is not None:
                 return answers
-            failure = failure_of_answer(answer, "push door", self._proxy)
+            failure = failure_of_answer(answer, "push door", self._proxy, clock=self._clock)
         return failure
 
 
@@ -153,6 +156,8 @@ async def push_http(
     reports: list[bytes],
     *,
     ndjson: bool,
+    clock: Clock = SYSTEM_CLOCK,
+    chance: Random = SYSTEM_CHANCE,
 ) -> list[Answer]:
     """Push reports in one HTTP request; repeat it if the connection fails or the gateway is not available.
 
@@ -168,11 +173,11 @@ async def push_http(
         try:
             answer = await post(session, url, body, headers)
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError):
-            await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311
+            await asyncio.sleep(chance.uniform(0.2, 1.0))
             continue
         if answer.status in TEMPORARY:
             sent = answer.headers
-            wait_s = retry_after_s(sent.get("Retry-After"), sent.get("Date"), datetime.now(UTC))
+            wait_s = retry_after_s(sent.get("Retry-After"), sent.get("Date"), clock.now())
             await asyncio.sleep(0.5 if wait_s is None else wait_s)
             continue
         if answer.status == 200 and (ndjson or len(reports) > 1):
@@ -182,5 +187,5 @@ async def push_http(
         else:
             answers = None
         if answers is None:
-            raise PushRefused(failure_of_answer(answer, "push door").text)
+            raise PushRefused(failure_of_answer(answer, "push door", clock=clock).text)
         return answers

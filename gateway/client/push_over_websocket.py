@@ -20,6 +20,7 @@ from gateway.client.push_answers import Answer
 from gateway.client.push_events import Connected, Ended, Event, Postponed, Working
 from gateway.client.push_queue import RETRY_FIRST_S, PushQueue
 from gateway.client.retry_after import RETRY_AFTER_MOST_S
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.wire.session import SUBPROTOCOL
 
 HELLO_S = 10.0
@@ -52,8 +53,11 @@ class PushOverWebSocket:
         headers: Mapping[str, str],
         proxy: Proxy | None,
         on_event: Callable[[Event], None],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.connections = 0
+        self._clock = clock
         self._session = session
         self._url = url
         self._headers = headers
@@ -100,7 +104,8 @@ class PushOverWebSocket:
 
     async def _refused(self, answer: HttpAnswer) -> Ended:
         """Judge an answer other than an open WebSocket."""
-        failure = await self._with_scheme_checked(failure_of_answer(answer, "push door", self._proxy))
+        refused = failure_of_answer(answer, "push door", self._proxy, clock=self._clock)
+        failure = await self._with_scheme_checked(refused)
         if failure.problem is not None:
             return Ended(failure, websocket_unavailable=failure.problem in WITHOUT_WEBSOCKET)
         of_gateway = answer.media_type == PROBLEM and answer.status in (429, 503)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -11,6 +12,7 @@ from gateway.client.failures import Failure
 from gateway.client.http_session import NotFollowed
 from gateway.client.stream_reader import FAILURES, NoStream, NotVersion1, StreamReader
 from gateway.client.updates import Update
+from gateway.clock import SYSTEM_CHANCE
 
 ATTEMPT_FAILED = (NoStream, NotFollowed, *FAILURES)
 """What a stream may end with."""
@@ -26,13 +28,21 @@ class StreamAttempts:
     Invariant: no attempt is made before the time that the gateway asked for.
     """
 
-    def __init__(self, stream: StreamReader, session: aiohttp.ClientSession, why: Failure | None) -> None:
+    def __init__(
+        self,
+        stream: StreamReader,
+        session: aiohttp.ClientSession,
+        why: Failure | None,
+        *,
+        chance: Random = SYSTEM_CHANCE,
+    ) -> None:
         """Make attempts; none at all without a reason `why` there is no stream, since there is no gateway."""
         self.opened: AsyncIterator[Update] | None = None
         """A stream that is open; its first update is not older than what the subscriber has."""
         self.failure = why
         """Why the last attempt failed."""
         self._stream = stream
+        self._chance = chance
         self._session = session
         self._wanted = why is not None
         self._is_hurried = False
@@ -64,7 +74,7 @@ class StreamAttempts:
         """Make attempts more often while the mirror is `useless`."""
         self._is_hurried = useless
         if useless:
-            soon_s = _clock() + with_jitter(HURRY_S, 1.5)
+            soon_s = _clock() + with_jitter(HURRY_S, 1.5, chance=self._chance)
             self._due_at_s = max(min(self._due_at_s, soon_s), self._not_before_s)
 
     async def abandon(self) -> None:
@@ -82,7 +92,7 @@ class StreamAttempts:
         after_s = max(self._stream.retry_s, (failure.retry_after_s if failure is not None else 0.0) or 0.0)
         self._not_before_s = _clock() + after_s
         pause_s = HURRY_S if self._is_hurried else self._pauses.next()
-        self._due_at_s = max(self._not_before_s, _clock() + with_jitter(pause_s, 1.5))
+        self._due_at_s = max(self._not_before_s, _clock() + with_jitter(pause_s, 1.5, chance=self._chance))
 
     async def _attempt(self, cursor: str | None, sequence: Callable[[], int]) -> AsyncIterator[Update]:
         """Return a stream with its first update that is not older than what the subscriber has by then."""

@@ -15,6 +15,7 @@ from gateway.client.proxies import Proxy
 from gateway.client.retry_after import RETRY_AFTER_MOST_S
 from gateway.client.sse import Event, EventParser
 from gateway.client.updates import Areas, Update, read_header
+from gateway.clock import SYSTEM_CLOCK, Clock
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class StreamReader:
         decode: bool,
         raw: bool,
         silence_s: float,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.url = f"{feed_url.rstrip('/')}/v1/elections/{quote(election, safe='')}/feed"
         self.connections = 0
@@ -68,6 +70,7 @@ class StreamReader:
         self._decode = decode
         self._raw = raw
         self._silence_s = silence_s
+        self._clock = clock
         self._response: aiohttp.ClientResponse | None = None
 
     def cut(self) -> None:
@@ -140,7 +143,7 @@ class StreamReader:
         if response.headers.get("Content-Encoding") == "gzip":
             body = zlib.decompressobj(31).decompress(body, REFUSAL_MAX)
         answer = HttpAnswer(str(response.url), response.status, response.headers, body)
-        raise NoStream(failure_of_answer(answer, "feed door", self.proxy))
+        raise NoStream(failure_of_answer(answer, "feed door", self.proxy, clock=self._clock))
 
     def failure_of(self, error: BaseException) -> Failure:
         """Return why a connection ended with one of the exceptions of `updates`, but NotVersion1."""
@@ -148,7 +151,7 @@ class StreamReader:
             return error.failure
         if isinstance(error, NotFollowed):
             self.mirror_url = alternate([error.answer.headers.get("Link", "")]) or self.mirror_url
-            return failure_of_answer(error.answer, "feed door", self.proxy)
+            return failure_of_answer(error.answer, "feed door", self.proxy, clock=self._clock)
         return failure_of_error(self.url, error, self.proxy)
 
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -24,6 +25,7 @@ from gateway.client.mirror_selection import NotInMirror
 from gateway.client.stream_attempts import ATTEMPT_FAILED, StreamAttempts
 from gateway.client.stream_reader import FIRST_BLOCK_S, NotVersion1, StreamReader
 from gateway.client.updates import Update
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.errors import GatewayError
 from gateway.wire.mirror import Position
 
@@ -105,6 +107,8 @@ class Subscriber:
         mirror_url: str | None = None,
         use_mirror: bool = True,
         user_agent: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
     ) -> None:
         """Follow `levels` and `areas` (comma-separated; default: all areas that have children).
 
@@ -127,6 +131,7 @@ class Subscriber:
         self._history: str | None = None
         """That of the mirror to whose record the cursor belongs."""
         self._feed_url = feed_url.rstrip("/")
+        self._chance = chance
         self._on_change = on_change
         self._on_source = on_source
         self._own_session = session is None
@@ -141,6 +146,7 @@ class Subscriber:
             decode=keep_copy,
             raw=raw,
             silence_s=silence_s,
+            clock=clock,
         )
         self._mirrors = MirrorDiscovery(
             self._feed_url,
@@ -153,6 +159,8 @@ class Subscriber:
             session=session,
             mirror_url=mirror_url,
             enabled=use_mirror,
+            clock=clock,
+            chance=chance,
         )
         self._resumed: AsyncIterator[Update] | None = None
         """A stream that was opened while a mirror was read."""
@@ -265,7 +273,7 @@ class Subscriber:
                             received = True
                             yield block
                     continue
-            await asyncio.sleep(max(retry_s, with_jitter(backoff.next())))
+            await asyncio.sleep(max(retry_s, with_jitter(backoff.next(), chance=self._chance)))
 
     def _open_stream(self) -> AsyncIterator[Update]:
         """Return the updates of the stream that is open already, or of another one."""
@@ -292,7 +300,7 @@ class Subscriber:
         assert self._session is not None
         why = None if self._mirrors.is_feed else failure
         source = Source("mirror", mirror.url, why)
-        attempts = self._attempts = StreamAttempts(self._stream, self._session, why)
+        attempts = self._attempts = StreamAttempts(self._stream, self._session, why, chance=self._chance)
         try:
             while True:
                 if self._polling is None:

@@ -4,13 +4,12 @@ A block with few readers is cheap: its parts were encoded and compressed for oth
 compressed as a whole, once, which takes a third of the bytes and many times the work.
 """
 
-import random
-import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import groupby
+from random import Random
 
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.election.state import ElectionState
 from gateway.feed.compression import LEVEL_FAST, deflate
 from gateway.feed.selection import Selection, runs_of
@@ -52,8 +51,8 @@ class Position:
 
     def block(self) -> "Block":
         """Return an empty block that ends here, as a heartbeat for all readers at this position."""
-        if self._heartbeat is None or time.monotonic() - self._heartbeat.made_at >= BLOCK_SHARED_S:
-            self._heartbeat = Block((Part(self.end(0)),), 0, self)
+        if self._heartbeat is None or self._maker.age_s(self._heartbeat) >= BLOCK_SHARED_S:
+            self._heartbeat = Block((Part(self.end(0)),), 0, self, self._maker.clock.monotonic())
         return self._heartbeat
 
     def end(self, areas: int, *, snapshot: bool = False) -> bytes:
@@ -66,7 +65,7 @@ class Position:
             areas=areas,
             rehearsal=self._rehearsal,
             holds=self._maker.holds,
-            server_time=datetime.now(UTC),
+            server_time=self._maker.clock.now(),
         )
 
 
@@ -106,11 +105,12 @@ class Block:
         "size",
     )
 
-    def __init__(self, parts: Sequence[Part], areas: int, position: Position) -> None:
+    def __init__(self, parts: Sequence[Part], areas: int, position: Position, made_at: float) -> None:
         self._parts = parts
         self.areas = areas
         self.position = position
-        self.made_at = time.monotonic()
+        self.made_at = made_at
+        """When it was made, by the steady clock of its maker."""
         self.size = sum(len(part.plain) for part in parts)
         """Bytes of the plain text."""
         self._readers = 0
@@ -153,7 +153,8 @@ class BlockMaker:
     * An area is encoded once per change; a run of areas is assembled and compressed once per change.
     """
 
-    def __init__(self, state: ElectionState) -> None:
+    def __init__(self, state: ElectionState, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.clock = clock
         self._state = state
         self._runs = runs_of(state.registry)
         self._events: dict[int, tuple[int, bytes]] = {}
@@ -218,9 +219,13 @@ class BlockMaker:
         """Return an area as JSON, taken from its event."""
         return document_of(self._event(index))
 
+    def age_s(self, block: Block) -> float:
+        """Return how long ago a block was made, in seconds."""
+        return self.clock.monotonic() - block.made_at
+
     def _cached(self, key: tuple[str, int]) -> Block | None:
         block = self._blocks.get(key)
-        return block if block is not None and time.monotonic() - block.made_at < BLOCK_SHARED_S else None
+        return block if block is not None and self.age_s(block) < BLOCK_SHARED_S else None
 
     def _shared(self, selection: Selection, sequence: int) -> Block:
         key = (selection.key, sequence)
@@ -255,7 +260,7 @@ class BlockMaker:
                 alone += map(self._event, indexes)
         alone.append(self.position.end(areas, snapshot=sequence < 0))
         parts.append(self._unshared_part(alone))
-        block = Block(parts, areas, self.position)
+        block = Block(parts, areas, self.position, self.clock.monotonic())
         self.work += block.size
         return block
 
@@ -310,11 +315,12 @@ def _rounded(sequence: int, head: int) -> int:
 class Retries:
     """`retry:` fields with random delays, plain and compressed, encoded once."""
 
-    def __init__(self, least_ms: int, most_ms: int) -> None:
-        delays = [random.randint(least_ms, most_ms) for _ in range(RETRY_DELAYS)]  # noqa: S311 - jitter, no secret
+    def __init__(self, least_ms: int, most_ms: int, *, chance: Random = SYSTEM_CHANCE) -> None:
+        self._chance = chance
+        delays = [chance.randint(least_ms, most_ms) for _ in range(RETRY_DELAYS)]
         self._plain = [retry_event(delay) for delay in delays]
         self._deflated = [deflate(field) for field in self._plain]
 
     def pick(self, *, gzip: bool) -> bytes:
         """Return one of the fields at random."""
-        return random.choice(self._deflated if gzip else self._plain)  # noqa: S311
+        return self._chance.choice(self._deflated if gzip else self._plain)

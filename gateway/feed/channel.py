@@ -161,8 +161,8 @@ class Channel:
         self.wrote_at = 0.0
         self._maker = maker
         self._metrics = metrics
-        self._in_step: set[Reader] = set()
-        self._joining: set[Reader] = set()
+        self._in_step: dict[Reader, None] = {}
+        self._joining: dict[Reader, None] = {}
         self._window = Window()
         self._independent = 0
         """Independently compressed blocks sent to joining readers since the window began, counted per reader."""
@@ -212,8 +212,8 @@ class Channel:
     def remove(self, reader: Reader) -> None:
         """Remove a reader."""
         reader.channel = None
-        self._in_step.discard(reader)
-        self._joining.discard(reader)
+        self._in_step.pop(reader, None)
+        self._joining.pop(reader, None)
         self._late.pop(reader, None)
         self._stalled.pop(reader, None)
         if not len(self):
@@ -299,7 +299,7 @@ class Channel:
             self._window.append(block.plain)
         return block.bytes(gzip=self.gzip, readers=len(self._in_step))
 
-    def _write(self, readers: set[Reader], data: bytes, position: Position, now: float) -> int:
+    def _write(self, readers: dict[Reader, None], data: bytes, position: Position, now: float) -> int:
         """Send the same bytes to all readers; move those that stall. Return the number of readers."""
         written = len(readers)
         stalled = []
@@ -308,7 +308,7 @@ class Channel:
             if reader.paused:
                 stalled.append(reader)
         for reader in stalled:
-            readers.discard(reader)
+            readers.pop(reader, None)
             self._stall(reader, data, position, now)
         self._count(len(data), written)
         return written
@@ -325,7 +325,7 @@ class Channel:
             self._late[reader] = block.position
 
     def _admit(self, reader: Reader) -> None:
-        (self._joining if self.gzip else self._in_step).add(reader)
+        (self._joining if self.gzip else self._in_step)[reader] = None
 
     def _stall(self, reader: Reader, data: bytes, position: Position, now: float) -> None:
         reader.unsent = data

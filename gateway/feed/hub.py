@@ -6,10 +6,10 @@ poll earlier, so a lost notification costs 200 ms at most, and a replica, which 
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.deadline import wait_at_most
 from gateway.election.log_record import LogHead
 from gateway.errors import JournalUnavailable
@@ -44,12 +44,14 @@ class Hub:
         heartbeat_s: float,
         on_problem: Callable[[str], None] = lambda _: None,
         logs: LogReader | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`on_problem` is called with the reason when the record cannot be read, and with an empty text when it can.
 
         `logs` None: no election has a log.
         """
         self._record = record
+        self._clock = clock
         self._logs = OneAtATime(logs) if logs is not None else None
         self._on_problem = on_problem
         self.unusable = False
@@ -104,7 +106,7 @@ class Hub:
         self._metrics.slow.set(sum(channel.stalled for channel in channels))
         self._metrics.channels.set(len(channels))
         self._metrics.standby.set(any(feed.head.standby for feed in self._feeds.values()))
-        now = datetime.now(UTC)
+        now = self._clock.now()
         late = {name: feed.transfers.unpublished(feed.backlog, now) for name, feed in self._feeds.items()}
         self._metrics.unpublished.set({name: count for name, (count, _) in late.items()})
         self._metrics.unpublished_oldest.set({name: age_s for name, (_, age_s) in late.items()})
@@ -151,7 +153,9 @@ class Hub:
             feed = self._feeds.get(head.id)
             if feed is None:
                 documents = await read_documents(self._record, head.key)
-                feed = ElectionFeed(self._record, head, documents, self._metrics, self._logs)
+                feed = ElectionFeed(
+                    self._record, head, documents, self._metrics, self._logs, clock=self._clock
+                )
                 self._feeds[head.id] = feed
                 self._following[head.id] = [
                     parts.create_task(feed.run(), name=f"feed {head.id}"),

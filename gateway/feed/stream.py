@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import NamedTuple, Protocol
@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import orjson
 import structlog
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.hold_list import HoldLine
 from gateway.election.local_time import local_time
 from gateway.election.previous import FORMAT as PREVIOUS_FORMAT
@@ -114,8 +115,11 @@ class ElectionFeed:
         documents: Documents,
         metrics: FeedMetrics,
         logs: LogReader | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`logs` None: no election has a log."""
+        self._clock = clock
         self.id = head.id
         self.head = head
         self._record = record
@@ -139,7 +143,7 @@ class ElectionFeed:
         self.previous = self._previous(documents)
         self.select = partial(read_selection, self.registry)
         self.state = ElectionState(self.registry, self.previous)
-        self.maker = BlockMaker(self.state)
+        self.maker = BlockMaker(self.state, clock=self._clock)
         self.areas = AreaPages(self.state, self.maker)
         self.results = ResultTables(self.state, partial(self._shows, self.state))
         self.generation = next(_generations)
@@ -154,9 +158,8 @@ class ElectionFeed:
         self._channels: dict[_Key, Channel] = {}
         self._due: dict[_Key, Channel] = {}
         """Channels that have not been written to since the last change, the longest waiting first."""
-        self._live_since = datetime.now(
-            UTC
-        )  # publications before this time are history and do not count as late
+        self._live_since = self._clock.now()
+        """Publications before this time are history and do not count as late."""
         self._was_shown = False
         self._settled = False
         self._reported_unknown: set[str] = set()
@@ -434,7 +437,7 @@ class ElectionFeed:
     def _account(self, publications: Sequence[Publication], *, archive: bool = True) -> None:
         """Add applied publications to the log, the archive, the transfers and the metrics."""
         self.log.add(publications)
-        now = datetime.now(UTC)
+        now = self._clock.now()
         for publication in publications:
             late = publication.published_at >= self._live_since
             self.transfers.applied(publication, now if late else None)
@@ -466,7 +469,7 @@ class ElectionFeed:
             if not channel.every_s:
                 self._due.setdefault(key, channel)
         written, pass_s = self._write_due()
-        written_at = datetime.now(UTC)
+        written_at = self._clock.now()
         late = [publication for publication in applied if publication.published_at >= self._live_since]
         self.transfers.written(late, written_at)
         if written:

@@ -51,7 +51,7 @@ class Listener:
         self._make = make
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], None] = {}
         self._paused: asyncio.TimerHandle | None = None
         self._exhausted = False
         """Whether file descriptors ran out, which has been logged, and nothing was accepted since."""
@@ -102,11 +102,11 @@ class Listener:
             return
         sock.setblocking(False)
         task = self._loop.create_task(self._open(connection, sock), name="connection")
-        self._opening.add(task)
+        self._opening[task] = None
         task.add_done_callback(self._opened)
 
     def _opened(self, task: asyncio.Task[None]) -> None:
-        self._opening.discard(task)
+        self._opening.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("connection not opened", exc_info=error)
 

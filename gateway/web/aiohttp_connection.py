@@ -363,7 +363,7 @@ class DoorHandler(ProblemHandler):
             try:
                 self._admit(request, large)
             except Problem as problem:
-                answer, large = problem.response(), None
+                answer, large = problem.response(chance=self._connections.chance), None
         try:
             async with asyncio.timeout(_send_timeout_s(answer)):
                 if large is None:

@@ -5,11 +5,13 @@ Source: RFC 9457 (problem details), RFC 9110 section 10.2.3 (Retry-After).
 
 import math
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 
 from aiohttp import web
 
 from gateway.backoff import jittered_s
+from gateway.clock import SYSTEM_CHANCE
 from gateway.errors import (
     Draining,
     ElectionUnknown,
@@ -117,8 +119,6 @@ class Problem(Exception):
         self.retry_after_s = retry_after_s
         self.headers = dict(headers or {})
         self.members = dict(members or {})
-        if retry_after_s is not None:
-            self.headers["Retry-After"] = str(max(1, math.ceil(jittered_s(retry_after_s))))
 
     @classmethod
     def of(
@@ -148,8 +148,8 @@ class Problem(Exception):
         """Return the answer to a request whose only report was refused."""
         return cls(STATUS.get(code, 422), code, detail, headers=_challenge(code), members=members)
 
-    def response(self) -> web.Response:
-        """Return it as a problem document."""
+    def response(self, *, chance: Random = SYSTEM_CHANCE) -> web.Response:
+        """Return it as a problem document, with a random delay before the next attempt if it has one."""
         document = {
             "type": f"urn:valgnatt:problem:{self.code}",
             "title": _TITLES.get(self.status, "Error"),
@@ -159,6 +159,9 @@ class Problem(Exception):
             **self.members,
         }
         headers = {"Cache-Control": "no-store", **self.headers}
+        if self.retry_after_s is not None:
+            delay_s = jittered_s(self.retry_after_s, chance=chance)
+            headers["Retry-After"] = str(max(1, math.ceil(delay_s)))
         return web.Response(body=to_json(document), status=self.status, content_type=PROBLEM, headers=headers)
 
 

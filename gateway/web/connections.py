@@ -10,8 +10,10 @@ import fcntl
 import socket
 import termios
 from collections import OrderedDict
+from random import Random
 from typing import Protocol
 
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.config import Config
 from gateway.telemetry.metrics import ConnectionMetrics
 from gateway.web.client_address import ClientAddresses
@@ -101,11 +103,19 @@ class Connections:
     * A connection that has not sent the head of a request within HEAD_S is closed, within a second.
     """
 
-    def __init__(self, config: Config, metrics: ConnectionMetrics) -> None:
+    def __init__(
+        self,
+        config: Config,
+        metrics: ConnectionMetrics,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
+    ) -> None:
+        self.chance = chance
         self.addresses = ClientAddresses(config)
         self.metrics = metrics
         self.buffers: SendBuffers[Handler] = SendBuffers(self._close_handler)
-        self.turns = Turns()
+        self.turns = Turns(clock=clock)
         self.keepalive_s = config.keepalive_s
         """How long an idle connection is kept open, in seconds."""
         self._limit = config.connections_max

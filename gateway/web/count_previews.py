@@ -6,12 +6,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from time import perf_counter
 
 import msgspec
 import orjson
 import structlog
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.errors import Overloaded
 from gateway.web.answers import Problem, internal_error
 from gateway.web.concurrency_limit import ConcurrencyLimit
@@ -50,7 +50,8 @@ class CountPreviews:
     * A file that exceeds these limits ends only its own process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._time_s = clock.monotonic
         self._of_token = ConcurrencyLimit(1)
         self._free = asyncio.Semaphore(READERS_MAX)
         self._waiting = 0
@@ -61,7 +62,7 @@ class CountPreviews:
         if self._of_token.full(str(token)):
             raise Overloaded("a file of this token is being read already", 2.0, share=True)
         bucket = self._used.get(token)
-        if bucket is not None and (owed_s := bucket.owed_s(perf_counter())) > 0:
+        if bucket is not None and (owed_s := bucket.owed_s(self._time_s())) > 0:
             raise Overloaded("files of this token have used too much computing time", owed_s, share=True)
 
     async def preview(self, token: int, task: Task, read_current: ReadCurrent) -> bytes:
@@ -88,12 +89,12 @@ class CountPreviews:
 
     def prune(self) -> None:
         """Drop the records of tokens whose allowance is full again."""
-        now = perf_counter()
+        now = self._time_s()
         self._used = {token: bucket for token, bucket in self._used.items() if not bucket.full(now)}
 
     def _spend(self, token: int, seconds: float) -> None:
         bucket = self._used.setdefault(token, TokenBucket(CPU_SHARE, CPU_BURST_S))
-        bucket.spend(seconds, perf_counter())
+        bucket.spend(seconds, self._time_s())
 
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Hashable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
 import orjson
 from aiohttp import web
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.log_record import LogHead
 from gateway.election.registry import Area
 from gateway.errors import JournalUnavailable
@@ -60,8 +61,11 @@ class FeedDocuments:
         texts: FixedTexts,
         drawn: Map,
         mirror_url: str | None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._lookup = lookup
+        self._clock = clock
         self._limits = limits
         self._addresses = addresses
         self._bodies = bodies
@@ -124,14 +128,14 @@ class FeedDocuments:
             match self._bodies.newest(name):  # another request has made it meanwhile
                 case ((made_of, int(sequence)), body) if made_of == generation and sequence >= wanted:
                     return body
-            if not await in_slices(feed.areas.refresh(area, asked.form, VERBOSE_MAX)):
+            if not await in_slices(feed.areas.refresh(area, asked.form, VERBOSE_MAX), clock=self._clock):
                 raise _too_long(f"more than {VERBOSE_MAX >> 20} MiB")
             await self._lookup.wait_settled(feed)
             if feed.generation != generation:
                 raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)
             version = (generation, feed.state.sequence)
             page = asked.mark + feed.areas.page(area, asked.form)
-            made = await in_slices(body_steps(page, asked.form.media_type))
+            made = await in_slices(body_steps(page, asked.form.media_type), clock=self._clock)
             return self._bodies.get(name, version, lambda: made)
 
     async def get_publications(self, request: web.Request) -> web.Response:
@@ -209,7 +213,7 @@ class FeedDocuments:
         if only is not None and only not in feed.transfers:
             detail = "this election has no reporting municipality with this identifier"
             raise Problem(404, "unknown_municipality", detail)
-        now = datetime.now(UTC)
+        now = self._clock.now()
         version = (feed.generation, feed.state.sequence, feed.hidden_until, int(now.timestamp()))
         make = partial(_transfers_body, feed, only, now)
         body = self._bodies.get(("transfers", feed.id, only), version, make)

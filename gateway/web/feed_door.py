@@ -1,9 +1,11 @@
 """The feed door, for readers of the results: its routes. No tokens, no writes, and no access to journal tables."""
 
 from collections.abc import Awaitable, Callable
+from random import Random
 
 from aiohttp import web
 
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.config import Config
 from gateway.feed.hub import Hub
 from gateway.page_composition import FEED_PAGES
@@ -37,30 +39,44 @@ from gateway.web.valgresultat import VALGRESULTAT_PATHS, Valgresultat
 class FeedDoor:
     """Event streams and documents of all elections that a hub follows."""
 
-    def __init__(self, config: Config, hub: Hub, metrics: FeedMetrics, connections: Connections) -> None:
+    def __init__(
+        self,
+        config: Config,
+        hub: Hub,
+        metrics: FeedMetrics,
+        connections: Connections,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
+    ) -> None:
         self._hub = hub
+        self._chance = chance
         self._metrics = metrics
         self._connections = connections
         metrics.readers_max.set(config.readers_max)
-        self.limits = StreamLimits(config)
+        self.limits = StreamLimits(config, clock=clock)
         self.bodies = BodyCache()
         lookup = FeedLookup(hub, self.limits.waits_of)
         addresses = connections.addresses
-        self._streams = FeedStreams(config, metrics, lookup, self.limits, addresses, self.bodies)
+        self._streams = FeedStreams(
+            config, metrics, lookup, self.limits, addresses, self.bodies, chance=chance
+        )
         drawn = read_map(config.map) if config.map is not None else NO_MAP
         texts = FixedTexts(lookup)
         self._documents = FeedDocuments(
-            lookup, self.limits, addresses, self.bodies, texts, drawn, config.mirror_url
+            lookup, self.limits, addresses, self.bodies, texts, drawn, config.mirror_url, clock=clock
         )
-        self._log = FeedLog(lookup, self.limits, addresses, texts)
-        self._tables = FeedTables(lookup, self.limits, addresses)
-        self._valgresultat = Valgresultat(config.valgresultat, lookup, self.limits, addresses, self.bodies)
+        self._log = FeedLog(lookup, self.limits, addresses, texts, clock=clock)
+        self._tables = FeedTables(lookup, self.limits, addresses, clock=clock)
+        self._valgresultat = Valgresultat(
+            config.valgresultat, lookup, self.limits, addresses, self.bodies, clock=clock
+        )
         self._push_port = config.push_port
         self._mirror_url = config.mirror_url
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes; `ready` returns whether all workers of the door are ready."""
-        problems = problem_documents(self._metrics.problems.note)
+        problems = problem_documents(self._metrics.problems.note, chance=self._chance)
         application = web.Application(middlewares=[answer_preflight, problems, refuse_bodies, check_queries])
         application.on_response_prepare.extend((add_security_headers, allow_any_origin))
         router, documents = application.router, self._documents

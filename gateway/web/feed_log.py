@@ -9,6 +9,7 @@ import re
 
 from aiohttp import web
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.errors import JournalUnavailable
 from gateway.feed.log_checkpoints import CheckpointText
 from gateway.feed.log_entries import read_entries
@@ -48,9 +49,16 @@ class FeedLog:
     """Handlers of the paths below `…/log`. Invariant: no answer depends on more than the newest checkpoint covers."""
 
     def __init__(
-        self, lookup: FeedLookup, limits: StreamLimits, addresses: ClientAddresses, texts: FixedTexts
+        self,
+        lookup: FeedLookup,
+        limits: StreamLimits,
+        addresses: ClientAddresses,
+        texts: FixedTexts,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._lookup = lookup
+        self._clock = clock
         self._limits = limits
         self._addresses = addresses
         self._texts = texts
@@ -136,7 +144,8 @@ class FeedLog:
             body = self._bodies.find(name, version)  # another request has made it meanwhile
             if body is None:
                 entries = await self._entries(client, feed, view, tile.start, tile.end - 1)
-                made = await in_slices(body_steps(encode_bundle(entries), _OCTETS))
+                steps = body_steps(encode_bundle(entries), _OCTETS)
+                made = await in_slices(steps, clock=self._clock)
                 body = self._bodies.get(name, version, lambda: made)
                 self._limits.allowance.use(client, BUNDLE_COST + len(body.plain))
         return body

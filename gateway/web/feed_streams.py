@@ -1,12 +1,13 @@
 """The event streams of the feed door: results by area, which conflate, and publications, of which none is skipped."""
 
 import asyncio
-import random
 from collections.abc import Sequence
 from functools import partial
+from random import Random
 
 from aiohttp import web
 
+from gateway.clock import SYSTEM_CHANCE
 from gateway.config import Config
 from gateway.election.state import Cursor
 from gateway.errors import Draining, JournalUnavailable
@@ -62,14 +63,17 @@ class FeedStreams:
         limits: StreamLimits,
         addresses: ClientAddresses,
         bodies: BodyCache,
+        *,
+        chance: Random = SYSTEM_CHANCE,
     ) -> None:
         self._config = config
+        self._chance = chance
         self._metrics = metrics
         self._lookup = lookup
         self._limits = limits
         self._addresses = addresses
         self._bodies = bodies
-        self._retries = Retries(1500, 4500)
+        self._retries = Retries(1500, 4500, chance=chance)
         self._last_retries = self._retries
         """`retry:` fields that are sent when this process ends."""
         self._ending = asyncio.Event()
@@ -80,7 +84,7 @@ class FeedStreams:
     def close(self, channels: Sequence[Channel]) -> None:
         """Close every stream after a `retry:` field; the more readers there are, the more their return is spread."""
         most_s = min(self._config.drain_s, self._limits.readers / RETURNS_PER_S)
-        self._last_retries = Retries(500, 1000 + int(1000 * most_s))
+        self._last_retries = Retries(500, 1000 + int(1000 * most_s), chance=self._chance)
         self._ending.set()
         for channel in channels:
             for reader in channel.readers():
@@ -100,7 +104,7 @@ class FeedStreams:
             if problem.status in (429, 503):
                 self._metrics.turned_away.inc()
                 if stream_preferred(request.headers, JSON):
-                    return _retry_later(problem)
+                    return _retry_later(problem, self._chance)
             raise
         self._join(request, feed, asked, client, opens=opens)
         return web.Response()  # it is not written: the connection is the reader's, or closed
@@ -151,7 +155,7 @@ class FeedStreams:
         except Problem as problem:
             if problem.status in (429, 503):
                 self._metrics.turned_away.inc()
-                return _retry_later(problem)
+                return _retry_later(problem, self._chance)
             raise
         response = web.StreamResponse(headers={**_NO_STORE, "X-Accel-Buffering": "no"})
         response.content_type = EVENT_STREAM
@@ -226,10 +230,10 @@ def _start(feed: ElectionFeed, cursor: Cursor | None, after: int) -> int:
     return cursor.sequence if feed.state.contains(cursor) else 0
 
 
-def _retry_later(problem: Problem) -> web.Response:
+def _retry_later(problem: Problem, chance: Random) -> web.Response:
     """Return an empty event stream, so that browsers reconnect: on any status but 200, EventSource stops for good."""
     least_ms = int(1000 * (problem.retry_after_s or FULL_S))
-    body = retry_event(random.randint(least_ms, 3 * least_ms))  # noqa: S311 - jitter, no secret
+    body = retry_event(chance.randint(least_ms, 3 * least_ms))
     return web.Response(body=body, content_type=EVENT_STREAM, headers={**_NO_STORE, "Connection": "close"})
 
 

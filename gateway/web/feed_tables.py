@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from aiohttp import web
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.registry import Area
 from gateway.errors import Overloaded
 from gateway.feed.compression import gzip_steps
@@ -54,8 +55,16 @@ class FeedTables:
     * At most one table of each kind of `_making` is made at a time, in slices.
     """
 
-    def __init__(self, lookup: FeedLookup, limits: StreamLimits, addresses: ClientAddresses) -> None:
+    def __init__(
+        self,
+        lookup: FeedLookup,
+        limits: StreamLimits,
+        addresses: ClientAddresses,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._lookup = lookup
+        self._clock = clock
         self._limits = limits
         self._addresses = addresses
         self._tables = BodyCache(TABLES_MAX)
@@ -133,7 +142,7 @@ class FeedTables:
             await self._wait_settled(wanted)
             steps = wanted.feed.results.steps(selection, level, area, form, mark)
             try:
-                table = await in_slices(steps)
+                table = await in_slices(steps, clock=self._clock)
             except TableTooLarge as error:
                 raise Problem(400, "bad_selection", f"{error}; name an area") from None
         if not selection.common:
@@ -147,20 +156,22 @@ class FeedTables:
         corrections = corrections_of(wanted.feed.state, area)
         form = wanted.asked.form
         steps = json_steps(corrections) if form is JSON else csv_steps(corrections)
-        text = await in_slices(steps)
+        text = await in_slices(steps, clock=self._clock)
         return corrections.sequence, Body(wanted.asked.mark + text, form.media_type)
 
     async def _make_seats(self, wanted: _Wanted) -> tuple[int, Body]:
         await self._wait_settled(wanted)
         seats = wanted.feed.state.seats
         assert seats is not None
-        await in_slices(seats.refresh())
+        await in_slices(seats.refresh(), clock=self._clock)
         await self._wait_settled(wanted)
         table = seat_table(wanted.feed.state)
         form = wanted.asked.form
-        text = await in_slices(seats_json(table) if form is JSON else seats_csv(table))
+        steps = seats_json(table) if form is JSON else seats_csv(table)
+        text = await in_slices(steps, clock=self._clock)
         plain = wanted.asked.mark + text
-        packed = await in_slices(gzip_steps(plain)) if len(plain) > SMALL_BYTES else None
+        is_large = len(plain) > SMALL_BYTES
+        packed = await in_slices(gzip_steps(plain), clock=self._clock) if is_large else None
         compress = None if packed is None else lambda _: packed
         return table.sequence, Body(plain, form.media_type, compress=compress)
 

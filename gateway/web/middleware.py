@@ -1,12 +1,14 @@
 """Middleware of every port: problem documents, security headers, refusal of bodies, and CORS preflights."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
+from gateway.clock import SYSTEM_CHANCE
 from gateway.telemetry import tracing
 from gateway.web.aiohttp_connection import answer_begun
 from gateway.web.answers import (
@@ -43,7 +45,10 @@ async def allow_any_origin(_: web.Request, response: web.StreamResponse) -> None
 
 
 def problem_documents(
-    count: Callable[[str], None], refused: Callable[[web.Request, int, str], None] = lambda *_: None
+    count: Callable[[str], None],
+    refused: Callable[[web.Request, int, str], None] = lambda *_: None,
+    *,
+    chance: Random = SYSTEM_CHANCE,
 ) -> Middleware:
     """Return a middleware that turns errors into problem documents.
 
@@ -60,9 +65,9 @@ def problem_documents(
     @web.middleware
     async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
         if tracing.HEADER not in request.headers:
-            return await _answer(request, handler, note)
+            return await _answer(request, handler, note, chance)
         with tracing.within(tracing.parse_traceparent(request.headers.getall(tracing.HEADER))):
-            answer = await _answer(request, handler, note)
+            answer = await _answer(request, handler, note, chance)
             log.debug("answered", method=request.method, route=_route(request), status=answer.status)
             return answer
 
@@ -98,7 +103,7 @@ def _route(request: web.Request) -> str:
 
 
 async def _answer(
-    request: web.Request, handler: Any, note: Callable[[web.Request, Problem], None]
+    request: web.Request, handler: Any, note: Callable[[web.Request, Problem], None], chance: Random
 ) -> web.StreamResponse:
     """Answer a request, also if aiohttp itself refuses it.
 
@@ -126,6 +131,6 @@ async def _answer(
         problem = internal_error()
     try:
         note(request, problem)
-        return problem.response()
+        return problem.response(chance=chance)
     finally:
         del problem  # its traceback refers to this frame: a cycle would keep all of the request

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from random import Random
 
 from aiohttp import web
 
 from gateway.backoff import jittered_s
+from gateway.clock import SYSTEM_CHANCE
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable
@@ -57,7 +59,7 @@ class RequestOutcomes:
         if self._complete is not None and not self._complete.done():
             self._complete.set_result(None)
 
-    async def wait(self, deadlines: "AnswerDeadlines") -> list[Outcome]:
+    async def wait(self, deadlines: "AnswerDeadlines", *, chance: Random = SYSTEM_CHANCE) -> list[Outcome]:
         """Wait for the outcomes and return all; reports that are undecided at the deadline get `retry`."""
         if self._undecided:
             self._complete = asyncio.get_running_loop().create_future()
@@ -66,13 +68,14 @@ class RequestOutcomes:
                 await self._complete
             finally:
                 deadlines.leave(self)
-        return [self._or_retry(place, outcome) for place, outcome in enumerate(self._outcomes)]
+        return [self._or_retry(place, outcome, chance) for place, outcome in enumerate(self._outcomes)]
 
-    def _or_retry(self, place: int, outcome: Outcome | None) -> Outcome:
+    def _or_retry(self, place: int, outcome: Outcome | None, chance: Random) -> Outcome:
         if outcome is not None:
             return outcome
         report = self.valid[place].report
-        return Retry(JournalUnavailable.code, jittered_s(1.0), report.unit, report.revision)
+        retry_after_s = jittered_s(1.0, chance=chance)
+        return Retry(JournalUnavailable.code, retry_after_s, report.unit, report.revision)
 
 
 class AnswerDeadlines:
@@ -107,7 +110,11 @@ class AnswerDeadlines:
 
 
 def respond(
-    outcomes: Sequence[Outcome], note: Callable[[Outcome], None], *, rehearsal: bool
+    outcomes: Sequence[Outcome],
+    note: Callable[[Outcome], None],
+    *,
+    rehearsal: bool,
+    chance: Random = SYSTEM_CHANCE,
 ) -> Steps[web.Response]:
     """Return the answer to a request of several reports: results in the order sent. `note` is called with each."""
     parts: list[bytes] = []
@@ -118,21 +125,21 @@ def respond(
         parts.append(to_json([outcome_document(each, rehearsal=rehearsal) for each in part])[1:-1])
         yield
     if outcomes and all(isinstance(outcome, Retry) for outcome in outcomes):
-        return _undecided(outcomes[0])
+        return _undecided(outcomes[0], chance)
     return web.Response(body=b'{"results":[' + b",".join(parts) + b"]}", content_type=JSON)
 
 
-def respond_single(outcome: Outcome, *, rehearsal: bool) -> web.Response:
+def respond_single(outcome: Outcome, *, rehearsal: bool, chance: Random = SYSTEM_CHANCE) -> web.Response:
     """Return the answer to a request of one report: its status shows the outcome."""
     match outcome:
         case Receipt():
             document = outcome_document(outcome, rehearsal=rehearsal)
             return json_response(document, 200 if outcome.duplicate else 201)
         case Retry():
-            return _undecided(outcome)
+            return _undecided(outcome, chance)
         case Refusal():
             members = outcome_document(outcome, rehearsal=rehearsal)
-            return Problem.of_refusal(outcome.code, _detail(outcome), members).response()
+            return Problem.of_refusal(outcome.code, _detail(outcome), members).response(chance=chance)
 
 
 def _detail(refusal: Refusal) -> str:
@@ -145,12 +152,13 @@ def _detail(refusal: Refusal) -> str:
     return refusal.code.replace("_", " ")
 
 
-def _undecided(outcome: Outcome) -> web.Response:
+def _undecided(outcome: Outcome, chance: Random) -> web.Response:
     assert isinstance(outcome, Retry)
     detail = "the report may or may not be durable; send it again"
     if outcome.reason is not None:
         detail = f"{outcome.reason}; {detail}"
-    return Problem.of_code(outcome.code, detail, retry_after_s=outcome.retry_after_s).response()
+    problem = Problem.of_code(outcome.code, detail, retry_after_s=outcome.retry_after_s)
+    return problem.response(chance=chance)
 
 
 def size_of(answer: web.Response) -> int:

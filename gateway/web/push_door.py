@@ -6,12 +6,13 @@ others, a sender reads back its own reports and transfers and previews files, an
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter
+from random import Random
 from typing import NoReturn
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.config import Config
 from gateway.count_files.template import template
 from gateway.journal.board import BoardReader
@@ -70,28 +71,33 @@ class PushDoor:
         metrics: PushMetrics,
         connections: Connections,
         boards: BoardReader,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
     ) -> None:
         self._config = config
         self._intake = intake
         self._metrics = metrics
         self._connections = connections
-        self._requests = PushRequests(config.requests_per_sender, metrics)
+        self._clock = clock
+        self._chance = chance
+        self._requests = PushRequests(config.requests_per_sender, metrics, clock=clock, chance=chance)
         self._sockets_of = ConcurrencyLimit(config.sockets_per_sender)
         self._allowances = Allowances()
         self._reads_of = ConcurrencyLimit(READS_MAX)
         self._transfers_of = ConcurrencyLimit(TRANSFERS_MAX)
         self._own_reports_of = ConcurrencyLimit(TRANSFERS_MAX)
-        self._previews = PushPreviews(intake, self._requests.bodies)
+        self._previews = PushPreviews(intake, self._requests.bodies, clock=clock)
         self._boards_of = ConcurrencyLimit(BOARDS_MAX)
         self._boards = BoardDocuments(boards, config.silent_after_s)
         self._holds_of = ConcurrencyLimit(HOLDS_MAX)
         self._decisions_of = ConcurrencyLimit(DECISIONS_MAX)
-        self._holds = PushHolds(intake, self._requests.bodies, self._requests.turns)
+        self._holds = PushHolds(intake, self._requests.bodies, self._requests.turns, clock=clock)
         self._rules = PushRules(intake, self._requests.bodies)
 
     def application(self, ready: Callable[[], bool]) -> web.Application:
         """Return the routes."""
-        problems = problem_documents(self._metrics.problems.note, self._note_refused)
+        problems = problem_documents(self._metrics.problems.note, self._note_refused, chance=self._chance)
         middlewares = [problems, refuse_bodies, check_queries]
         application = web.Application(middlewares=middlewares, client_max_size=BODY_MAX)
         application.on_response_prepare.append(add_security_headers)
@@ -124,7 +130,7 @@ class PushDoor:
         """Check the deadlines of waiting requests, and drop unused allowances, until cancelled."""
         while True:
             await asyncio.sleep(TICK_S)
-            self._allowances.prune(perf_counter())
+            self._allowances.prune(self._clock.monotonic())
             self._requests.pass_time(TICK_S)
             self._previews.files.prune()
 
@@ -178,7 +184,9 @@ class PushDoor:
         with Counted(self._transfers_of, token, "too many concurrent reads of transfers for this token"):
             token = await self._intake.confirm_token(election, token)
             await self._intake.record_contacts()
-            document = await transfers_document(self._intake.journal, election.current, token)
+            document = await transfers_document(
+                self._intake.journal, election.current, token, self._clock.now
+            )
             return await self._requests.deliver(request, token, json_response(document, headers=_PRIVATE))
 
     async def get_board(self, request: web.Request) -> web.StreamResponse:
@@ -235,7 +243,7 @@ class PushDoor:
             detail = f"this token already has {self._config.sockets_per_sender} open WebSockets"
             raise Problem(429, "too_many_connections", detail, retry_after_s=5.0)
         allowance = self._allowances.enter(token.key)
-        socket = PushSocket(election, token, self._metrics, allowance)
+        socket = PushSocket(election, token, self._metrics, allowance, clock=self._clock, chance=self._chance)
         election.enter(socket)
         self._sockets_of.enter(name)
         try:

@@ -1,12 +1,13 @@
 """`GET …/holds` and `POST …/decisions`: held reports for operators, and what they decide about them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.local_time import local_time
 from gateway.election.registry import Registry
 from gateway.election.report import Report, decode_stored
@@ -77,8 +78,11 @@ async def receive_document(request: web.Request, bodies: ByteBudget, token: Toke
 class PushHolds:
     """Lists holds and decides about them."""
 
-    def __init__(self, intake: Intake, bodies: ByteBudget, turns: Turns) -> None:
+    def __init__(
+        self, intake: Intake, bodies: ByteBudget, turns: Turns, *, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._intake = intake
+        self._clock = clock
         self._bodies = bodies
         self._turns = turns
 
@@ -94,7 +98,7 @@ class PushHolds:
         holding = await election.writer.holding_now(version, reports)
         now = dict(zip(opened, holding, strict=True))
         async with self._turns.work(token.key, SLICE_S) as work:
-            return await work.run(list_document(version, token, rows, datetime.now(UTC), now))
+            return await work.run(list_document(version, token, rows, self._clock.now(), now))
 
     async def decide(self, request: web.Request, election: OpenElection, token: Token) -> bytes:
         """Decide as the body of a request says; return the answer as JSON.

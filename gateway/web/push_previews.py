@@ -4,10 +4,10 @@ The client then pushes the reports of the answer with `POST …/reports`, like a
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from aiohttp import hdrs, web
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.intake import Intake, OpenElection
 from gateway.web.answers import JSON, Problem
@@ -34,10 +34,11 @@ REGISTRIES_MAX = 8
 class PushPreviews:
     """Answers requests for previews. Bodies are counted in the same budget as those of push requests."""
 
-    def __init__(self, intake: Intake, bodies: ByteBudget) -> None:
+    def __init__(self, intake: Intake, bodies: ByteBudget, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._intake = intake
+        self._clock = clock
         self._bodies = bodies
-        self.files = CountPreviews()
+        self.files = CountPreviews(clock=clock)
         self._registries: dict[int, tuple[int, bytes]] = {}
         """By election, with its version."""
 
@@ -53,7 +54,7 @@ class PushPreviews:
             content = await receive_content(request, memory)
             token = await self._intake.confirm_token(election, token)
             version = election.current
-            task = Task(extension, content, self._registry_of(version), token.areas, datetime.now(UTC))
+            task = Task(extension, content, self._registry_of(version), token.areas, self._clock.now())
 
             async def read_current(units: Iterable[str]) -> Current:
                 own = [unit for unit in units if unit in token.scope]

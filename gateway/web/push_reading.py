@@ -1,6 +1,7 @@
 """What a sender may read back on the push door: its own reports and transfers, including embargoed ones."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -51,7 +52,9 @@ async def report_document(
     }
 
 
-async def transfers_document(journal: PostgresJournal, version: ElectionVersion, token: Token) -> Any:
+async def transfers_document(
+    journal: PostgresJournal, version: ElectionVersion, token: Token, now: Callable[[], datetime]
+) -> Any:
     """Return where the counts of the token's own municipalities are. Raises JournalUnavailable.
 
     What a feed has applied is not known here, so `oldest_unpublished_s` and `lag_s` are null.
@@ -61,7 +64,7 @@ async def transfers_document(journal: PostgresJournal, version: ElectionVersion,
     hidden_until, rows = await journal.transfers(version.key, units)
     contacts = await journal.contacts(version.key)
     by_unit = {row.unit: row for row in rows}
-    now = datetime.now(UTC)
+    read_at = now()
     found: dict[str, list[str]] = {}
     for unit, area in units.items():
         found.setdefault(registry.municipality(area).id, []).append(unit)
@@ -80,7 +83,7 @@ async def transfers_document(journal: PostgresJournal, version: ElectionVersion,
                 published=0 if hidden_until is not None else accepted,
                 embargoed=accepted if hidden_until is not None else 0,
                 held=len(held),
-                oldest_held_s=age_of_oldest(held, now),
+                oldest_held_s=age_of_oldest(held, read_at),
                 oldest_unpublished_s=None,
                 last_accepted_at=max(
                     (row.last_accepted_at for row in rows_here if row.last_accepted_at is not None),

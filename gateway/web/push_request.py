@@ -4,11 +4,13 @@ One of the transports of `journal.intake`. Work that takes long is written as st
 runs in the sender's turn.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
+from random import Random
 
 from aiohttp import web
 
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.election.outcome import Outcome, Refusal, refusal_of
 from gateway.election.validation import ExplanationBudget, Invalid, ValidReport
 from gateway.errors import MalformedDocument, Overloaded
@@ -51,13 +53,22 @@ class PushRequests:
       bytes of bodies, bytes of answers. Its requests are computed in its turn.
     """
 
-    def __init__(self, requests_per_sender: int, metrics: PushMetrics) -> None:
+    def __init__(
+        self,
+        requests_per_sender: int,
+        metrics: PushMetrics,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
+    ) -> None:
         self._metrics = metrics
+        self._clock = clock
+        self._chance = chance
         self._requests_per_sender = requests_per_sender
         self._requests_of = ConcurrencyLimit(requests_per_sender)
         self.bodies = ByteBudget(BODIES_MAX, BODY_RESERVE)
         self._answers = ByteBudget(ANSWERS_MAX, ANSWER_RESERVE)
-        self.turns = Turns()
+        self.turns = Turns(clock=clock)
         self._deadlines = AnswerDeadlines()
 
     async def answer(self, request: web.Request, election: OpenElection, token: Token) -> web.StreamResponse:
@@ -101,7 +112,7 @@ class PushRequests:
         """Read a request, submit its reports and return the answer."""
         with ByteReservation(self.bodies, token.key, "request bodies") as memory:
             received = await receive(request, memory)
-            received_at = datetime.now(UTC)
+            received_at = self._clock.now()
             async with self.turns.work(token.key, CHECK_S * len(received.content)) as work:
                 body = await work.run(split(received, memory, election.current.registry))
                 del received  # it is not needed any more, and large
@@ -111,12 +122,13 @@ class PushRequests:
                 )  # before anything is submitted, so that no receipt is lost
                 if reports:
                     election.submit_request(token, reports)
-            decided = await outcomes.wait(self._deadlines)
+            decided = await outcomes.wait(self._deadlines, chance=self._chance)
         rehearsal = election.current.registry.rehearsal
         if body.single:
             self._note(election, token, decided[0])
-            return respond_single(decided[0], rehearsal=rehearsal)
-        steps = respond(decided, partial(self._note, election, token), rehearsal=rehearsal)
+            return respond_single(decided[0], rehearsal=rehearsal, chance=self._chance)
+        note = partial(self._note, election, token)
+        steps = respond(decided, note, rehearsal=rehearsal, chance=self._chance)
         async with self.turns.work(token.key, ANSWER_RESULT_S * len(decided)) as work:
             return await work.run(steps)
 

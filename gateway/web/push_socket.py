@@ -6,12 +6,12 @@ stay where they are: a few here, the rest in the socket.
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from time import perf_counter
+from random import Random
 
 from aiohttp import web
 
 from gateway.backoff import jittered_s
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.validation import ValidReport
 from gateway.errors import MalformedDocument
@@ -79,9 +79,19 @@ class PushSocket:
     """
 
     def __init__(
-        self, election: OpenElection, token: Token, metrics: PushMetrics, allowance: SenderAllowance
+        self,
+        election: OpenElection,
+        token: Token,
+        metrics: PushMetrics,
+        allowance: SenderAllowance,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
     ) -> None:
         self.token = token
+        self._now = clock.now
+        self._time_s = clock.monotonic
+        self._chance = chance
         self._election = election
         self._writer = election.writer
         self._bank = election.bank
@@ -145,7 +155,7 @@ class PushSocket:
 
     def drain(self, retry_after_s: float) -> None:
         """Close once every report received is answered; the writer accepts no more."""
-        self._reconnect_after_s = jittered_s(retry_after_s)
+        self._reconnect_after_s = jittered_s(retry_after_s, chance=self._chance)
         self._send_wanted.set()
         self._go_on.set()
 
@@ -171,7 +181,7 @@ class PushSocket:
                 self._bank.adjust(self), rehearsal=self._election.current.registry.rehearsal
             )
             async with asyncio.timeout(SEND_S):
-                await self._send(self._session.hello(datetime.now(UTC)))
+                await self._send(self._session.hello(self._now()))
             self._greeted = True
             async with asyncio.TaskGroup() as parts:
                 reading = parts.create_task(self._read(), name="reports")
@@ -217,7 +227,7 @@ class PushSocket:
                 return None
             if refused_s:
                 worked_s += refused_s
-                owed_s = self._allowance.work.spend(refused_s, perf_counter())
+                owed_s = self._allowance.work.spend(refused_s, self._time_s())
                 if owed_s or worked_s >= TURN_S:
                     return owed_s
         return 0.0
@@ -233,8 +243,8 @@ class PushSocket:
         sent = self._session.next(most) if self._unsent_text < UNSENT_TEXT_MAX else None
         if sent is None:
             return None
-        started = perf_counter()
-        return 0.0 if self._decide(sent) else perf_counter() - started
+        started = self._time_s()
+        return 0.0 if self._decide(sent) else self._time_s() - started
 
     def _read_next(self) -> float | None:
         """Read a frame, if there is one and room for it; return the seconds spent on one that is not a report."""
@@ -264,7 +274,7 @@ class PushSocket:
             if self._discarded > DISCARDED_MAX:
                 self._socket.ignore()
             return 0.0
-        started = perf_counter()
+        started = self._time_s()
         try:
             unreadable = self._session.receive(payload)
         except CreditExceeded as error:
@@ -273,7 +283,7 @@ class PushSocket:
         if unreadable is None:
             return 0.0
         self._reply(unreadable.id, unreadable, counted=False)
-        return perf_counter() - started
+        return self._time_s() - started
 
     def _take_other(self, opcode: int, payload: bytearray) -> None:
         """Take a frame that is not text. Raises FrameError."""
@@ -284,7 +294,7 @@ class PushSocket:
             self.end(UNSUPPORTED, "only text frames are accepted")
             return
         if opcode != PART or len(payload) < PART_FREE:
-            now = perf_counter()
+            now = self._time_s()
             if self._control.spend(1.0, now) or self._allowance.control.spend(1.0, now):
                 self._reject(POLICY, "too many control frames or small fragments")
                 return
@@ -313,7 +323,7 @@ class PushSocket:
         report = valid.report
         key = self._next_key
         self._next_key += 1
-        pending = PendingReport(self.token.key, valid, datetime.now(UTC), self, key)
+        pending = PendingReport(self.token.key, valid, self._now(), self, key)
         in_order = self._session.may_be_decided(sent, report.unit, report.revision)
         retry = self._election.submit(self, pending, in_order=in_order)
         if retry is None:

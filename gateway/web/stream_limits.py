@@ -1,8 +1,8 @@
 """Limits of the feed door: readers, waiting requests, selections, and work that is done for one address alone."""
 
-import time
 from collections.abc import Callable
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.config import Config
 from gateway.errors import Overloaded
 from gateway.feed.archive import RANGE_SIZE, Archive
@@ -27,7 +27,7 @@ RANGE_COST = RANGE_SIZE * 700
 class StreamLimits:
     """Counts readers and what they use. Each `require_…` raises Problem if a limit is reached."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._config = config
         self.readers = 0
         """Open streams, of the feed and of publications."""
@@ -38,7 +38,7 @@ class StreamLimits:
         self._selections_of = ConcurrencyLimit(config.selections_per_address)
         """Channels of selections that are not common, by the address that opened them."""
         rate = config.unshared_per_address
-        self.allowance = Allowance(None if rate is None else rate << 20, time.monotonic)
+        self.allowance = Allowance(None if rate is None else rate << 20, clock.monotonic)
 
     def require_reader(self, client: str) -> None:
         """Require room for another reader, in total and for its address."""

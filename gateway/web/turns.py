@@ -9,8 +9,9 @@ together work for at most SLICE_S.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Generator, Hashable
-from time import perf_counter
 from typing import Self, TypeVar
+
+from gateway.clock import SYSTEM_CLOCK, Clock
 
 SLICE_S = 0.002
 """Seconds of work in one turn, and in one turn of the event loop while others wait. A piece that has begun ends at the
@@ -28,7 +29,8 @@ class Turns:
     * Every request that waits is served or cancelled; no turn has to be given back.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.time_s = clock.monotonic
         self._lanes: OrderedDict[Hashable, deque[tuple[asyncio.Future[None], float]]] = OrderedDict()
         self._postponed: deque[asyncio.Future[None]] = deque()
         """Turns that were given after others had used up the time; they are next."""
@@ -96,10 +98,11 @@ class Turns:
 class Work:
     """The work of one request, which pauses when its slice is over. Entering it waits for its first turn."""
 
-    __slots__ = ("_expected_s", "_sender", "_since", "_turns")
+    __slots__ = ("_expected_s", "_sender", "_since", "_time_s", "_turns")
 
     def __init__(self, turns: Turns, sender: Hashable, expected_s: float) -> None:
         self._turns = turns
+        self._time_s = turns.time_s
         self._sender = sender
         self._expected_s = expected_s
         self._since = 0.0
@@ -107,11 +110,11 @@ class Work:
     async def __aenter__(self) -> Self:
         if not self._turns.free:
             await self._turns.wait(self._sender, self._expected_s)
-        self._since = perf_counter()
+        self._since = self._time_s()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._turns.worked(perf_counter() - self._since)
+        self._turns.worked(self._time_s() - self._since)
 
     async def run(self, steps: Generator[None, None, T]) -> T:
         """Run the steps of a generator, pausing between them when the slice is over; return its value."""
@@ -121,26 +124,27 @@ class Work:
             except StopIteration as end:
                 value: T = end.value
                 return value
-            if perf_counter() - self._since >= SLICE_S:
+            if self._time_s() - self._since >= SLICE_S:
                 await self._pause()
 
     async def _pause(self) -> None:
-        self._turns.worked(perf_counter() - self._since)
+        self._turns.worked(self._time_s() - self._since)
         try:
             await self._turns.wait(self._sender, SLICE_S)
         finally:
-            self._since = perf_counter()
+            self._since = self._time_s()
 
 
-async def in_slices(steps: Generator[None, None, T]) -> T:
+async def in_slices(steps: Generator[None, None, T], *, clock: Clock = SYSTEM_CLOCK) -> T:
     """Take steps for SLICE_S at a time, and let other work have as much time in between; return their value.
 
     A publication takes several iterations of the event loop to reach the readers; without the pauses, each iteration
     would wait for a slice.
     """
+    time_s = clock.monotonic
     while True:
-        until = perf_counter() + SLICE_S
-        while perf_counter() < until:
+        until = time_s() + SLICE_S
+        while time_s() < until:
             try:
                 next(steps)
             except StopIteration as end:

@@ -4,6 +4,7 @@ from functools import partial
 
 from aiohttp import web
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.registry import Area
 from gateway.feed.stream import ElectionFeed
 from gateway.web.answers import JSON, Problem
@@ -37,6 +38,8 @@ class Valgresultat:
         limits: StreamLimits,
         addresses: ClientAddresses,
         bodies: BodyCache,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`setting` is an election, optionally with its type in paths after a colon; None if nothing is shown."""
         self._election, _, kind = (setting or "").partition(":")
@@ -45,6 +48,7 @@ class Valgresultat:
         self._limits = limits
         self._addresses = addresses
         self._bodies = bodies
+        self._clock = clock
         self._made: tuple[int, Places, Documents] | None = None
         """Generation of the election's state, and what depends on it."""
 
@@ -78,7 +82,7 @@ class Valgresultat:
         generation, seats = feed.generation, feed.state.seats
         if seats is None:
             return
-        await in_slices(seats.refresh())
+        await in_slices(seats.refresh(), clock=self._clock)
         await self._lookup.wait_settled(feed)
         if feed.generation != generation:
             raise Problem(503, "starting", "the record is being loaded again", retry_after_s=1.0)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.outcome import Refusal, Retry
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Token
@@ -13,7 +14,6 @@ from gateway.journal.intake import OpenElection
 from gateway.journal.refusals import Refusals
 from gateway.journal.writer import BatchWriter
 from gateway.telemetry.metrics import PushMetrics
-from gateway.web import push_socket
 from gateway.web.push_socket import (
     DISCARDED_MAX,
     IMMEDIATE_MAX,
@@ -26,6 +26,7 @@ from gateway.web.push_socket import (
 from gateway.web.sender_allowance import WORK_BURST_S, WORK_SHARE, SenderAllowance
 from gateway.wire.frames import TEXT
 from gateway.wire.session import PushSession
+from tests.clocks import ManualClock
 from tests.journal.makers import a_report, a_version
 from tests.journal.memory import MemoryJournal
 from tests.web.test_websocket import Transport, masked
@@ -38,7 +39,7 @@ TICK_S = 1e-4
 class Door:
     """A push socket after its greeting, its writer, and a transport that only notes."""
 
-    def __init__(self, credit: int = CREDIT) -> None:
+    def __init__(self, credit: int = CREDIT, clock: Clock = SYSTEM_CLOCK) -> None:
         version = a_version()
         self.writer = BatchWriter(
             MemoryJournal(),
@@ -53,7 +54,11 @@ class Door:
         self.allowance = SenderAllowance()
         token = Token(1, frozenset({"no"}), "sender", None, version.registry)
         self.socket = PushSocket(
-            OpenElection(version, self.writer, self.bank, Refusals()), token, PushMetrics(), self.allowance
+            OpenElection(version, self.writer, self.bank, Refusals()),
+            token,
+            PushMetrics(),
+            self.allowance,
+            clock=clock,
         )
         self.transport = Transport()
         self.socket._socket._transport = cast("asyncio.Transport", self.transport)
@@ -86,17 +91,13 @@ class Door:
             pass
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+class TickingClock(ManualClock):
     """A clock that advances a little each time that it is read."""
-    now = [0.0]
 
-    def tick() -> float:
-        now[0] += TICK_S
-        return now[0]
-
-    monkeypatch.setattr(push_socket, "perf_counter", tick)
-    return now
+    def monotonic(self) -> float:
+        """Advance, and return the seconds passed."""
+        self.advance(TICK_S)
+        return self.monotonic_s
 
 
 def revisions(*numbers: int) -> list[bytes]:
@@ -186,21 +187,23 @@ def test_waiting_reports_are_bounded_in_bytes_and_the_rest_stays_unread() -> Non
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'{"unit":"nowhere"}', b"[", b"\x00"], ids=str)
-def test_refused_reports_are_charged_and_then_read_less_often(clock: list[float], raw: bytes) -> None:
+def test_refused_reports_are_charged_and_then_read_less_often(raw: bytes) -> None:
     """By the time that they took: a burst, and then a share of the time."""
-    door = Door()
+    clock = TickingClock()
+    door = Door(clock=clock)
     frames = 10_000
     for _ in range(frames):
         door.send(raw)
-        clock[0] += door.turns() or 0.0
+        clock.advance(door.turns() or 0.0)
         door.answered()
     charged_s = frames * TICK_S
-    assert charged_s <= WORK_BURST_S + WORK_SHARE * clock[0] + TICK_S
+    assert charged_s <= WORK_BURST_S + WORK_SHARE * clock.monotonic_s + TICK_S
 
 
-def test_valid_reports_are_not_charged(clock: list[float]) -> None:
+def test_valid_reports_are_not_charged() -> None:
     """However long they take."""
-    door = Door()
+    clock = TickingClock()
+    door = Door(clock=clock)
     for number in range(1, 2000):
         door.send(*revisions(number))
         assert door.turns() is None
@@ -208,12 +211,12 @@ def test_valid_reports_are_not_charged(clock: list[float]) -> None:
             door.socket.resolve(pending.key, Retry("test", 1.0))
         door.answered()
         door.socket._session.grant(CREDIT)
-    assert door.allowance.work.full(clock[0])
+    assert door.allowance.work.full(clock.monotonic_s)
 
 
-def test_unread_explanations_are_bounded(clock: list[float]) -> None:
+def test_unread_explanations_are_bounded() -> None:
     """No more is read or decided until they are sent."""
-    door = Door()
+    door = Door(clock=TickingClock())
     wrong = json.dumps({"unit": "a-1", **{f"member-{number}": "x" * 100 for number in range(200)}}).encode()
     for _ in range(IMMEDIATE_MAX):
         if door.transport.reading:

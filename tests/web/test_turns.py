@@ -6,34 +6,25 @@ from collections.abc import Generator
 
 import pytest
 
-from gateway.web import turns as turns_module
 from gateway.web.turns import SLICE_S, Turns
+from tests.clocks import ManualClock
 from tests.journal.makers import TIMEOUT_S
 
 LONG = 1.0
 """Seconds that a sender expects to work: more than a slice."""
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
+class Clock(ManualClock):
     """A clock that moves only by work."""
-    clock = Clock()
-    monkeypatch.setattr(turns_module, "perf_counter", clock)
-    return clock
 
-
-class Clock:
     def __init__(self) -> None:
-        self.now = 0.0
+        super().__init__()
         self.log: list[str] = []
-
-    def __call__(self) -> float:
-        return self.now
 
     def steps(self, name: str, count: int, seconds: float = 1.5 * SLICE_S) -> Generator[None, None, str]:
         """Work in so many steps, each a little longer than a slice by default."""
         for _ in range(count):
-            self.now += seconds
+            self.advance(seconds)
             self.log.append(name)
             yield
         return name
@@ -53,7 +44,7 @@ async def gather(*works: asyncio.Task[str]) -> None:
 
 async def test_work_begins_at_once_if_no_other_waits() -> None:
     """It costs no turn of the loop."""
-    turns, begun = Turns(), []
+    turns, begun = Turns(clock=ManualClock()), []
 
     async def work() -> None:
         async with turns.work("a", LONG):
@@ -65,9 +56,10 @@ async def test_work_begins_at_once_if_no_other_waits() -> None:
     await task
 
 
-async def test_a_short_request_waits_for_one_slice_of_each_other_sender(clock: Clock) -> None:
+async def test_a_short_request_waits_for_one_slice_of_each_other_sender() -> None:
     """Not for all their work, nor for each of their requests."""
-    turns = Turns()
+    clock = Clock()
+    turns = Turns(clock=clock)
     flood = [asyncio.create_task(worked(turns, "flood", clock.steps("flood", 20))) for _ in range(10)]
     other = asyncio.create_task(worked(turns, "other", clock.steps("other", 20)))
     while clock.log.count("other") < 3:  # noqa: ASYNC110 - the loop is what is tested
@@ -80,9 +72,10 @@ async def test_a_short_request_waits_for_one_slice_of_each_other_sender(clock: C
     await gather(*flood, other)
 
 
-async def test_senders_get_the_same_number_of_slices(clock: Clock) -> None:
+async def test_senders_get_the_same_number_of_slices() -> None:
     """However many requests each has at once."""
-    turns = Turns()
+    clock = Clock()
+    turns = Turns(clock=clock)
     many = [asyncio.create_task(worked(turns, "many", clock.steps("many", 10))) for _ in range(10)]
     one = asyncio.create_task(worked(turns, "one", clock.steps("one", 30)))
     await gather(one)
@@ -91,9 +84,10 @@ async def test_senders_get_the_same_number_of_slices(clock: Clock) -> None:
     assert clock.log.count("many") == 100
 
 
-async def test_other_callbacks_run_between_two_slices(clock: Clock) -> None:
+async def test_other_callbacks_run_between_two_slices() -> None:
     """Scheduled callbacks run after one slice, or two."""
-    turns, loop = Turns(), asyncio.get_running_loop()
+    clock = Clock()
+    turns, loop = Turns(clock=clock), asyncio.get_running_loop()
     works = [asyncio.create_task(worked(turns, str(n), clock.steps("slice", 10))) for n in range(5)]
 
     def tick() -> None:
@@ -107,9 +101,10 @@ async def test_other_callbacks_run_between_two_slices(clock: Clock) -> None:
     assert in_a_row <= 2
 
 
-async def test_many_short_requests_share_a_turn_of_the_loop(clock: Clock) -> None:
+async def test_many_short_requests_share_a_turn_of_the_loop() -> None:
     """So a flood does not cost each of them a turn of the loop."""
-    turns = Turns()
+    clock = Clock()
+    turns = Turns(clock=clock)
     flood = asyncio.create_task(worked(turns, "flood", clock.steps("flood", 100)))
     while not clock.log:  # noqa: ASYNC110 - the loop is what is tested
         await asyncio.sleep(0)
@@ -123,9 +118,10 @@ async def test_many_short_requests_share_a_turn_of_the_loop(clock: Clock) -> Non
     await gather(flood)
 
 
-async def test_work_that_takes_longer_than_expected_takes_no_turns_of_others(clock: Clock) -> None:
+async def test_work_that_takes_longer_than_expected_takes_no_turns_of_others() -> None:
     """As for a small body that unpacks to a large one: still one slice, or two, in a turn of the loop."""
-    turns, loop = Turns(), asyncio.get_running_loop()
+    clock = Clock()
+    turns, loop = Turns(clock=clock), asyncio.get_running_loop()
     works = [
         asyncio.create_task(worked(turns, str(n % 5), clock.steps(str(n), 3), SLICE_S / 1000))
         for n in range(40)
@@ -146,9 +142,10 @@ async def test_work_that_takes_longer_than_expected_takes_no_turns_of_others(clo
     assert max(map(len, slices.split())) <= 2
 
 
-async def test_a_turn_of_a_cancelled_request_goes_to_the_next(clock: Clock) -> None:
+async def test_a_turn_of_a_cancelled_request_goes_to_the_next() -> None:
     """Whether it was cancelled while it waited or after it got its turn, and its error propagates."""
-    turns = Turns()
+    clock = Clock()
+    turns = Turns(clock=clock)
     works = [asyncio.create_task(worked(turns, str(n), clock.steps(str(n), 5))) for n in range(6)]
     for number in (1, 3):
         await asyncio.sleep(0)
