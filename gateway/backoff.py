@@ -1,6 +1,6 @@
 """Delays between attempts at something that keeps failing: connections, processes, the database."""
 
-import random
+from random import Random
 
 from gateway.clock import SYSTEM_CHANCE
 
@@ -25,11 +25,11 @@ class Backoff:
         self._next_s = self._first_s
 
 
-def with_jitter(delay_s: float, most: float = 1.0, *, chance: random.Random = SYSTEM_CHANCE) -> float:
+def with_jitter(delay_s: float, most: float = 1.0, *, chance: Random = SYSTEM_CHANCE) -> float:
     """Return between half and `most` times a delay, so that many clients do not retry at the same moment."""
     return chance.uniform(0.5, most) * delay_s
 
 
-def jittered_s(delay_s: float, *, chance: random.Random = SYSTEM_CHANCE) -> float:
+def jittered_s(delay_s: float, *, chance: Random = SYSTEM_CHANCE) -> float:
     """Return a random delay around the given one, in seconds, so that clients do not all return at once."""
     return round(with_jitter(delay_s, most=1.5, chance=chance), 2)

@@ -91,7 +91,7 @@ async def open_push_database(config: Config, metrics: PushMetrics) -> AsyncItera
         yield PushDatabase(
             PostgresConfirmations(announcing),
             partial(PostgresJournal, pool, require_standby=config.require_standby),
-            PushMonitoring(monitoring, metrics),
+            PushMonitoring(monitoring, metrics, clock=SYSTEM_CLOCK, chance=SYSTEM_CHANCE),
             partial(notifications, url, acts=True),
             partial(_set_pool_gauges, metrics, pool),
             pool.terminate,
@@ -110,7 +110,7 @@ async def open_feed_database(config: Config, metrics: FeedMetrics) -> AsyncItera
         yield FeedDatabase(
             PublicRecord(pool),
             LogRecord(pool),
-            DatabaseMonitor(monitoring, metrics.database, embargoed=False).run,
+            DatabaseMonitor(monitoring, metrics.database, embargoed=False, clock=SYSTEM_CLOCK).run,
             partial(notifications, url, feed=True),
             partial(_set_pool_gauges, metrics, pool),
         )

@@ -39,7 +39,8 @@ FEED_NICE = 5
 async def push_service(control: Control, platform: Platform = MACHINE) -> None:
     """Accept reports until the supervisor stops this process, then answer all that were accepted for processing."""
     config, metrics = control.config, PushMetrics()
-    connections = Connections(config, metrics)
+    clock, chance = platform.clock, platform.chance
+    connections = Connections(config, metrics, clock=clock, chance=chance)
     async with platform.push_database(config, metrics) as database, asyncio.TaskGroup() as parts:
         metrics.standby_required.set(config.require_standby)
         writing: list[asyncio.Task[None]] = []
@@ -49,9 +50,11 @@ async def push_service(control: Control, platform: Platform = MACHINE) -> None:
             database.journal(announcer),
             metrics,
             lambda writer: writing.append(parts.create_task(writer.run(), name="writer")),
+            clock=clock,
+            chance=chance,
         )
         elections, monitoring = intake.elections, database.monitoring
-        door = PushDoor(config, intake, metrics, connections, monitoring.boards)
+        door = PushDoor(config, intake, metrics, connections, monitoring.boards, clock=clock, chance=chance)
 
         def refresh() -> None:
             intake.refresh_gauges()
@@ -73,7 +76,7 @@ async def push_service(control: Control, platform: Platform = MACHINE) -> None:
             parts.create_task(database.notifications(notified), name="notifications"),
             parts.create_task(announcer.run(intake.request_append), name="announcer"),
             parts.create_task(monitored, name="monitoring"),
-            parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
+            parts.create_task(sample_loop_lag(metrics.loop_lag, clock=clock), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)
         async with serving(application, control, connections, metrics, platform.accept) as listener:
@@ -130,7 +133,8 @@ async def _not_ended(
 async def feed_service(control: Control, platform: Platform = MACHINE) -> None:
     """Serve the record until the supervisor stops this process, then close the streams, whose readers reconnect."""
     config, metrics = control.config, FeedMetrics()
-    connections = Connections(config, metrics)
+    clock, chance = platform.clock, platform.chance
+    connections = Connections(config, metrics, clock=clock, chance=chance)
     async with platform.feed_database(config, metrics) as database, asyncio.TaskGroup() as parts:
         hub = Hub(
             database.record,
@@ -138,8 +142,9 @@ async def feed_service(control: Control, platform: Platform = MACHINE) -> None:
             heartbeat_s=config.heartbeat_s,
             on_problem=control.set_problem,
             logs=database.logs,
+            clock=clock,
         )
-        door = FeedDoor(config, hub, metrics, connections)
+        door = FeedDoor(config, hub, metrics, connections, clock=clock, chance=chance)
 
         def refresh() -> None:
             door.refresh_gauges()
@@ -155,7 +160,7 @@ async def feed_service(control: Control, platform: Platform = MACHINE) -> None:
             parts.create_task(connections.run(), name="connections"),
             parts.create_task(database.notifications(notified), name="notifications"),
             parts.create_task(database.monitoring(), name="monitoring"),
-            parts.create_task(sample_loop_lag(metrics.loop_lag), name="loop"),
+            parts.create_task(sample_loop_lag(metrics.loop_lag, clock=clock), name="loop"),
         ]
         application = door.application(lambda: control.door_ready and hub.ready)
         async with serving(application, control, connections, metrics, platform.accept) as listener:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,6 +150,23 @@ CLOCKS = {
 FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes"}
 DYNAMIC_IMPORTS = {"import_module", "__import__", "exec", "eval", "modules"}
 """Names of functions, and `sys.modules`, that reach a module without an import that is compared here."""
+
+TIMED = ("backoff", "deadline", "feed", "journal", "service", "web")
+"""Parts that run in push and feed processes: they take the clock and chance from their caller."""
+TIMED_CLIENTS = {
+    *("publisher", "push_over_http", "push_over_websocket", "push_queue"),
+    *("subscriber", "stream_attempts", "stream_reader", "failures"),
+    *("mirror_discovery", "mirror_reader", "mirror_requests"),
+}
+"""Modules of Publisher and Subscriber, likewise."""
+OF_THE_MACHINE = {
+    "gateway/journal/administration.py": "draws tokens, which are secrets",
+    "gateway/journal/connection.py": "tries the hosts of a database in random order, of which a simulated one has none",
+    "gateway/journal/embedded.py": "waits for a server of this machine",
+    "gateway/journal/session.py": "names channels so that no other client guesses them",
+}
+"""Modules of these parts that read a clock or draw chance all the same, and why."""
+SYSTEM = {"SYSTEM_CLOCK", "SYSTEM_CHANCE"}
 
 ONLY_IN = {
     "asyncpg": {"journal"},
@@ -300,6 +318,68 @@ def test_pure_parts_do_no_io_and_read_no_clock(part: str) -> None:
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)], (
             path
         )
+
+
+def timed_modules() -> list[tuple[str, ast.Module]]:
+    """Return path and syntax tree of the modules that take the clock and chance from their caller."""
+    return [
+        (path, tree)
+        for part, path, tree in modules()
+        if part in TIMED or (part == "client" and Path(path).stem in TIMED_CLIENTS)
+    ]
+
+
+def test_time_and_chance_come_from_the_caller() -> None:
+    """No module reads a clock or draws chance but through an argument; those of the machine are only defaults."""
+    found = {path for path, tree in timed_modules() if _reads_machine(tree)}
+    assert found == OF_THE_MACHINE.keys()
+
+
+def _reads_machine(tree: ast.Module) -> bool:
+    named = {name for name in imports(tree) if name != "random.Random"}
+    if {name.split(".")[0] for name in named} & {"time", "random", "secrets", "uuid"}:
+        return True
+    datetimes = names_of(tree, "datetime")
+    if [name for owner, name, _ in attributes(tree) if name in CLOCKS and owner.split(".")[0] in datetimes]:
+        return True
+    if [name for owner, name, _ in attributes(tree) if owner == "os" and name in ("urandom", "getrandom")]:
+        return True
+    defaults = [
+        default
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arguments)
+        for default in (*node.defaults, *node.kw_defaults)
+    ]
+    return any(
+        isinstance(node, ast.Name) and node.id in SYSTEM and node not in defaults for node in ast.walk(tree)
+    )
+
+
+def test_time_and_chance_are_passed_on() -> None:
+    """To every function and class that takes them: a default would be the machine's."""
+    takers = {
+        name: wanted
+        for _, _, tree in modules()
+        for name, function in _functions(tree)
+        if (wanted := {each.arg for each in function.args.kwonlyargs} & {"clock", "chance"})
+    }
+    assert {"BatchWriter", "PushDoor", "Hub", "with_jitter", "in_slices"} <= takers.keys()
+    for path, tree in timed_modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in takers:
+                given = {keyword.arg for keyword in node.keywords}
+                assert None in given or takers[node.func.id] <= given, (path, node.lineno, node.func.id)
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield each function of a module and each constructor, by the name that calls it."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node
+        elif isinstance(node, ast.ClassDef):
+            for each in node.body:
+                if isinstance(each, ast.FunctionDef) and each.name == "__init__":
+                    yield node.name, each
 
 
 @pytest.mark.parametrize("package", ONLY_IN)

@@ -6,7 +6,9 @@ it decides about a report, and none of its failures ends the process.
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from random import Random
 
+from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.journal.board import BoardReader
 from gateway.journal.connection import Pool
 from gateway.journal.database_monitor import DatabaseMonitor
@@ -20,12 +22,19 @@ from gateway.wire.board import Waiting
 class PushMonitoring:
     """Monitors one push process and its database, on the connections of `pool`."""
 
-    def __init__(self, pool: Pool, metrics: PushMetrics) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        metrics: PushMetrics,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        chance: Random = SYSTEM_CHANCE,
+    ) -> None:
         self._pool = pool
         self._metrics = metrics
-        self._monitor = DatabaseMonitor(pool, metrics.database, embargoed=True)
-        self._waiting = WaitingReports()
-        self.boards = BoardReader(pool, self._waiting.process)
+        self._monitor = DatabaseMonitor(pool, metrics.database, embargoed=True, clock=clock)
+        self._waiting = WaitingReports(chance=chance)
+        self.boards = BoardReader(pool, self._waiting.process, clock=clock)
 
     async def run(
         self,
