@@ -1,0 +1,199 @@
+"""Run simulated nights.
+
+python -m tests.simulation --seeds 1..2000 --jobs 2      the nights of many seeds
+python -m tests.simulation --seed 7 --trace              one night, with its events
+python -m tests.simulation --seed 7 --plan small.json    the night of a plan, in the order of a seed
+python -m tests.simulation --mutant NAME --seeds 1..200  with a bug: the first seed that shows it
+"""
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tests.simulation.drawing import draw
+from tests.simulation.mutants import MUTANTS, apply, mutant
+from tests.simulation.plan import Plan, decode, encode
+from tests.simulation.shrink import shrink
+
+if TYPE_CHECKING:
+    from tests.simulation.run import Result
+
+PROGRESS_S = 10.0
+"""Seconds between two lines of progress."""
+TRIES = 300
+"""Runs with which a failing plan is shrunk."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the arguments say; return 1 if a guarantee was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", metavar="A..B", default="1..200", help="run these seeds (default: 1..200)")
+    parser.add_argument("--seed", type=int, metavar="N", help="run one seed")
+    parser.add_argument("--plan", type=Path, metavar="FILE", help="run this plan instead of that of the seed")
+    parser.add_argument("--trace", action="store_true", help="print the events of the run, and of each step")
+    parser.add_argument("--steps", metavar="A..B", help="with --trace: print these steps only")
+    parser.add_argument("--no-shrink", action="store_true", help="do not make a failing plan smaller")
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
+    parser.add_argument("--minutes", type=float, default=0.0, metavar="M", help="stop after so many minutes")
+    parser.add_argument(
+        "--mutant", choices=[each.name for each in MUTANTS], metavar="NAME", help="run with this bug"
+    )
+    options = parser.parse_args(arguments)
+    if options.mutant:
+        apply(mutant(options.mutant))
+    if options.seed is not None or options.plan is not None:
+        return _run_one(options)
+    return _run_many(options)
+
+
+# One night.
+
+
+def _run_one(options: argparse.Namespace) -> int:
+    from tests.simulation.run import run
+
+    plan = decode(options.plan.read_bytes()) if options.plan is not None else draw(options.seed)
+    if options.seed is not None:
+        plan = msgspec.structs.replace(plan, seed=options.seed)
+    first, last = _range(options.steps) if options.steps else (0, sys.maxsize)
+    if options.trace:
+        result = run(plan, trace=_say, steps=(first, last))
+    else:
+        result = run(plan)
+    _say(describe(result))
+    if result.broken:
+        _report(plan, result, options)
+    return 1 if result.broken else 0
+
+
+def describe(result: "Result") -> str:
+    """Describe a run in a line."""
+    return (
+        f"seed {result.seed}: {result.steps} steps, {result.choices} of them chosen among several,"
+        f" {result.virtual_s:.1f} s of virtual time, {result.cpu_s:.2f} s of CPU time; {result.reports} reports,"
+        f" {result.receipts} receipts, {result.publications} publications, {result.blocks} blocks;"
+        f" digest {result.digest}"
+    )
+
+
+def _report(plan: Plan, result: "Result", options: argparse.Namespace) -> None:
+    """Print a failure, shrink its plan, and say how to run it again."""
+    from tests.simulation.run import run
+
+    for broken in result.broken:
+        _say(f"seed {result.seed}: {broken.guarantee}: {broken.example}")
+    wanted = result.broken[0].guarantee
+    if not options.no_shrink:
+        plan = shrink(
+            plan,
+            lambda each: any(broken.guarantee == wanted for broken in run(each).broken),
+            tries_max=TRIES,
+        )
+        result = run(plan)
+    path = Path(f"simulation-{plan.seed}.json")
+    path.write_bytes(encode(plan))
+    _say(encode(plan).decode())
+    for broken in result.broken:
+        _say(f"shrunk: {broken.guarantee}: {broken.example}")
+    near = f" --steps {max(0, result.failed_at - 200)}..{result.failed_at}" if result.failed_at else ""
+    bug = f' --mutant "{options.mutant}"' if options.mutant else ""
+    _say(
+        f"shown at step {result.failed_at or result.steps} of {result.steps}; the plan is in {path}. To run it again:\n"
+        f"python -m tests.simulation --seed {plan.seed} --plan {path}{bug} --trace{near}"
+    )
+
+
+# Many nights.
+
+
+class Totals(msgspec.Struct):
+    """What many runs did."""
+
+    runs: int = 0
+    steps: int = 0
+    choices: int = 0
+    reports: int = 0
+    virtual_s: float = 0.0
+    cpu_s: float = 0.0
+    failed: int = 0
+
+    def add(self, result: "Result") -> None:
+        """Add a run."""
+        self.runs += 1
+        self.steps += result.steps
+        self.choices += result.choices
+        self.reports += result.reports
+        self.virtual_s += result.virtual_s
+        self.cpu_s += result.cpu_s
+        self.failed += bool(result.broken)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.runs} nights, each in an order of its own: {self.steps} steps, {self.choices} of them chosen among"
+            f" several; {self.reports} reports; {self.virtual_s / 3600:.1f} h of virtual time in {self.cpu_s:.0f} s"
+            f" of CPU time; {self.failed} failed"
+        )
+
+
+def _run_many(options: argparse.Namespace) -> int:
+    first, last = _range(options.seeds)
+    totals = Totals()
+    began = shown = time.monotonic()
+    failures: list[Result] = []
+    for result in _results(range(first, last + 1), options):
+        totals.add(result)
+        if result.broken:
+            failures.append(result)
+            _say(f"seed {result.seed}: {result.broken[0].guarantee}: {result.broken[0].example}")
+        now = time.monotonic()
+        if now - shown > PROGRESS_S:
+            shown = now
+            _say(str(totals))
+        if (options.mutant and failures) or (options.minutes and now - began > 60 * options.minutes):
+            break
+    _say(str(totals))
+    if failures:
+        earliest = min(failures, key=lambda each: each.seed)
+        _report(draw(earliest.seed), earliest, options)
+    return 1 if failures else 0
+
+
+def _results(seeds: range, options: argparse.Namespace) -> "Iterator[Result]":
+    if options.jobs == 1:
+        yield from map(run_seed, seeds)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(options.jobs, _start, (options.mutant,)) as pool:
+        yield from pool.imap(run_seed, seeds, chunksize=4)
+
+
+def _start(bug: str | None) -> None:
+    if bug:
+        apply(mutant(bug))
+
+
+def run_seed(seed: int) -> "Result":
+    """Run the night of a seed."""
+    from tests.simulation.run import run
+
+    return run(draw(seed))
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("..")
+    return int(first), int(last or first)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

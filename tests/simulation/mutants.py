@@ -1,0 +1,250 @@
+"""Plausible bugs: a few lines of production code replaced, each with the seed of a plan that shows it.
+
+    python -m tests.simulation --mutant "credit is not returned" --seed 17
+
+A mutant exists in an interpreter of its own, in which its module is compiled from the changed source. The old text has
+to occur exactly once, so that a change of the code cannot silently turn a mutant into none.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+import msgspec
+
+ROOT = Path(__file__).parents[2]
+
+
+class MutantInvalid(Exception):
+    """The text that a mutant replaces is not in its module exactly once, or the module is imported already."""
+
+
+class Mutant(msgspec.Struct, frozen=True):
+    """One bug. `module` is below the root of the project, such as `gateway.journal.writer`."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+    seed: int
+    """The first seed of the fixed list that shows it."""
+    guarantee: str = ""
+    """What it breaks at that seed."""
+
+    @property
+    def path(self) -> Path:
+        """The file of its module."""
+        return ROOT / (self.module.replace(".", "/") + ".py")
+
+    def source(self) -> str:
+        """Return the changed source of the module. Raises MutantInvalid."""
+        text = self.path.read_text()
+        if (found := text.count(self.old)) != 1:
+            raise MutantInvalid(f"{self.name}: its old text occurs {found} times in {self.module}")
+        return text.replace(self.old, self.new)
+
+
+class _Loader(SourceFileLoader):
+    """Compiles a module from the source of a mutant; no bytecode is read or written."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        super().__init__(mutant.module, str(mutant.path))
+        self._source = mutant.source()
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self._source, self.path, "exec", dont_inherit=True)
+
+
+class _Finder(MetaPathFinder):
+    """Finds the module of a mutant."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+        self._loader = _Loader(mutant)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of the changed module."""
+        if fullname != self._mutant.module:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self._mutant.path, loader=self._loader)
+
+
+def apply(mutant: Mutant) -> None:
+    """Have the module of a mutant imported with its bug. Raises MutantInvalid."""
+    if mutant.module in sys.modules:
+        raise MutantInvalid(f"{mutant.module} is imported already")
+    sys.meta_path.insert(0, _Finder(mutant))
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "a failed commit is answered with receipts",
+        "gateway.journal.writer",
+        """        self._retry_batch(batch, JournalUnavailable.code, self.room.delay_s(), self.unavailable_reason)
+        backoff""",
+        """        self._unanswered.remove(batch)
+        for pending in batch:
+            valid = pending.valid
+            receipt = Receipt.of(valid.report, valid.digest, None, self._clock.now(), None, ())
+            pending.receiver.resolve(pending.key, receipt)
+            pending.receiver.flush()
+        backoff""",
+        seed=0,
+    ),
+    Mutant(
+        "a commit whose wait for the standby was cut short is answered with receipts",
+        "gateway.journal.writer",
+        """        self._retry_batch(batch, JournalUnavailable.code, self.room.delay_s(), self.unavailable_reason)
+        backoff""",
+        """        if type(error).__name__ == "CommittedLocally":
+            self._unanswered.remove(batch)
+            for pending in batch:
+                valid = pending.valid
+                receipt = Receipt.of(valid.report, valid.digest, None, self._clock.now(), None, ())
+                pending.receiver.resolve(pending.key, receipt)
+                pending.receiver.flush()
+        else:
+            self._retry_batch(batch, JournalUnavailable.code, self.room.delay_s(), self.unavailable_reason)
+        backoff""",
+        seed=0,
+    ),
+    Mutant(
+        "a batch is answered twice",
+        "gateway.journal.writer",
+        """        self._unanswered.remove(batch)
+        now, accepted""",
+        """        now, accepted""",
+        seed=0,
+    ),
+    Mutant(
+        "a wake-up of the writer is lost",
+        "gateway.journal.writer",
+        """            decided = await self._commit(batch)
+            if before""",
+        """            decided = await self._commit(batch)
+            self._wakeup.clear()
+            if before""",
+        seed=0,
+    ),
+    Mutant(
+        "a wake-up of the sender of answers is lost",
+        "gateway.web.push_socket",
+        """            self._send_wanted.clear()
+            self._sending_since = clock()  # asyncio.timeout here cost 4 % of the process at 20 000 reports/s
+            await self._send_unsent()
+""",
+        """            self._sending_since = clock()  # asyncio.timeout here cost 4 % of the process at 20 000 reports/s
+            await self._send_unsent()
+            self._send_wanted.clear()
+""",
+        seed=0,
+    ),
+    Mutant(
+        "a stale version is not checked again",
+        "gateway.journal.writer",
+        "            if pending.election is not self._election:\n",
+        "            if False:\n",
+        seed=0,
+    ),
+    Mutant(
+        "a draining process starts a writer",
+        "gateway.journal.intake",
+        "        elif not self._draining:\n",
+        "        else:\n",
+        seed=0,
+    ),
+    Mutant(
+        "the retry fence is dropped",
+        "gateway.wire.session",
+        """        if not self._fence.answers:
+            return True
+""",
+        """        if self._fence.answers is not None:
+            return True
+""",
+        seed=0,
+    ),
+    Mutant(
+        "the retry fence forgets an answer too early",
+        "gateway.wire.session",
+        "        self._fence.read_up_to(sent.number - self.ceiling)\n",
+        "        self._fence.read_up_to(sent.number - 1)\n",
+        seed=0,
+    ),
+    Mutant(
+        "credit is not returned",
+        "gateway.web.push_socket",
+        """        self._bank.answered(self)
+        self._conclude(""",
+        """        self._conclude(""",
+        seed=0,
+    ),
+    Mutant(
+        "reports are sent again in another order",
+        "gateway.client.push_queue",
+        "deque(sorted((*self.sent.values(), *self.unsent), key=lambda push: push.key))",
+        "deque((*self.unsent, *self.sent.values()))",
+        seed=0,
+    ),
+    Mutant(
+        "a report that is to be sent again goes to the end",
+        "gateway.client.push_queue",
+        "        self.unsent.insert(next(later, len(self.unsent)), push)\n",
+        "        self.unsent.append(push)\n",
+        seed=0,
+    ),
+    Mutant(
+        "the end of an embargo is taken from the clock of the process",
+        "gateway.journal.writer",
+        "            self.released = appended.released_at is not None\n            return [",
+        """            if appended.released_at is None and self._clock.now() >= self._election.publish_from:
+                appended = msgspec.structs.replace(appended, released_at=self._clock.now())
+            self.released = appended.released_at is not None
+            return [""",
+        seed=0,
+    ),
+    Mutant(
+        "a feed applies more than is confirmed",
+        "gateway.feed.stream",
+        "head.key, after, min(PAGE_MAX, head.sequence - after))",
+        "head.key, after, PAGE_MAX)",
+        seed=0,
+    ),
+    Mutant(
+        "a cursor of another history is accepted",
+        "gateway.feed.stream",
+        "if cursor is not None and cursor.sequence > 0 and self.state.contains(cursor)",
+        "if cursor is not None and 0 < cursor.sequence <= self.state.sequence",
+        seed=0,
+    ),
+    Mutant(
+        "a reader that caught up is not moved to the present",
+        "gateway.feed.channel",
+        """        if position is self.position:
+            self._admit(reader)
+        elif""",
+        """        if position.sequence <= self.position.sequence:
+            self._admit(reader)
+        elif""",
+        seed=0,
+    ),
+    Mutant(
+        "a change of history is not noticed",
+        "gateway.feed.stream",
+        "        if mine is not None and mine != int.from_bytes(head.chain[:4]):\n",
+        "        if False:\n",
+        seed=0,
+    ),
+)
+"""Every mutant, each with the first seed that shows it."""
+
+
+def mutant(name: str) -> Mutant:
+    """Return the mutant with a name. Raises KeyError."""
+    return {each.name: each for each in MUTANTS}[name]
