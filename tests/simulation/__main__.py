@@ -62,10 +62,7 @@ def _run_one(options: argparse.Namespace) -> int:
     if options.seed is not None:
         plan = msgspec.structs.replace(plan, seed=options.seed)
     first, last = _range(options.steps) if options.steps else (0, sys.maxsize)
-    if options.trace:
-        result = run(plan, trace=_say, steps=(first, last))
-    else:
-        result = run(plan)
+    result = run(plan, trace=_say, steps=(first, last)) if options.trace else run(plan)
     _say(describe(result))
     if result.broken:
         _report(plan, result, options)
