@@ -1,7 +1,7 @@
 """NOTIFY of administrative acts, and listening: only hints, for callers also poll, and a replica sends none."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -47,12 +47,17 @@ async def notify_act(connection: Connection) -> None:
 
 
 async def notifications(
-    url: str, wake: Callable[[], None], *, feed: bool = False, acts: bool = False
+    url: str,
+    wake: Callable[[], None],
+    *,
+    feed: bool = False,
+    acts: bool = False,
+    opener: Callable[..., Awaitable[Connection]] = connect,
 ) -> None:
     """Call `wake` on each NOTIFY, and once after each connect, until cancelled; `acts`: only for administrative acts.
 
     A notification is only a hint, and callers also poll. So a lost connection is reopened after a pause, and on a
-    standby, where LISTEN does not work, `wake` is never called.
+    standby, where LISTEN does not work, `wake` is never called. `opener` opens a connection as `connect` does.
     """
 
     rate = _NotificationRate()
@@ -67,7 +72,7 @@ async def notifications(
     while True:
         pause_s = LISTEN_AGAIN_S
         try:
-            connection = await connect(url, feed=feed)
+            connection = await opener(url, feed=feed)
         except JournalUnavailable:
             await asyncio.sleep(pause_s)
             continue
