@@ -7,8 +7,8 @@ any point between two callbacks. This loop produces these orders and no others t
 * What is ready is kept in strands. A strand has what one event led to: its callback, what that scheduled, and so on.
   Within a strand callbacks run in the order in which they were scheduled, as asyncio promises; the callbacks of one
   future, a transport's `connection_made` before its `data_received`, and what one step schedules depend on it.
-* Each step takes the strand that runs next at random. So what different events led to runs in either order and
-  interleaved: tasks woken by different events, a cancellation and a result, the steps of different processes.
+* Each step takes the strand that runs next by the policy of the run. So what different events led to runs in either
+  order and interleaved: tasks woken by different events, a cancellation and a result, the steps of different processes.
 * The events of one socket belong to one strand, so bytes are read in order, and what they led to starts in order.
 * Timers of a process that are due run in the order of their times, and in random order if these are equal. Each
   begins a strand.
@@ -17,6 +17,10 @@ any point between two callbacks. This loop produces these orders and no others t
 
 **Ownership.** A callback belongs to the owner in whose context it was scheduled: a simulated process, or the rest of
 the world. Those of an owner that was killed never run; those of one that is suspended wait.
+
+**Policies**, of which each seed has one: UNIFORM takes any strand that is ready. PRIORITIES takes the one that comes
+first by random priorities, which rarely change, so that one is delayed for long while others run. OLDEST mostly takes
+the one that was ready first, as a real loop does, and now and then any other.
 
 There are no threads and no real sockets. `run_in_executor` runs its function as a callback of its own, later. Sockets
 are those of `network.py`: asyncio's own transports run on them.
@@ -46,6 +50,14 @@ EXECUTOR_MAX_S = 0.005
 SELF_CLOSE_MAX = 20
 """How often a coroutine that waits while it is closed is closed again, at the end of a run."""
 
+UNIFORM, PRIORITIES, OLDEST = "uniform", "priorities", "oldest"
+POLICIES = (UNIFORM, PRIORITIES, OLDEST)
+"""How the strand that runs next is chosen."""
+PRIORITY_CHANGES = 0.02
+"""Share of steps in which a strand gets another priority, with PRIORITIES."""
+EXCEPTIONS = 0.1
+"""Share of steps that do not take the oldest strand, with OLDEST."""
+
 _STEP = struct.Struct("<dHH")
 
 
@@ -67,18 +79,18 @@ class Owner:
         """Whether its callbacks wait."""
         self.waiting: list[Strand] = []
         """Strands that wait while it is suspended."""
-        self.due = Strand(self, begins=True)
-        """Timers that are due."""
 
 
 class Strand(deque["Handle"]):
     """Callbacks of one owner that run in the order in which they were scheduled."""
 
-    __slots__ = ("begins", "owner")
+    __slots__ = ("begins", "owner", "rank")
 
     def __init__(self, owner: Owner, *, begins: bool = False) -> None:
         super().__init__()
         self.owner = owner
+        self.rank = 0.0
+        """Its priority, or since when it is ready: the lowest runs first. Depends on the policy."""
         self.begins = begins
         """Whether each of its callbacks is an event of its own, so that what it leads to is a strand of its own."""
 
@@ -194,6 +206,20 @@ class _SocketEvent(Handle):
 class _Transport(_SelectorSocketTransport):  # type: ignore[misc]
     """asyncio's transport; one that a killed process or the end of a run leaves open is no mistake."""
 
+    def write(self, data: Any) -> None:
+        """Write, or keep what stays below the limit for a later step, as uvloop does."""
+        if (
+            self._loop is not None
+            and self._loop.defers_writes
+            and data
+            and not (self._buffer or self._eof or self._conn_lost)
+            and len(data) <= self._high_water
+        ):
+            self._buffer.extend(data)
+            self._loop._add_writer(self._sock_fd, self._write_ready)
+        else:
+            super().write(data)
+
     def __del__(self, _warn: Any = None) -> None:
         pass
 
@@ -215,10 +241,21 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     Invariants: a run is a function of the seed and of the code alone; time never goes back.
     """
 
-    def __init__(self, chance: random.Random, *, start_s: float = 1000.0, step_s: float = 1e-5) -> None:
+    def __init__(
+        self,
+        chance: random.Random,
+        *,
+        start_s: float = 1000.0,
+        step_s: float = 1e-5,
+        policy: str = UNIFORM,
+        defers_writes: bool = False,
+    ) -> None:
         super().__init__()
         self.set_debug(False)
         self._chance = chance
+        self._policy = policy
+        self.defers_writes = defers_writes
+        """Whether transports send small writes in a later step, as uvloop's do, and not at once, as asyncio's do."""
         self._now_s = start_s
         self._step_s = step_s
         self._ready: list[Strand] = []
@@ -229,6 +266,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._current: Strand | None = None
         self._from_elsewhere: dict[Owner, Strand] = {}
         """Strands that the present step began in other owners than its own."""
+        self._due: dict[Owner, Strand] = {}
+        """Timers that are due."""
         self._watched: dict[int, _Watched] = {}
         self._sockets: dict[int, Readable] = {}
         self._failure: BaseException | None = None
@@ -506,12 +545,17 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _append(self, strand: Strand, handle: Any) -> None:
         if not strand:
+            if self._policy is PRIORITIES:
+                strand.rank = self._chance.random()
+            elif self._policy is OLDEST:
+                strand.rank = self.next_serial()
             (strand.owner.waiting if strand.owner.suspended else self._ready).append(strand)
         strand.append(handle)
 
     def _run_once(self) -> None:
         """Run steps until the loop is stopped."""
         chance = self._chance.random
+        uniform = self._policy is UNIFORM
         while not self._stopping:  # type: ignore[attr-defined]
             heap = self._heap
             if heap and heap[0][0] <= self._now_s:
@@ -519,7 +563,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             ready = self._ready
             count = len(ready)
             if count > 1:
-                index = int(chance() * count)
+                index = int(chance() * count) if uniform else self._choose(ready)
             elif count:
                 index = 0
             else:
@@ -537,6 +581,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
+
+    def _choose(self, ready: list[Strand]) -> int:
+        chance = self._chance
+        if self._policy is PRIORITIES:
+            if chance.random() < PRIORITY_CHANGES:
+                ready[chance.randrange(len(ready))].rank = chance.random()
+        elif chance.random() < EXCEPTIONS:
+            return chance.randrange(len(ready))
+        return min(range(len(ready)), key=lambda index: ready[index].rank)
 
     def _step(self, strand: Strand, handle: Handle, index: int, count: int) -> None:
         self.steps += 1
@@ -605,7 +658,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 due._scheduled = False
                 owner = due._context.get(OWNER, WORLD)
                 if owner.alive:
-                    self._append(owner.due, due)
+                    strand = self._due.get(owner)
+                    if strand is None:
+                        strand = self._due[owner] = Strand(owner, begins=True)
+                    self._append(strand, due)
                 else:
                     self._kept.append(due)
 

@@ -81,14 +81,14 @@ class _Stream:
         """Whether everything sent has arrived."""
         return not self._under_way
 
-    def take(self, data: bytes) -> int:
-        """Take bytes from the sender; return how many there was room for."""
-        taken = min(len(data), self._room - self._used)
-        if taken < len(data):
+    def take(self, data: Any) -> bytes:
+        """Take bytes from the sender; return those that there was room for."""
+        taken = bytes(memoryview(data)[: self._room - self._used])
+        if len(taken) < len(data):
             self.full = True
-        if taken > 0:
-            self._used += taken
-            self._send(data[:taken])
+        if taken:
+            self._used += len(taken)
+            self._send(taken)
         return taken
 
     def end(self) -> None:
@@ -228,12 +228,11 @@ class Socket:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
         if self.sending.full:
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-        sent = bytes(data)
-        taken = self.sending.take(sent)
+        taken = self.sending.take(data)
         if not taken:
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-        self._network.loop.record(zlib.crc32(sent[:taken]).to_bytes(4, "big"))
-        return taken
+        self._network.loop.record(zlib.crc32(taken).to_bytes(4, "big"))
+        return len(taken)
 
     def recv(self, most: int) -> bytes:
         if self.receiving.arrived:

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tests.simulation.guard import Guard
-from tests.simulation.loop import OWNER, Cancellation, Handle, Owner, SimulatedLoop, task_of
+from tests.simulation.loop import OWNER, POLICIES, Cancellation, Handle, Owner, SimulatedLoop, task_of
 from tests.simulation.network import Network
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Process(Owner):
         self._simulation = simulation
         self.clock = SimulatedClock(simulation, self)
         self.clock.skew_s = skew_s
-        self.chance = simulation.chance_for(f"process {name}")
+        self.chance = simulation.chance_for(f"process {name}, started at step {simulation.steps}")
         """Random numbers for the code of the process."""
         self.context = contextvars.Context()
         self.context.run(OWNER.set, self)
@@ -108,7 +108,12 @@ class Simulation:
         self.seed = seed
         self.chance = self.chance_for("simulation")
         """Random numbers for the run itself."""
-        self.loop = SimulatedLoop(self.chance_for("order"), step_s=self.chance.choice(STEPS_S))
+        self.loop = SimulatedLoop(
+            self.chance_for("order"),
+            step_s=self.chance.choice(STEPS_S),
+            policy=self.chance.choice(POLICIES),
+            defers_writes=self.chance.random() < 0.5,
+        )
         self.started_s = self.loop.time()
         self.network = Network(self.loop, self.chance_for("network"))
         self.processes: dict[str, Process] = {}
@@ -215,19 +220,20 @@ class Simulation:
             self.loop.close()
         finally:
             self._guard.__exit__(kind, error, traceback)
-            self._forget()
+            _forget()
             if self._gc:
                 gc.enable()
 
-    def _forget(self) -> None:
-        """Free what the run allocated, whose cycles were not collected; a finalizer of it has nobody to warn."""
-        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                gc.collect(0)
-        finally:
-            sys.unraisablehook = hook
+
+def _forget() -> None:
+    """Free what the run allocated, whose cycles were not collected; a finalizer of it has nobody to warn."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect(0)
+    finally:
+        sys.unraisablehook = hook
 
 
 def _name_of(callback: Any) -> str:
