@@ -50,6 +50,8 @@ PIECES = 0.25
 """Share of writes that arrive in pieces."""
 BACKLOG = 4096
 """Connections that wait to be accepted."""
+UNCHECKED = 0.1
+"""Share of connections that a load balancer gives to a server without knowing whether it listens."""
 
 
 class _Stream:
@@ -357,6 +359,7 @@ class Network:
         self._listeners: dict[str, Listener] = {}
         self._sockets: dict[Socket, None] = {}
         self._hosts: dict[str, str] = {}
+        self._balanced: dict[str, list[str]] = {}
         self._absent: dict[str, None] = {}
         """Processes whose machines have no power."""
         self._cuts: dict[tuple[str, str], int] = {}
@@ -396,6 +399,10 @@ class Network:
         if listener is not None:
             listener.close()
 
+    def balance(self, address: str, addresses: Iterable[str]) -> None:
+        """Give each connection to `address` to one of several addresses, usually one at which somebody listens."""
+        self._balanced[address] = list(addresses)
+
     async def connect(
         self, process: Owner, address: str, protocol_factory: Callable[[], P]
     ) -> tuple[asyncio.Transport, P]:
@@ -414,6 +421,7 @@ class Network:
     async def open(self, process: Owner, address: str) -> Socket:
         """Open a connection and return its socket. Raises as `connect` does."""
         answered: asyncio.Future[Socket] = self.loop.create_future()
+        address = self._server_of(address)
         attempt = _Attempt(self, process, address, answered)
         self.loop.call_world(self._delay_between((process.name,), self._names_of(address)), attempt.arrive)
         try:
@@ -556,6 +564,16 @@ class Network:
         context = contextvars.Context()
         context.run(OWNER.set, process)
         return context
+
+    def _server_of(self, address: str) -> str:
+        """Return the address to which a connection is given, the address itself if it is not balanced."""
+        servers = self._balanced.get(address)
+        if servers is None:
+            return address
+        listening = [each for each in servers if each in self._listeners]
+        if not listening or self.chance.random() < UNCHECKED:
+            return self.chance.choice(servers)
+        return self.chance.choice(listening)
 
     def _names_of(self, address: str) -> tuple[str, ...]:
         listener = self._listeners.get(address)

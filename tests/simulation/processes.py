@@ -121,7 +121,11 @@ class Simulation:
         self.events: list[str] = []
         """What was traced, one line for each event."""
         self._world = contextvars.Context()
-        self._guard = Guard(self.loop, self.network, self.chance_for("libraries"), self._wall_clock)
+        self._guard = Guard(
+            self.loop, self.network, self.chance_for("libraries"), self._wall_clock, self._log
+        )
+        self.on_log: Callable[[str, str, str], None] = lambda owner, level, text: None
+        """Called with what processes log: the name of the process, level and text."""
 
     # Its parts.
 
@@ -201,6 +205,11 @@ class Simulation:
 
     def _when(self) -> str:
         return f"{self.loop.time() - self.started_s:12.6f} s  step {self.steps:7}"
+
+    def _log(self, level: str, text: str) -> None:
+        if self.loop.is_running():  # not at the end, when what waits is closed
+            self.trace("log", level=level, text=text)
+            self.on_log(OWNER.get().name, level, text)
 
     def _wall_clock(self) -> float:
         owner = OWNER.get()
