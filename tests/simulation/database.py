@@ -206,11 +206,8 @@ class Session:
 
     def receive(self, statement: Statement, arguments: Sequence[Any]) -> None:
         """Execute a statement that has arrived from the client."""
-        if self.ended:
-            return
-        self._stop_timer()
-        self._executing = True
-        self.server.later(STATEMENT_S, self._begin, statement, arguments)
+        if self._takes_message():
+            self.server.later(STATEMENT_S, self._begin, statement, arguments)
 
     def _begin(self, statement: Statement, arguments: Sequence[Any]) -> None:
         if self.ended:
@@ -320,10 +317,17 @@ class Session:
 
     def control(self, what: Callable[[], None]) -> None:
         """Do what a BEGIN, COMMIT, ROLLBACK or LISTEN does that has arrived from the client."""
-        if not self.ended:
-            self._stop_timer()
-            self._executing = True
+        if self._takes_message():
             self.server.later(STATEMENT_S, self._control, what)
+
+    def _takes_message(self) -> bool:
+        """Return whether the session still exists; otherwise the client's message is answered with a reset."""
+        if self.ended:
+            self.server.database.travel(self.client, self.reset)
+            return False
+        self._stop_timer()
+        self._executing = True
+        return True
 
     def _control(self, what: Callable[[], None]) -> None:
         if not self.ended:
@@ -633,14 +637,17 @@ class SimulatedDatabase:
     Every method that is not `async` is called by a test or a plan at any time.
     """
 
-    def __init__(self, world: World, *, standby: bool) -> None:
+    def __init__(self, world: World, *, standby: bool, pace: float = 1.0) -> None:
+        """`pace`: by what all times are multiplied that are drawn, apart from time limits."""
         self.world = world
         self.chance = world.chance_for("database")
         self.context = world.server_side()
+        self.pace = pace
+        self._loop: asyncio.AbstractEventLoop | None = getattr(world, "loop", None)
         self.unstorable: dict[str, None] = {}
         """Units whose reports the server refuses to store."""
         self._distance = self.chance.choice((1.0, 1.0, 3.0, 10.0))
-        self._blocked: dict[str, float] = {}
+        self._paths: dict[str, _Path] = {}
         self._clients: dict[str, Client] = {}
         self._answers_to_lose = 0
         self._names = 1
@@ -658,33 +665,44 @@ class SimulatedDatabase:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of the simulation."""
-        return getattr(self.world, "loop", None) or asyncio.get_running_loop()
+        """The loop on which everything happens."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def time(self) -> float:
-        """Return the time of the loop, in seconds; 0 before it exists."""
-        try:
-            return self.loop.time()
-        except RuntimeError:
-            return 0.0
+        """Return the time of the loop, in seconds; 0 before there is one."""
+        return self._loop.time() if self._loop is not None else 0.0
 
     def between(self, at_least: float, at_most: float) -> float:
         """Return a time between two."""
-        return at_least + (at_most - at_least) * self.chance.random()
+        return self.pace * (at_least + (at_most - at_least) * self.chance.random())
 
     def travel(self, client: Client, callback: Callable[[], None]) -> None:
-        """Call back when a message between a process and its server has arrived."""
+        """Call back when a message between a process and its server has arrived, unless a cut network loses it."""
         delay_s = self.between(*MESSAGE_S) * self._distance
+        path = self._paths.get(client.name)
+        if path is not None:
+            now = self.time()
+            if path.cut_until > now:
+                return
+            if path.slow_until > now:
+                delay_s += self.between(0.0, path.delay_max_s)
         self.loop.call_later(delay_s, self._arrive, client, callback, context=self.context)
 
     def _arrive(self, client: Client, callback: Callable[[], None]) -> None:
-        until = self._blocked.get(client.name, 0.0)
-        if until > self.time():
-            self.loop.call_at(
-                until + self.between(*MESSAGE_S), self._arrive, client, callback, context=self.context
-            )
-        else:
-            callback()
+        path = self._paths.get(client.name)
+        if path is not None:
+            if path.cut_until > self.time():
+                return
+            if path.stalled_until > self.time():
+                until = path.stalled_until + self.between(*MESSAGE_S)
+                self.loop.call_at(until, self._arrive, client, callback, context=self.context)
+                return
+        callback()
+
+    def _path(self, client: Client) -> "_Path":
+        return self._paths.setdefault(client.name, _Path())
 
     # What clients do.
 
@@ -888,10 +906,41 @@ class SimulatedDatabase:
         self.world.trace("database slow", factor=factor, seconds=seconds)
         self.primary.slow(factor, seconds)
 
+    def stall(self, client: Client, seconds: float) -> None:
+        """Let messages between a process and the database wait for some seconds."""
+        self.world.trace("database stalled", client=client.name, seconds=seconds)
+        path = self._path(client)
+        path.stalled_until = max(path.stalled_until, self.time() + seconds)
+
+    def delay(self, client: Client, most_s: float, seconds: float) -> None:
+        """Let each message between a process and the database take up to `most_s` longer, for some seconds."""
+        self.world.trace("database far away", client=client.name, most_s=most_s, seconds=seconds)
+        path = self._path(client)
+        path.delay_max_s, path.slow_until = most_s, self.time() + seconds
+
     def cut(self, client: Client, seconds: float) -> None:
-        """Let no message pass between a process and the database; what is sent meanwhile arrives afterwards."""
+        """Let messages between a process and the database be lost for some seconds; its connections break.
+
+        The process notices at once or, with the probability SILENT, by its time limits. The server notices when its
+        own limits have passed, or the end of the cut.
+        """
         self.world.trace("database cut off", client=client.name, seconds=seconds)
-        self._blocked[client.name] = max(self._blocked.get(client.name, 0.0), self.time() + seconds)
+        silent = self.chance.random() < SILENT
+        for server in self._servers():
+            for session in list(server.sessions):
+                if session.client.name == client.name:
+                    if not silent:
+                        self.travel(session.client, session.reset)
+                    self.loop.call_later(
+                        self.between(0.0, seconds), session.client_closed, context=self.context
+                    )
+        path = self._path(client)
+        self.loop.call_later(
+            self.between(*MESSAGE_S) * 2 * self._distance, self._cut, path, seconds, context=self.context
+        )
+
+    def _cut(self, path: "_Path", seconds: float) -> None:
+        path.cut_until = max(path.cut_until, self.time() + seconds)
 
     def reset_sessions(self, client: Client | None = None) -> None:
         """Reset the connections of a process, or all, in the network: both sides notice, and the server goes on."""
@@ -1032,6 +1081,14 @@ class SimulatedDatabase:
 
 def _shut_down() -> Exception:
     return asyncpg.AdminShutdownError("terminating connection due to administrator command")
+
+
+class _Path:
+    """The network between a process and the database."""
+
+    def __init__(self) -> None:
+        self.cut_until = self.stalled_until = self.slow_until = 0.0
+        self.delay_max_s = 0.0
 
 
 class _Administration:
