@@ -319,9 +319,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def call_world(self, delay: float, function: Callable[[], object]) -> None:
         """Run a function in `delay` seconds as soon as the time has come, in no step: it is no part of any process."""
+        self.call_world_at(self._now_s + delay, function)
+
+    def call_world_at(self, when: float, function: Callable[[], object]) -> None:
+        """Run a function at a time, in no step."""
         if not self._disposing:
             self._serial += 1
-            heapq.heappush(self._heap, (self._now_s + delay, 0.0, self._serial, function))
+            heapq.heappush(self._heap, (when, 0.0, self._serial, function))
 
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: object = None, context: Context | None = None

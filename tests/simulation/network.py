@@ -127,7 +127,7 @@ class _Stream:
             self._unacknowledged_since = now
         self._last_arrival_s = max(self._last_arrival_s, now + self._network.draw_delay(self._sender))
         self._under_way.append((self._last_arrival_s, data))
-        self._network.loop.call_world(self._last_arrival_s - now, self._arrive)
+        self._network.loop.call_world_at(self._last_arrival_s, self._arrive)
 
     def _arrive(self) -> None:
         """Deliver what is due, unless the link is cut."""
@@ -152,7 +152,7 @@ class _Stream:
         again_s = now + self._network.chance.random() * RETRANSMIT_S
         self._under_way = deque((max(when, again_s), data) for when, data in self._under_way)
         self._last_arrival_s = max(self._last_arrival_s, again_s)
-        self._network.loop.call_world(again_s - now, self._arrive)
+        self._network.loop.call_world_at(again_s, self._arrive)
 
     def _give_up(self, since: float | None) -> None:
         if since is not None and self._unacknowledged_since == since and not self.lost:
@@ -160,8 +160,6 @@ class _Stream:
 
     def _deliver(self, data: bytes) -> None:
         receiver = self.receiver
-        if self._network.is_absent(receiver.owner):
-            return
         if receiver.closed:
             if data:
                 self._network.send_reset(receiver)
@@ -441,12 +439,7 @@ class Network:
         left = self._cuts.pop(_key(a, b), 0) - 1
         if left > 0:
             self._cuts[_key(a, b)] = left
-        held, self._held = self._held, []
-        for from_, to, again in held:
-            if self._is_cut(from_, to):
-                self._held.append((from_, to, again))
-            else:
-                again()
+        self._release()
 
     def stall(self, a: str, b: str, seconds: float) -> None:
         """Cut, and heal after some seconds."""
@@ -469,7 +462,9 @@ class Network:
 
     def process_started(self, process: Owner) -> None:
         """Let a process use the network; its machine has power again."""
-        self._absent.pop(process.name, None)
+        if process.name in self._absent:
+            del self._absent[process.name]
+            self._release()
 
     def process_killed(self, process: Owner, *, silent: bool) -> None:
         """Close what belonged to a process, as its kernel does; `silent` if that has no power either."""
@@ -501,7 +496,7 @@ class Network:
 
     def is_cut(self, sender: Socket) -> bool:
         """Return whether nothing arrives from a socket."""
-        return bool(self._cuts) and self._is_cut(sender.ends, sender.peer.ends)
+        return bool(self._cuts or self._absent) and self._is_cut(sender.ends, sender.peer.ends)
 
     def hold(self, sender: Socket, again: Callable[[], None]) -> None:
         """Call back when the link of a socket is healed."""
@@ -575,11 +570,22 @@ class Network:
             return self.chance.choice(servers)
         return self.chance.choice(listening)
 
+    def _release(self) -> None:
+        """Send again what waits for a link that is not cut any more."""
+        held, self._held = self._held, []
+        for from_, to, again in held:
+            if self._is_cut(from_, to):
+                self._held.append((from_, to, again))
+            else:
+                again()
+
     def _names_of(self, address: str) -> tuple[str, ...]:
         listener = self._listeners.get(address)
-        return (address,) if listener is None else (listener.owner.name, address)
+        return (host_of(address) if listener is None else listener.owner.name, address)
 
     def _is_cut(self, from_: Iterable[str], to: Iterable[str]) -> bool:
+        if self._absent and any(each in self._absent for each in (*from_, *to)):
+            return True
         return any(_key(a, b) in self._cuts for a in (*from_, ANY) for b in (*to, ANY))
 
     def _delay_between(self, from_: Iterable[str], to: Iterable[str]) -> float:
@@ -612,9 +618,6 @@ class _Attempt:
             return
         if network._is_cut((self._process.name,), names):
             network._held.append(((self._process.name,), names, self._again))
-            self._leave_unanswered()
-            return
-        if host_of(self._address) in network._absent:
             self._leave_unanswered()
             return
         listener = network._listeners.get(self._address)
