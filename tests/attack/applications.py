@@ -7,6 +7,7 @@ from unittest import mock
 
 from aiohttp import web
 
+from gateway.clock import SYSTEM_CHANCE
 from gateway.machine.admin_port import admin_port
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.push_door import PushDoor
@@ -17,6 +18,7 @@ def all_routes() -> Iterator[tuple[str, str, str]]:
     """Return port, method and path of each; the routes of the push door need only its methods and metrics."""
     push = PushDoor.__new__(PushDoor)
     push._metrics = PushMetrics()
+    push._chance = SYSTEM_CHANCE
     applications = {
         "push": push.application(lambda: True),
         "feed": a_feed_door().application(lambda: True),
