@@ -706,16 +706,17 @@ class SimulatedDatabase:
 
     # What clients do.
 
-    def server_for(self, *, replica: bool) -> Server:
+    def server_for(self, *, replica: bool, avoided: Server | None = None) -> Server:
         """Return the server that a new connection reaches: the primary, or with `replica` a standby if there is one.
 
-        While a replaced primary has not noticed that it is, some still reach it.
+        While a replaced primary has not noticed that it is, some still reach it, but not those who avoid it.
         """
         if replica and self.standby is not None and self.standby.up:
             return self.standby
-        if self._former is not None and self._former.up and self.chance.random() < 0.5:
-            return self._former
-        return self.primary
+        former = self._former
+        if former is None or not former.up or former is avoided:
+            return self.primary
+        return former if self.primary is avoided or self.chance.random() < 0.5 else self.primary
 
     def accept(self, server: Server, peer: Peer, client: Client) -> Session:
         """Begin a session, which notices when its client is killed."""

@@ -47,6 +47,8 @@ class SimulatedConnection:
         self._client = client
         self._answer_s = answer_s
         self._session: Session | None = None
+        self.deprioritize_host: Callable[[], None] = lambda: None
+        """Called if a statement was not answered in time."""
         self._answer: asyncio.Future[Sequence[Found]] | None = None
         self._opening: asyncio.Future[None] | None = None
         self._closed = False
@@ -273,6 +275,8 @@ class SimulatedPool:
         self._used: dict[SimulatedConnection, _Slot] = {}
         self._waiting: deque[asyncio.Future[_Slot]] = deque()
         self._generation = 0
+        self._avoided: Server | None = None
+        """The server that did not answer last."""
         self._closed = False
 
     async def acquire(self) -> SimulatedConnection:
@@ -287,7 +291,9 @@ class SimulatedPool:
             if connection is None or connection.is_closed():
                 connection = SimulatedConnection(self._database, self._client, ANSWER_S)
                 slot.connection, slot.generation = connection, self._generation
-                await connection.open(self._database.server_for(replica=self._replica))
+                server = self._database.server_for(replica=self._replica, avoided=self._avoided)
+                connection.deprioritize_host = partial(self._avoid, server)
+                await connection.open(server)
         except BaseException:
             slot.connection = None
             self._give(slot)
@@ -303,6 +309,9 @@ class SimulatedPool:
                 connection.terminate()
                 slot.connection = None
             self._give(slot)
+
+    def _avoid(self, server: Server) -> None:
+        self._avoided = server
 
     async def _take(self) -> _Slot:
         if self._free:
