@@ -1,38 +1,24 @@
-"""Clients without sockets and without waiting: a web in memory, and an event loop whose time passes at once."""
+"""Clients without sockets and without waiting: a web in memory, and the event loop of the simulation."""
 
 import asyncio
 import gzip
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from multidict import CIMultiDict
 
+from tests.simulation.loop import SimulatedLoop
+
 T = TypeVar("T")
 
 Body = bytes | AsyncIterator[bytes]
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop that waits for nothing: when only timers are left, its clock shows the time of the next one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 1000.0
-
-    def time(self) -> float:
-        """Return the time, in seconds."""
-        return self.now_s
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self.now_s = max(self.now_s, self._scheduled[0].when())  # type: ignore[attr-defined]
-        super()._run_once()  # type: ignore[misc]
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+def run(main: Coroutine[Any, Any, T], seed: int = 0) -> T:
+    """Run a coroutine in virtual time; the seed decides in which order its tasks run."""
+    with asyncio.Runner(loop_factory=lambda: SimulatedLoop(random.Random(seed))) as runner:
         return runner.run(main)
 
 
