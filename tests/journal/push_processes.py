@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -147,6 +147,16 @@ async def verify(owner: Connection, election: int) -> None:
         lines = await owner.fetch("SELECT * FROM hold_line WHERE election = $1 ORDER BY number", election)
         holds = await owner.fetch("SELECT * FROM hold WHERE election = $1", election)
     assert head is not None
+    verify_rows(head, reports, lines, holds)
+
+
+def verify_rows(
+    head: Mapping[str, Any],
+    reports: Sequence[Mapping[str, Any]],
+    lines: Sequence[Mapping[str, Any]],
+    holds: Sequence[Mapping[str, Any]],
+) -> None:
+    """Check rows of the tables of one election, see `verify`."""
     assert [row["sequence"] for row in reports] == list(range(1, head["accepted"] + 1))
     chain = CHAIN_START
     newest: dict[str, int] = {}

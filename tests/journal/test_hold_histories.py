@@ -1,17 +1,20 @@
 """Random histories of held reports: two push processes on one journal, against a model of the contract."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Any, Protocol
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from msgspec import structs
 
 from gateway.election.outcome import Receipt
 from gateway.election.validation import ValidReport
-from gateway.journal.administration import administration
+from gateway.journal.administration import NewToken, administration
 from gateway.journal.connection import Pool, open_pool
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import PostgresJournal
@@ -19,7 +22,10 @@ from gateway.journal.session import Connection
 from tests.conftest import Database
 from tests.counts import count
 from tests.journal.makers import TIMEOUT_S, a_registry, a_report, connected
-from tests.journal.push_processes import LONG_BEFORE, Process, odd, rules, verify
+from tests.journal.push_processes import LONG_BEFORE, Process, odd, rules, verify, verify_rows
+from tests.simulation.database import SimulatedDatabase
+from tests.simulation.journal import open_pool as simulated_pool
+from tests.simulation.real_time import RealClient, RealTime
 
 UNITS = ("a-1", "a-2", "b-1")
 HOLDING = rules(odd_time={"do": "hold"}, most_open=1000)
@@ -129,10 +135,96 @@ class Model:
         )
 
 
+class Site(Protocol):
+    """A journal with one election."""
+
+    election: str
+
+    async def load(self) -> None:
+        """Load the election, with a token."""
+
+    def open_pool(self) -> AbstractAsyncContextManager[Pool]:
+        """Open a pool for a push process."""
+
+    async def placed(self, key: int) -> list[tuple[str, int]]:
+        """Return the units and revisions of the record, after checking all tables."""
+
+    async def states(self, key: int) -> dict[tuple[str, int], str]:
+        """Return the state of each hold."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class PostgresSite:
+    """A database of a real Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._owner = connected(database.url)
+
+    async def load(self) -> None:
+        async with administration(self._database.url, "test") as acts:
+            self.election = await acts.load_election(a_registry(rules=HOLDING))
+            await acts.issue_tokens(self.election, [(["no"], "")])
+        self.owner: Connection = await self._owner.__aenter__()
+
+    def open_pool(self) -> AbstractAsyncContextManager[Pool]:
+        return open_pool(self._database.url, max_size=2)
+
+    async def placed(self, key: int) -> list[tuple[str, int]]:
+        await verify(self.owner, key)
+        rows = await self.owner.fetch(
+            "SELECT unit, revision FROM report WHERE election = $1 ORDER BY sequence", key
+        )
+        return [(row["unit"], row["revision"]) for row in rows]
+
+    async def states(self, key: int) -> dict[tuple[str, int], str]:
+        rows = await self.owner.fetch("SELECT unit, revision, state FROM hold WHERE election = $1", key)
+        return {(row["unit"], row["revision"]): row["state"] for row in rows}
+
+    async def close(self) -> None:
+        await self._owner.__aexit__(None, None, None)
+
+
+class SimulatedSite:
+    """A simulated database, in real time."""
+
+    def __init__(self) -> None:
+        self._database = SimulatedDatabase(RealTime(), standby=True, pace=0.0)
+
+    async def load(self) -> None:
+        document = a_registry(rules=HOLDING)
+        self._database.load(document, [NewToken(["no"])])
+        self.election = document["election"]["id"]
+
+    @asynccontextmanager
+    async def open_pool(self) -> AsyncIterator[Pool]:
+        pool = simulated_pool(self._database, RealClient(), max_size=2)
+        yield pool
+        pool.terminate()
+
+    async def placed(self, key: int) -> list[tuple[str, int]]:
+        rows = self._database.primary.tables.elections[key]
+        head, *others = (
+            [structs.asdict(row) for row in each]
+            for each in ([rows.head], rows.reports, rows.lines, list(rows.all_holds()))
+        )
+        verify_rows(head[0], *others)
+        return [(row.unit, row.revision) for row in rows.reports]
+
+    async def states(self, key: int) -> dict[tuple[str, int], str]:
+        rows = self._database.primary.tables.elections[key]
+        return {(row.unit, row.revision): row.state for row in rows.all_holds()}
+
+    async def close(self) -> None:
+        pass
+
+
 class Histories(RuleBasedStateMachine):
     """Two push processes do what is drawn, one of them is killed now and then, and each answer is that of the model."""
 
-    database: Database
+    site: Callable[[], Site]
     run: Callable[[Any], Any]
 
     def __init__(self) -> None:
@@ -144,17 +236,15 @@ class Histories(RuleBasedStateMachine):
         self.run(self._open())
 
     async def _open(self) -> None:
-        async with administration(self.database.url, "test") as acts:
-            self.election = await acts.load_election(a_registry(rules=HOLDING))
-            await acts.issue_tokens(self.election, [(["no"], "")])
-        self._owner = connected(self.database.url)
-        self.owner: Connection = await self._owner.__aenter__()
+        self.journal = self.site()
+        await self.journal.load()
+        self.election = self.journal.election
         for place in (0, 1):
             await self._start(place)
 
     async def _start(self, place: int) -> None:
         """Start a process in the place of one that was killed, if there was one."""
-        opening = open_pool(self.database.url, max_size=2)
+        opening = self.journal.open_pool()
         journal = PostgresJournal(await opening.__aenter__())
         row = await journal.election(self.election)
         process = Process(journal, ElectionVersion(self.election, row), [row.tokens[0].key])
@@ -182,17 +272,12 @@ class Histories(RuleBasedStateMachine):
         finally:
             for place in (0, 1):
                 await self._end(place)
-            await self._owner.__aexit__(None, None, None)
+            await self.journal.close()
 
     async def _compare(self) -> None:
         key = self.both[0].version.key
-        await verify(self.owner, key)
-        rows = await self.owner.fetch(
-            "SELECT unit, revision FROM report WHERE election = $1 ORDER BY sequence", key
-        )
-        assert [tuple(row) for row in rows] == self.model.placed
-        rows = await self.owner.fetch("SELECT unit, revision, state FROM hold WHERE election = $1", key)
-        assert {(row["unit"], row["revision"]): row["state"] for row in rows} == {
+        assert await self.journal.placed(key) == self.model.placed
+        assert await self.journal.states(key) == {
             (unit, revision): {"held": "open", "published": "released"}.get(each.state, each.state)
             for unit in UNITS
             for revision, each in self.model.accepted[unit].items()
@@ -293,12 +378,16 @@ async def _gathered(*pushes: Any) -> list[Any]:
     return await asyncio.gather(*pushes)
 
 
-def test_random_histories_are_those_of_the_contract(shared_database: Database) -> None:
+@pytest.mark.parametrize("kind", ["simulated", "postgres"])
+def test_random_histories_are_those_of_the_contract(request: pytest.FixtureRequest, kind: str) -> None:
     """No gap, the chains are right, nothing is placed while it is held, and each decision happens once."""
+    make_site: Callable[[], Site] = SimulatedSite
+    if kind == "postgres":
+        make_site = partial(PostgresSite, request.getfixturevalue("shared_database"))
     with asyncio.Runner() as runner:
 
         class Machine(Histories):
-            database = shared_database
+            site = staticmethod(make_site)
             run = staticmethod(runner.run)
 
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
