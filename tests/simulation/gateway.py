@@ -52,7 +52,6 @@ class Worker:
         self.index = index
         self.name = f"{door}-{index}"
         self.process: Process | None = None
-        self.starts = 0
         self.ready = False
         """Whether it has told its supervisor that it is ready."""
         self.skew_s = 0.0
@@ -61,6 +60,8 @@ class Worker:
         self._simulation = installation.simulation
         self._control: Control | None = None
         self._restart_s = RESTART_S
+        self._starts = 0
+        """How often a start was planned; only the latest plan is carried out."""
 
     @property
     def address(self) -> str:
@@ -76,7 +77,6 @@ class Worker:
         """Start its process, unless it runs."""
         if self.alive:
             return
-        self.starts += 1
         self.process = self._simulation.process(self.name, self.skew_s)
         self._restart_s = RESTART_S
         self.process.spawn(self._live(self.process), self.name)
@@ -90,12 +90,15 @@ class Worker:
     def drain(self, restart_s: float) -> None:
         """Tell its process to stop, as SIGTERM does, and start it again some seconds after it has ended.
 
-        It is killed if it does not end in time.
+        It is killed if it does not end in time. If it does not run now, it is started after some seconds from now.
         """
-        if self.process is None or not self.alive or self._control is None or self._control.stop.is_set():
+        if self.process is None or not self.alive:
+            self._start_in(restart_s)
+            return
+        self._restart_s = restart_s
+        if self._control is None or self._control.stop.is_set():
             return
         process = self.process
-        self._restart_s = restart_s
         process.run(self._control.drain)
         overdue_s = self._control.config.drain_s + OVERDUE_S
 
@@ -136,7 +139,18 @@ class Worker:
     def _ended(self, restart_s: float) -> None:
         self._control = None
         self.ready = False
-        self._simulation.loop.call_world(restart_s, self.start)
+        self._start_in(restart_s)
+
+    def _start_in(self, seconds: float) -> None:
+        """Start it in some seconds, and not before."""
+        self._starts += 1
+        number = self._starts
+
+        def start() -> None:
+            if number == self._starts:
+                self.start()
+
+        self._simulation.loop.call_world(seconds, start)
 
 
 class _Line:
