@@ -27,7 +27,6 @@ are those of `network.py`: asyncio's own transports run on them.
 """
 
 import asyncio
-import fnmatch
 import hashlib
 import heapq
 import random
@@ -140,8 +139,6 @@ class Task(asyncio.Task[Any]):
     def __init__(self, coro: Any, *, loop: "SimulatedLoop", name: str | None, context: Context) -> None:
         self.serial = loop.next_serial()
         self.owner = context.get(OWNER, WORLD)
-        self.awaits = 0
-        """How often it has waited, counted while the loop watches steps."""
         super().__init__(coro, loop=loop, name=name or f"Task-{self.serial}", context=context)
 
     def __hash__(self) -> int:
@@ -224,17 +221,6 @@ class _Transport(_SelectorSocketTransport):  # type: ignore[misc]
         pass
 
 
-class Cancellation:
-    """A task to be cancelled at one of its awaits."""
-
-    def __init__(self, pattern: str, number: int, late: bool) -> None:
-        self.pattern = pattern
-        self.number = number
-        self.late = late
-        self.done = False
-        """Whether it has happened."""
-
-
 class SimulatedLoop(asyncio.BaseEventLoop):
     """A loop that runs callbacks in virtual time, in an order drawn from `chance`.
 
@@ -277,7 +263,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """What belonged to killed owners: nothing of it may be finalized during the run."""
         self._digest = hashlib.blake2b(digest_size=16)
         self._pending_digest = bytearray()
-        self._cancellations: list[Cancellation] = []
         self.steps = 0
         """Callbacks run so far."""
         self.steps_max = STEPS_MAX
@@ -285,6 +270,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Time after which a run is ended as stuck."""
         self.watch: Callable[[Handle, Owner], None] | None = None
         """Called before each step, to record it."""
+        self.around: Callable[[Handle], None] | None = None
+        """Runs each step, and may do something before and after it."""
 
     # What asyncio calls.
 
@@ -513,15 +500,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._serial += 1
         return self._serial
 
-    def cancel_at(self, pattern: str, number: int, *, late: bool = False) -> Cancellation:
-        """Cancel the next task whose name matches a pattern at its await of this number, counted from 1.
-
-        It is cancelled as soon as it waits or, if `late`, when what it waited for is there and it is to run again.
-        """
-        cancellation = Cancellation(pattern, number, late)
-        self._cancellations.append(cancellation)
-        return cancellation
-
     def digest(self) -> str:
         """Return a digest of every step so far, and of everything recorded with `record`."""
         self._flush_digest()
@@ -609,30 +587,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._from_elsewhere.clear()
         if self.watch is not None:
             self.watch(handle, strand.owner)
-        if self._cancellations:
-            self._run_watched(handle)
+        if self.around is not None:
+            self.around(handle)
         else:
             handle._run()
         self._current = None
-
-    def _run_watched(self, handle: Handle) -> None:
-        """Run a step, and cancel its task if that is due."""
-        task = task_of(handle)
-        if task is None:
-            handle._run()
-            return
-        for each in self._cancellations:
-            if each.late and task.awaits == each.number and _applies(each, task):
-                each.done = True
-                task.cancel()
-        handle._run()
-        if task.done():
-            return
-        task.awaits += 1
-        for each in self._cancellations:
-            if not each.late and task.awaits == each.number and _applies(each, task):
-                each.done = True
-                task.cancel()
 
     def _advance(self) -> None:
         """Let time pass up to the next timer."""
@@ -728,10 +687,6 @@ def task_of(handle: events.Handle) -> Task | None:
     """Return the task of which a callback is a step; None for other callbacks."""
     task = getattr(handle._callback, "__self__", None)
     return task if isinstance(task, Task) else None
-
-
-def _applies(cancellation: Cancellation, task: Task) -> bool:
-    return not cancellation.done and fnmatch.fnmatchcase(task.get_name(), cancellation.pattern)
 
 
 def _number(fd: Any) -> int:

@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tests.simulation.guard import Guard
-from tests.simulation.loop import OWNER, POLICIES, Cancellation, Handle, Owner, SimulatedLoop, task_of
+from tests.simulation.interruptions import How, Interruption, Interruptions
+from tests.simulation.loop import OWNER, POLICIES, Handle, Owner, SimulatedLoop, task_of
 from tests.simulation.network import Network
 
 T = TypeVar("T")
@@ -121,6 +122,7 @@ class Simulation:
         self.events: list[str] = []
         """What was traced, one line for each event."""
         self._world = contextvars.Context()
+        self.interruptions = Interruptions(self.loop)
         self._guard = Guard(
             self.loop, self.network, self.chance_for("libraries"), self._wall_clock, self._log
         )
@@ -158,12 +160,12 @@ class Simulation:
             self.loop.create_task(main, name="main", context=self.server_side())
         )
 
-    def cancel_at(self, task_name_pattern: str, step_number: int, *, late: bool = False) -> Cancellation:
-        """Cancel the next task whose name matches (as file names do), at its await of this number, counted from 1.
+    def cancel_at(self, pattern: str, number: int, *, how: How = "cancel", which: int = 0) -> Interruption:
+        """Interrupt the task whose name, or coroutine function, matches (as file names do), at its await of a number.
 
-        It is cancelled as soon as it waits or, if `late`, when what it waited for is there and it is to run again.
+        Awaits count from 1, and tasks that match from 0, in the order in which they begin. See `How`.
         """
-        return self.loop.cancel_at(task_name_pattern, step_number, late=late)
+        return self.interruptions.add(pattern, number, how, which)
 
     # Observation.
 
@@ -225,6 +227,7 @@ class Simulation:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
+            self.interruptions.close()
             self.network.close()
             self.loop.close()
         finally:

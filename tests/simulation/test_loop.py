@@ -14,6 +14,7 @@ import pytest
 
 from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK
 from gateway.deadline import Deadline
+from tests.simulation.interruptions import How
 from tests.simulation.loop import CallbackFailed, RealResource, Stuck
 from tests.simulation.processes import Process, Simulation
 
@@ -331,7 +332,7 @@ def test_functions_for_threads_run_as_steps_of_their_process() -> None:
     assert outcomes(main, range(3)) == {(threading.get_ident(),)}
 
 
-# Cancellation.
+# Interruptions.
 
 
 async def _three_awaits(seen: list[Any]) -> None:
@@ -341,25 +342,90 @@ async def _three_awaits(seen: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "late", "seen_before"),
-    [(1, False, 0), (2, False, 1), (3, False, 2), (1, True, 0), (3, True, 2), (4, True, 3)],
+    ("number", "how", "seen_before"),
+    [(1, "cancel", 0), (2, "cancel", 1), (3, "cancel", 2), (1, "late", 0), (3, "late", 2), (4, "late", 3)],
 )
-def test_a_task_is_cancelled_at_each_of_its_awaits(number: int, late: bool, seen_before: int) -> None:
+def test_a_task_is_cancelled_at_each_of_its_awaits(number: int, how: How, seen_before: int) -> None:
     """Where it waits, or when what it waited for is there; a number that does not occur cancels nothing."""
     seen: list[Any] = []
 
     async def main(simulation: Simulation) -> bool:
-        cancellation = simulation.cancel_at("work*", number, late=late)
+        interruption = simulation.cancel_at("work*", number, how=how)
         other = asyncio.create_task(_three_awaits([]), name="other")
         task = asyncio.create_task(_three_awaits(seen), name="work of a sender")
         await asyncio.wait([task, other])
         assert not other.cancelled()
-        assert task.cancelled() == cancellation.done
-        return cancellation.done
+        assert task.cancelled() == interruption.done
+        return interruption.done
 
     with Simulation(1) as simulation:
         assert simulation.run(main(simulation)) == (number < 4)
     assert len(seen) == seen_before
+
+
+def test_one_of_the_tasks_that_match_is_interrupted() -> None:
+    """They are counted in the order in which they begin."""
+
+    async def main(simulation: Simulation) -> list[bool]:
+        simulation.cancel_at("_three_awaits", 2, which=1)
+        tasks = []
+        for _ in range(3):
+            tasks.append(asyncio.create_task(_three_awaits([])))
+            await asyncio.sleep(0.1)
+        await asyncio.wait(tasks)
+        return [each.cancelled() for each in tasks]
+
+    with Simulation(1) as simulation:
+        assert simulation.run(main(simulation)) == [False, True, False]
+
+
+@pytest.mark.parametrize("block", [asyncio.timeout, Deadline])
+def test_the_innermost_timeout_expires_at_each_await_within_it(block: Callable[[float], Any]) -> None:
+    """Early: as if everything before had been slow. Outside of timeouts nothing happens."""
+
+    async def work(seen: list[Any]) -> None:
+        await asyncio.sleep(1)
+        async with asyncio.timeout(100):
+            for _ in range(2):
+                try:
+                    async with block(50):
+                        await asyncio.sleep(2)
+                        await asyncio.sleep(2)
+                except TimeoutError:
+                    seen.append(asyncio.get_running_loop().time() // 1 - 1000)
+
+    async def main(simulation: Simulation, number: int, seen: list[Any]) -> bool:
+        interruption = simulation.cancel_at("work", number, how="expire")
+        await asyncio.create_task(work(seen), name="work")
+        return interruption.done
+
+    found = []
+    for number in range(1, 7):
+        seen: list[Any] = []
+        with Simulation(1) as simulation:
+            done = simulation.run(main(simulation, number, seen))
+            assert done == bool(seen)
+        found.append(seen)
+    assert found == [[], [1], [3], [5], [7], []]
+
+
+def test_a_census_counts_the_awaits_of_each_kind_of_task() -> None:
+    """And tells which of them are within a timeout."""
+
+    async def work() -> None:
+        await asyncio.sleep(1)
+        async with asyncio.timeout(10):
+            await asyncio.sleep(1)
+
+    async def main(simulation: Simulation) -> None:
+        simulation.interruptions.count()
+        await asyncio.create_task(_three_awaits([]))
+        await asyncio.create_task(work(), name="named")
+
+    with Simulation(1) as simulation:
+        simulation.run(main(simulation))
+        assert simulation.interruptions.census == {"_three_awaits": 3, "named": 2, "main": 1}
+        assert simulation.interruptions.bounded == {"named": {2}}
 
 
 # Determinism of what Python offers.
