@@ -79,6 +79,23 @@ def describe(result: "Result") -> str:
     )
 
 
+def outline(plan: Plan) -> str:
+    """Return a plan in a few lines."""
+    senders = ", ".join(f"{each.name} by {each.transport}" for each in plan.senders)
+    first = (
+        f"{plan.push_processes} push, {plan.feeds} feed processes, {'standby' if plan.standby else 'no standby'}"
+        f"{', feeds read from it' if plan.replica else ''}, rules {plan.rules}, embargo until {plan.publish_from_s} s,"
+        f" {plan.reports} reports ({senders}), {len(plan.readers)} readers, healed at {plan.lasts_s} s"
+    )
+    lines = [first]
+    for fault in plan.faults:
+        members = (
+            f"{name} {value}" for name in ("of", "to", "seconds", "amount") if (value := getattr(fault, name))
+        )
+        lines.append(f"  {fault.at_s:8.3f} s  {fault.kind} {', '.join(members)}")
+    return "\n".join(lines)
+
+
 def _report(plan: Plan, result: "Result", options: argparse.Namespace) -> None:
     """Print a failure, shrink its plan, and say how to run it again."""
     from tests.simulation.run import run
@@ -95,7 +112,7 @@ def _report(plan: Plan, result: "Result", options: argparse.Namespace) -> None:
         result = run(plan)
     path = Path(f"simulation-{plan.seed}.json")
     path.write_bytes(encode(plan))
-    _say(encode(plan).decode())
+    _say(outline(plan))
     for broken in result.broken:
         _say(f"shrunk: {broken.guarantee}: {broken.example}")
     near = f" --steps {max(0, result.failed_at - 200)}..{result.failed_at}" if result.failed_at else ""

@@ -209,15 +209,32 @@ def _processes(plan: Plan) -> list[str]:
 
 def _peers(plan: Plan, process: str) -> list[str]:
     """Return who talks with a process: its database, and its clients."""
+    return ["database", "database", *_clients_of(plan, process)]
+
+
+def _clients_of(plan: Plan, process: str) -> list[str]:
     clients: Iterable[Sender | Reader] = plan.senders if process.startswith("push") else plan.readers
-    return ["database", "database", *(client.name for client in clients)]
+    return [client.name for client in clients]
+
+
+def _senders_of(plan: Plan) -> list[str]:
+    return [sender.name for sender in plan.senders]
+
+
+def _readers_of(plan: Plan) -> list[str]:
+    return [reader.name for reader in plan.readers]
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind(
-            "kill", "`of` is killed and restarts after `seconds`", of=_processes, seconds=(0.05, 4), weight=3
+            "kill",
+            "`of` is killed, with `amount` 1 by a loss of power, and restarts after `seconds`",
+            of=_processes,
+            seconds=(0.05, 4),
+            amount=(0.0, 0.0, 1.0),
+            weight=3,
         ),
         Kind(
             "drain",
@@ -229,36 +246,34 @@ KINDS: dict[str, Kind] = {
         Kind("suspend", "`of` does not run for `seconds`", of=_processes, seconds=(0.05, 6)),
         Kind(
             "cut",
-            "no bytes pass between `of` and `to` for `seconds`, and connections break",
-            of=_processes,
-            to=_peers,
-            seconds=(0.05, 5),
-            weight=2,
-        ),
-        Kind(
-            "stall",
             "bytes between `of` and `to` wait for `seconds`",
             of=_processes,
             to=_peers,
             seconds=(0.05, 8),
-            weight=2,
+            weight=3,
         ),
         Kind(
             "delay",
             "bytes between `of` and `to` take up to `amount` s, for `seconds`",
             of=_processes,
-            to=_peers,
+            to=_clients_of,
             seconds=(0.5, 5),
             amount=(0.01, 0.1, 0.5),
         ),
-        Kind("reset", "all connections of `of` are reset", of=_processes, weight=2),
+        Kind("reset", "all connections of `of` with clients are reset", of=_processes, weight=2),
         Kind(
             "reset_sessions",
-            "the database ends the sessions of `of`, or all",
+            "the connections of `of` to the database are reset, or all",
             of=lambda plan: ["", *_processes(plan)],
             weight=2,
         ),
+        Kind(
+            "terminate_sessions",
+            "an administrator ends the sessions of `of`, or all",
+            of=lambda plan: ["", *_processes(plan)],
+        ),
         Kind("freeze", "the database does not run for `seconds`", seconds=(0.05, 7)),
+        Kind("freeze_standby", "the standby does not run for `seconds`", seconds=(0.05, 7)),
         Kind(
             "slow",
             "the database takes `amount` times as long for `seconds`",
@@ -272,27 +287,33 @@ KINDS: dict[str, Kind] = {
             weight=2,
         ),
         Kind("crash", "the database crashes and is back after `seconds`", seconds=(0.1, 4)),
-        Kind("failover", "the standby becomes the primary", once=True, weight=2),
+        Kind(
+            "failover",
+            "the standby becomes the primary, and the former one joins after `seconds`; it takes connections for"
+            " `amount` s as if it still were the primary",
+            seconds=(0.1, 3),
+            amount=(0.0, 0.0, 0.3, 2.0),
+            weight=3,
+        ),
         Kind(
             "cut_standby",
             "the primary does not reach the standby for `seconds`",
             seconds=(0.1, 6),
             weight=2,
         ),
-        Kind("cancel_wait", "commits that wait for the standby are cancelled"),
+        Kind(
+            "cancel_wait",
+            "the waits of `amount` commits for the standby are cancelled",
+            amount=(1.0, 3.0),
+            weight=2,
+        ),
         Kind(
             "change_version",
             "`amount` administrative acts, one after the other",
             amount=(1.0, 3.0, 12.0),
             weight=2,
         ),
-        Kind(
-            "revoke_token",
-            "the token of `of` is revoked",
-            of=lambda plan: [each.name for each in plan.senders],
-            once=True,
-            weight=0.4,
-        ),
+        Kind("revoke_token", "the token of `of` is revoked", of=_senders_of, once=True, weight=0.5),
         Kind("close_election", "the election is closed", once=True, weight=0.3),
         Kind(
             "clock",
@@ -301,19 +322,21 @@ KINDS: dict[str, Kind] = {
             amount=(-30.0, -1.0, 1.0, 30.0),
         ),
         Kind(
-            "cancel_sender",
-            "`of` ends, and starts again after `seconds` with what has no answer",
-            of=lambda plan: [each.name for each in plan.senders],
+            "restart_sender",
+            "`of` is killed, with `amount` 1 by a loss of power, and starts again after `seconds`",
+            of=_senders_of,
             seconds=(0.05, 2),
+            amount=(0.0, 1.0),
             weight=2,
         ),
         Kind(
-            "slow_reader",
-            "`of` reads nothing for `seconds`",
-            of=lambda plan: [each.name for each in plan.readers],
-            seconds=(0.5, 8),
-            weight=2,
+            "restart_reader",
+            "`of` is killed, with `amount` 1 by a loss of power, and starts again after `seconds`",
+            of=_readers_of,
+            seconds=(0.05, 2),
+            amount=(0.0, 1.0),
         ),
+        Kind("slow_reader", "`of` reads nothing for `seconds`", of=_readers_of, seconds=(0.5, 8), weight=2),
     )
 }
 """Every kind of fault, by name."""

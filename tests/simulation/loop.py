@@ -265,6 +265,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._pending_digest = bytearray()
         self.steps = 0
         """Callbacks run so far."""
+        self.choices = 0
+        """How many of them were chosen among several."""
         self.steps_max = STEPS_MAX
         self.end_s = float("inf")
         """Time after which a run is ended as stuck."""
@@ -575,6 +577,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _step(self, strand: Strand, handle: Handle, index: int, count: int) -> None:
         self.steps += 1
+        self.choices += count > 1
         self._now_s += self._step_s
         pending = self._pending_digest
         pending += _STEP.pack(self._now_s, index, count)

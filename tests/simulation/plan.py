@@ -20,7 +20,7 @@ COUNTRY = "land"
 ELECTION = "simulated"
 INVALID = ("sum", "party", "unit", "revision")
 """What may be wrong with a report: votes that do not add up, an unknown party, a unit of others, revision 0."""
-OF_STANDBY = frozenset({"failover", "cut_standby", "cancel_wait"})
+OF_STANDBY = frozenset({"failover", "cut_standby", "cancel_wait", "freeze_standby"})
 """Kinds of faults that need a standby."""
 BALLOTS_FELL = 20
 """With the rules `hold`, a report whose ballots fall by more than this, and by more than 2 %, is held."""

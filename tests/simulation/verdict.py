@@ -7,6 +7,7 @@ On top of `gateway.rehearsal.judge`:
 * no invalid report has a receipt.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -86,16 +87,9 @@ def _wrong(answered: Answered, accepted: dict[int, str], in_order: frozenset[str
     return None if explained else BrokenGuarantee("a refusal has its reason", which)
 
 
-def first_step(steps: Sequence[int], fails: Callable[[int], bool]) -> int | None:
-    """Return the first of some steps up to which a history fails, by bisection; None if it fails at none of them."""
-    ordered = sorted(set(steps))
+def first_failing(times: Sequence[float], fails: Callable[[float], bool]) -> float | None:
+    """Return the first of some times up to which a history fails, by bisection; None if it fails at none of them."""
+    ordered = sorted(set(times))
     if not ordered or not fails(ordered[-1]):
         return None
-    low, high = 0, len(ordered) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if fails(ordered[middle]):
-            high = middle
-        else:
-            low = middle + 1
-    return ordered[high]
+    return ordered[bisect_left(ordered, True, key=fails)]

@@ -1,0 +1,385 @@
+"""Carry out a plan: start the gateway and its clients, let the faults happen, heal, wait for what is owed, and judge.
+
+What is owed, within LIVENESS_S of virtual time after everything is healed and the embargo has ended: every report has
+its answer, every reader the last publication, and a process that is told to stop has stopped. At the end no door keeps
+anything of the clients that have left.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from gateway.feed.hub import Hub
+from gateway.journal.administration import NewToken
+from gateway.journal.intake import Intake
+from gateway.rehearsal.judge import BrokenGuarantee, History, ReaderHistory, judge
+from tests.simulation.clients import PublicationReader, Reader, Sender, readers_of
+from tests.simulation.database import SimulatedDatabase
+from tests.simulation.faults import Faults
+from tests.simulation.gateway import Installation, Worker
+from tests.simulation.loop import CallbackFailed, Stuck, Task
+from tests.simulation.plan import ELECTION, Plan, registry, rising
+from tests.simulation.processes import Simulation
+from tests.simulation.verdict import Answered, SenderOutcome, first_failing, verdict
+
+LIVENESS_S = 240.0
+"""Virtual seconds within which everything owed has to arrive. A client waits up to 60 s for an answer before it tries
+again."""
+READY_S = 30.0
+"""Virtual seconds within which all processes have to be ready, at the start and once all is healed."""
+STEPS_MAX = 400_000
+"""Steps after which a run counts as stuck; most take a twentieth of it."""
+LOOK_S = 0.25
+"""How often it is checked whether all is done, in virtual seconds."""
+SLACK_S = 1e-6
+"""How exact times of day are as floats, in seconds."""
+ARRIVES = "the last value arrives"
+"""The judge's guarantee that readers are complete at the end."""
+DRAIN_S = 5.0
+"""The option `drain_s` of the processes."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a run did, and what it broke."""
+
+    seed: int
+    broken: tuple[BrokenGuarantee, ...]
+    failed_at: int | None
+    """The step at which the first broken guarantee shows; None if only the end of the run shows it."""
+    steps: int
+    choices: int
+    """Steps that were chosen among several."""
+    virtual_s: float
+    cpu_s: float
+    digest: str
+    reports: int
+    receipts: int
+    publications: int
+    blocks: int
+
+
+def run(
+    plan: Plan, *, trace: Callable[[str], object] | None = None, steps: tuple[int, int] | None = None
+) -> Result:
+    """Carry out a plan. `trace` is called with each event and, from the first to the last of `steps`, each step."""
+    began = time.process_time()
+    with Simulation(plan.seed) as simulation:
+        night = _Night(plan, simulation)
+        if trace is not None:
+            _trace(simulation, trace, steps)
+        try:
+            simulation.run(night.live(), steps_max=STEPS_MAX)
+        except (Stuck, CallbackFailed) as error:
+            notes = "; ".join(getattr(error, "__notes__", ()))
+            cause = f" {error.__cause__!r}" if error.__cause__ is not None else ""
+            night.found.append(BrokenGuarantee(type(error).__name__, f"{error}{cause} {notes}".strip()))
+        broken, failed_at = night.judge()
+        digest, steps_run, choices = simulation.digest, simulation.steps, simulation.loop.choices
+        virtual_s = simulation.loop.time() - simulation.started_s
+    return Result(
+        seed=plan.seed,
+        broken=tuple(broken),
+        failed_at=failed_at,
+        steps=steps_run,
+        choices=choices,
+        virtual_s=virtual_s,
+        cpu_s=time.process_time() - began,
+        digest=digest,
+        reports=plan.reports,
+        receipts=sum(push.answer.has_receipt for sender in night.senders for push in sender.pushes),
+        publications=len(night.database.journal_reports(ELECTION)),
+        blocks=sum(len(each.observed) for each in night.readings()),
+    )
+
+
+def _trace(simulation: Simulation, trace: Callable[[str], object], steps: tuple[int, int] | None) -> None:
+    """Pass on events as they are traced, and steps within a range."""
+    first, last = steps if steps is not None else (0, -1)
+    told = 0
+
+    def events() -> None:
+        nonlocal told
+        for line in simulation.events[told:]:
+            trace(line)
+        told = len(simulation.events)
+
+    def step(line: str) -> None:
+        events()
+        if first <= simulation.steps <= last:
+            trace(line)
+
+    simulation.trace_steps(step)
+
+
+class _Night:
+    """One run of a plan."""
+
+    def __init__(self, plan: Plan, simulation: Simulation) -> None:
+        self.plan = plan
+        self.simulation = simulation
+        self.found: list[BrokenGuarantee] = []
+        """What was broken besides what the history shows."""
+        self.registry = registry(plan, simulation.now())
+        self.database = SimulatedDatabase(simulation, standby=plan.standby)
+        chance = simulation.chance_for("tokens")
+        tokens = [
+            NewToken([each.municipality], each.name, chance.randbytes(16).hex()) for each in plan.senders
+        ]
+        self.database.load(self.registry, tokens)
+        self.installation = Installation(
+            simulation,
+            self.database,
+            push=plan.push_processes,
+            feeds=plan.feeds,
+            replica=plan.replica,
+            require_standby=plan.standby,
+            drain_s=DRAIN_S,
+            heartbeat_s=2.0,
+            credit_max=8,
+            pending_max=64,
+            batch_max=8,
+        )
+        self.senders = [
+            Sender(simulation, each, token.secret) for each, token in zip(plan.senders, tokens, strict=True)
+        ]
+        self.readers = list(readers_of(simulation, plan, self.registry))
+        clients = {each.name: each for each in (*self.senders, *self.readers)}
+        numbers = {sender.name: place for place, sender in enumerate(self.senders, 1)}
+        self._faults = Faults(simulation, self.database, self.installation, clients, numbers)
+        self.outcomes: list[SenderOutcome] = []
+        """What became of the reports, before the senders were ended."""
+        self._started_s = simulation.loop.time()
+
+    # Its course.
+
+    async def live(self) -> None:
+        """Live through the night."""
+        self.installation.start()
+        await self._until(lambda: not self.installation.ready, READY_S, "processes are ready")
+        for sender in self.senders:
+            sender.start()
+        for reader in self.readers:
+            self._at(reader.plan.begins_s, reader.start)
+        for fault in self.plan.faults:
+            self._at(fault.at_s, partial(self._faults.happen, fault))
+        await asyncio.sleep(self._healed_s() - self._now_s())
+        await self._faults.wait_acts(LIVENESS_S)
+        await self._until(lambda: not self.installation.ready, READY_S, "processes are ready again")
+        await self._wait_done()
+        await self._settle()
+        await self._end()
+
+    def _now_s(self) -> float:
+        return self.simulation.loop.time() - self._started_s
+
+    def _at(self, at_s: float, function: Callable[[], object]) -> None:
+        self.simulation.loop.call_world(max(0.0, at_s - self._now_s()), function)
+
+    def _healed_s(self) -> float:
+        """Return when nothing is broken any more and the embargo has ended by every clock."""
+        faults = self.plan.faults
+        back_s = sum(
+            -fault.amount
+            for fault in faults
+            if fault.kind == "clock" and fault.of == "database" and fault.amount < 0
+        )
+        ends_s = self.plan.publish_from_s + back_s if self.plan.publish_from_s > 0 else 0.0
+        return max([self.plan.lasts_s, ends_s, *(fault.at_s + fault.seconds for fault in faults)])
+
+    async def _wait_done(self) -> None:
+        """Wait until every report has an answer and every reader everything."""
+
+        def missing() -> bool:
+            if not all(sender.done for sender in self.senders):
+                return True
+            rows = self.database.journal_reports(ELECTION)
+            public = sum(each.published_at is not None for each in rows)
+            accepted_before_end = any(each.published_at is None for each in rows)
+            return accepted_before_end or any(reader.sequence < public for reader in self.readers)
+
+        await self._until(missing, LIVENESS_S, "everything owed has arrived", required=False)
+
+    async def _settle(self) -> None:
+        """Send some reports again, read back every unit, and wait until readers have what that published."""
+        alive = [each for each in self.senders if each.ended is None and each.done]
+        tasks = [each.spawn(each.settle(), f"{each.name} settling") for each in alive]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=LIVENESS_S)
+            if late:
+                self._break("reads are answered", ", ".join(task.get_name() for task in late))
+
+    async def _end(self) -> None:
+        """End the clients, check that the doors keep nothing of them, and stop every process."""
+        self.outcomes = self._outcomes()
+        for client in (*self.senders, *self.readers):
+            client.kill()
+        workers = list(self.installation.workers.values())
+        left: list[str] = []
+
+        def leaking() -> bool:
+            left[:] = [each for worker in workers for each in _left_in(worker)]
+            return bool(left)
+
+        await self._until(leaking, LIVENESS_S, "", required=False)
+        for each in left:
+            self._break("nothing is kept of clients that have left", each)
+        for worker in workers:
+            worker.drain(1e9)
+        await self._until(
+            lambda: any(worker.alive for worker in workers), DRAIN_S + 10.0, "every process has stopped"
+        )
+
+    async def _until(
+        self, missing: Callable[[], bool], seconds: float, what: str, *, required: bool = True
+    ) -> None:
+        until = self._now_s() + seconds
+        while missing():
+            if self._now_s() >= until:
+                if required:
+                    self._break(what, f"not within {seconds:g} s")
+                return
+            await asyncio.sleep(LOOK_S)
+
+    def _break(self, guarantee: str, example: str) -> None:
+        self.found.append(BrokenGuarantee(guarantee, example))
+
+    # Judging.
+
+    def readings(self) -> list[ReaderHistory]:
+        """Return what the readers of the feed received."""
+        return [each for reader in self.readers if isinstance(reader, Reader) for each in reader.readings]
+
+    def judge(self) -> tuple[list[BrokenGuarantee], int | None]:
+        """Return what was broken, and the step at which the first of it shows in what clients observed."""
+        self._check_streams()
+        self._check_revoked()
+        for line in self.installation.unexpected:
+            self._break("no process fails", line)
+        by_history = self._verdict(self._history(), self.outcomes or self._outcomes())
+        return [*self.found, *by_history], self._failed_at()
+
+    def _outcomes(self) -> list[SenderOutcome]:
+        return [
+            SenderOutcome(
+                each.name,
+                [Answered(report, answer) for report, answer in each.answered],
+                each.unanswered,
+                each.ended,
+            )
+            for each in self.senders
+        ]
+
+    def _history(self, until: float = math.inf) -> History:
+        """Return what clients observed, up to a time, and what the journal has at the end."""
+        readings = (
+            ReaderHistory(each.name, each.areas, [seen for seen in each.observed if seen.at <= until])
+            for each in self.readings()
+        )
+        streams = {
+            name: [each for each in received if each[0] <= until]
+            for reader in self.readers
+            if isinstance(reader, PublicationReader)
+            for name, received in reader.streams.items()
+        }
+        return History(
+            registry=self.registry,
+            publish_from=self._embargo_ends(),
+            pushes=[push for each in self.senders for push in each.pushes if push.answered_at <= until],
+            readings=list(readings),
+            stored=self.database.journal_reports(ELECTION),
+            holds=self.database.journal_holds(ELECTION),
+            reads=[read for each in self.senders for read in each.reads if read.began_at <= until],
+            streams=streams,
+        )
+
+    def _embargo_ends(self) -> float:
+        """Return when the embargo ends at the earliest, in true time: the database decides, whose clock may jump."""
+        ends = datetime.fromisoformat(self.registry["election"]["publish_from"]).timestamp()
+        began, earliest, ahead_s = ends - self.plan.publish_from_s, ends, 0.0
+        for fault in self.plan.faults:
+            if fault.kind == "clock" and fault.of == "database":
+                ahead_s += fault.amount
+                earliest = min(earliest, max(began + fault.at_s, ends - ahead_s))
+        return earliest
+
+    def _verdict(self, history: History, outcomes: Sequence[SenderOutcome]) -> list[BrokenGuarantee]:
+        """Return the broken guarantees; a reading that was interrupted need not be complete."""
+        whole = {
+            each.readings[-1].name for each in self.readers if isinstance(each, Reader) and each.readings
+        }
+        interrupted = tuple(f"{each.name} lacks" for each in history.readings if each.name not in whole)
+        return [
+            broken
+            for broken in verdict(self.plan, history, outcomes)
+            if broken.guarantee != ARRIVES or not broken.example.startswith(interrupted)
+        ]
+
+    def _failed_at(self) -> int | None:
+        times = [push.answered_at for each in self.senders for push in each.pushes]
+        times += [seen.at for each in self.readings() for seen in each.observed]
+        times += [received[0] for each in self._history().streams.values() for received in each]
+        fails = lambda until: any(each.guarantee != ARRIVES for each in judge(self._history(until)))  # noqa: E731
+        failed_at = first_failing(times, fails)
+        if failed_at is None:
+            return None
+        at_s = failed_at - self.simulation.now_s + self._now_s() + SLACK_S
+        steps = [
+            int(line.split()[3].rstrip(":"))
+            for line in self.simulation.events
+            if float(line.split()[0]) <= at_s
+        ]
+        return max(steps, default=None)
+
+    def _check_streams(self) -> None:
+        public = sum(each.published_at is not None for each in self.database.journal_reports(ELECTION))
+        for reader in self.readers:
+            if isinstance(reader, PublicationReader) and reader.sequence < public and public:
+                self._break(ARRIVES, f"{reader.name} received {reader.sequence} of {public} publications")
+
+    def _check_revoked(self) -> None:
+        """Check that nothing was accepted from a sender after its token was revoked, in units that only it reports."""
+        alone = rising(self.plan)
+        for name, last in self._faults.revoked_after.items():
+            sender = next(each for each in self.plan.senders if each.name == name)
+            units = alone & {report.unit for report in sender.reports if not report.invalid}
+            for stored in self.database.journal_reports(ELECTION)[last:]:
+                if stored.unit in units:
+                    which = f"{stored.unit} revision {stored.revision} at {stored.sequence}, after {last}"
+                    self._break("a revoked token is not accepted", which)
+
+
+def _left_in(worker: Worker) -> Iterator[str]:
+    """Yield what a process keeps of clients."""
+    parts = {
+        task.get_name(): getattr(task.get_coro(), "cr_frame", None)
+        for task in asyncio.all_tasks()
+        if isinstance(task, Task) and task.owner is worker.process
+    }
+    for name, frame in parts.items():
+        if name == "intake" and frame is not None:
+            yield from (f"{worker.name}: {each}" for each in _left_in_intake(frame.f_locals["self"]))
+        if name == "hub" and frame is not None:
+            yield from (f"{worker.name}: {each}" for each in _left_in_hub(frame.f_locals["self"]))
+
+
+def _left_in_intake(intake: Intake) -> Iterator[str]:
+    for election in intake._open.values():
+        writer, bank = election.writer, election.bank
+        kept = {
+            "waiting reports": writer.waiting,
+            "items in the waiting room": len(writer.room),
+            "credit": bank.given,
+            "connections in the bank": len(bank),
+            "sockets": len(election.sockets),
+        }
+        yield from (f"{count} {what}" for what, count in kept.items() if count)
+
+
+def _left_in_hub(hub: Hub) -> Iterator[str]:
+    for feed in hub.feeds():
+        yield from (f"{len(channel)} readers" for channel in feed.channels)
