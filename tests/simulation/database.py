@@ -471,7 +471,7 @@ class Server:
         self.skew_s = 0.0
         self.synchronous = False
         """Whether `synchronous_standby_names` is set."""
-        self.conf_loaded_at = self.now()
+        self.conf_loaded_at = self.now() - timedelta(days=1)
         self.tables = Tables()
         self.log: list[Record] = []
         self.flushed = 0
@@ -479,6 +479,7 @@ class Server:
         """On a standby: up to where the log is visible."""
         self.acknowledged = 0
         """On a primary: up to where its standby has flushed the log."""
+        self.replay_paused_until = 0.0
         self.sessions: dict[Session, None] = {}
         """In the order in which they began."""
         self.waiting: list[tuple[int, Session]] = []
@@ -977,6 +978,12 @@ class SimulatedDatabase:
             primary = self.primary
             self.loop.call_at(until + 0.001, self.stream, primary, context=self.context)
 
+    def pause_replay(self, seconds: float) -> None:
+        """Let the standby flush what it receives, but show nothing of it for some seconds."""
+        if self.standby is not None:
+            self.world.trace("replay paused", seconds=seconds)
+            self.standby.replay_paused_until = self.time() + seconds
+
     def set_synchronous(self, synchronous: bool) -> None:
         """Set or empty `synchronous_standby_names` on the primary."""
         self.world.trace("synchronous_standby_names", set=synchronous)
@@ -1072,7 +1079,8 @@ class SimulatedDatabase:
             return
         if place > len(standby.log):
             standby.receive(primary.log[len(standby.log) : place], len(standby.log))
-            standby.later(REPLAY_S, standby.replay, place)
+            paused_s = max(0.0, standby.replay_paused_until - self.time())
+            standby.later(paused_s + self.between(*REPLAY_S), standby.replay, place)
         standby.later(MESSAGE_S, self._acknowledged, primary, len(standby.log), life)
 
     def _acknowledged(self, primary: Server, place: int, life: int) -> None:

@@ -229,7 +229,7 @@ class Election:
             case EmbargoRow():
                 self.embargo = row
             case ConfirmationRow():
-                self.confirmation = row
+                self._put_confirmation(row)
             case ReportRow():
                 self._insert_report(row)
             case HoldRow():
@@ -238,7 +238,7 @@ class Election:
                 assert row.number == len(self.lines) + 1, "a number was given twice, or left out"
                 self.lines.append(row)
             case ContactRow():
-                self.contacts[row.token] = row.last_at
+                self.contacts[row.token] = max(row.last_at, self.contacts.get(row.token, row.last_at))
             case _:
                 self._apply_act(row)
 
@@ -254,6 +254,11 @@ class Election:
                 self.ceilings[row.unit] = row.ceiling
             case OpeningRow():
                 self.opening = row
+
+    def _put_confirmation(self, row: ConfirmationRow) -> None:
+        """Never go back: updates of the row follow one another, and each keeps what is greater."""
+        known = self.confirmation
+        self.confirmation = ConfirmationRow(max(known.append, row.append), max(known.sequence, row.sequence))
 
     def _insert_report(self, row: ReportRow) -> None:
         assert row.sequence == len(self.reports) + 1, "a sequence was given twice, or left out"

@@ -612,8 +612,7 @@ def _record_contacts(tx: Transaction, tokens: Sequence[int], times: Sequence[dat
     for key, at in sorted(zip(tokens, times, strict=True)):
         found = tx.tables.token(key)
         if found is not None:
-            rows = found[0]
-            tx.change(rows.key, ContactRow(key, max(at, rows.contacts.get(key, at))))
+            tx.change(found[0].key, ContactRow(key, at))
     return []
 
 
@@ -867,14 +866,8 @@ def _confirm(tx: Transaction, election: int, append: int, accepted: int) -> Sequ
     tx.synchronous = False
     rows = tx.tables.elections.get(election)
     if rows is not None:
-        known = rows.confirmation
-        tx.change(
-            election,
-            ConfirmationRow(
-                max(known.append, min(append, rows.head.appends)),
-                max(known.sequence, min(accepted, rows.head.accepted)),
-            ),
-        )
+        row = ConfirmationRow(min(append, rows.head.appends), min(accepted, rows.head.accepted))
+        tx.change(election, row)
     return []
 
 

@@ -485,6 +485,7 @@ def test_whatever_happens_each_answer_is_true_and_each_run_can_be_repeated() -> 
         faults: list[Callable[[], object]] = [
             lambda: database.freeze(0.5),
             lambda: database.freeze_standby(0.5),
+            lambda: database.pause_replay(1.0),
             lambda: database.slow(20.0, 1.0),
             lambda: database.cut(site.one, 0.5),
             lambda: database.stall(site.other, 0.5),
