@@ -92,7 +92,25 @@ async def append_uncommitted(
 ) -> asyncpg.Record:
     """Append a batch within the transaction of the connection, if there is one. Raises Behind."""
     row = await connection.fetchrow(
-        _APPEND,
+        _APPEND, *arguments(election, version, reports, received, evaluated, require_standby=require_standby)
+    )
+    assert row is not None
+    if row["behind"]:
+        raise Behind("the record or the list of holds has grown since the rules were evaluated")
+    return row
+
+
+def arguments(
+    election: int,
+    version: int,
+    reports: Sequence[ValidReport],
+    received: Sequence[datetime],
+    evaluated: Evaluated | None,
+    *,
+    require_standby: bool,
+) -> Sequence[object]:
+    """Return the arguments of `append_v3`."""
+    return (
         election,
         version,
         evaluated.chain if evaluated is not None else None,
@@ -105,10 +123,6 @@ async def append_uncommitted(
         *_findings(evaluated),
         require_standby,
     )
-    assert row is not None
-    if row["behind"]:
-        raise Behind("the record or the list of holds has grown since the rules were evaluated")
-    return row
 
 
 @asynccontextmanager

@@ -1,52 +1,74 @@
-"""A journal in memory for tests of the code above it: the same decisions, no database, and hooks to inject faults."""
+"""A journal in memory for tests of the code above it: no database and no waits, and hooks to inject faults.
+
+Its rows and its decisions are those of the simulated Postgres, see `tests.simulation.statements`.
+"""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from typing import Any, cast
 
-from gateway.election.record import CHAIN_START, next_chain
+import asyncpg
+from msgspec.structs import replace
+
+from gateway.election.record import CHAIN_START
 from gateway.election.validation import ValidReport
-from gateway.errors import ElectionUnknown
-from gateway.journal.appending import Behind
+from gateway.journal.appending import Behind, appended, arguments
 from gateway.journal.continuation import Continuation, Placed
-from gateway.journal.db_errors import Unstorable, VersionChanged
-from gateway.journal.decisions import Appended, Closed, Conflict, Decision, Ends, Evaluated, Known, New, Stale
+from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.decisions import Appended, Ends, Evaluated
 from tests.journal.makers import PASSED
+from tests.simulation.rows import ElectionRow, EmbargoRow, HeadRow, Record, ReportRow, Row, Tables
+from tests.simulation.statements import append as append_rows
+from tests.simulation.statements import database_error
 
 
-class StoredReport:
-    """A report in the journal."""
+class _Transaction:
+    """A transaction that changes the tables when it is applied. See `statements.Transaction`."""
 
-    def __init__(self, sequence: int, valid: ValidReport, chain: bytes, accepted_at: datetime) -> None:
-        self.sequence = sequence
-        self.unit = valid.report.unit
-        self.revision = valid.report.revision
-        self.digest = valid.digest
-        self.body = valid.body
-        self.chain = chain
-        self.accepted_at = accepted_at
+    waits_for_standby = False
+    synchronous = True
+    in_recovery = False
+    idle_s: float | None = None
+    conf_loaded_at = PASSED
+
+    def __init__(self, tables: Tables, unstorable: set[str]) -> None:
+        self.tables = tables
+        self.notifications: list[str] = []
+        self.changes: list[tuple[int, Row]] = []
+        self._unstorable = unstorable
+
+    def now(self) -> datetime:
+        """Return the time of this machine."""
+        return datetime.now(UTC)
+
+    def change(self, election: int, row: Row) -> None:
+        """Write a row."""
+        self.changes.append((election, row))
+
+    def check_storable(self, unit: str) -> None:
+        """Raise the error of a report that cannot be stored."""
+        if unit in self._unstorable:
+            raise database_error("23514", "cannot be stored")
 
 
 class MemoryJournal:
     """The journal of one election, see `Journal`. Decides a batch in one step; all of `record` is committed."""
 
     def __init__(self, *, publish_from: datetime = PASSED, key: int = 1) -> None:
-        self.key = key
-        self.version = 1
-        self.publish_from = publish_from
-        self.released_at: datetime | None = None
-        self.closed = False
-        self.last_at = datetime.min.replace(tzinfo=UTC)
-        self.chain = CHAIN_START
-        self.record: list[StoredReport] = []
         self.batches: list[list[tuple[str, int]]] = []
         """Units and revisions of each append that was started."""
         self.unstorable: set[str] = set()
         """Units whose reports cannot be stored."""
         self.predecessors_error: Exception | None = None
         """The error that every call of `predecessors` raises, if any."""
+        self._tables = Tables()
+        election = ElectionRow("memory", b'{"election":{}}', PASSED, None)
+        rows = election, HeadRow(), EmbargoRow(publish_from)
+        self._tables.apply(Record([(key, row) for row in rows]))
+        self._rows = self._tables.elections[key]
         self._errors: deque[tuple[Exception | None, bool]] = deque()
         self._appends_allowed = asyncio.Event()
         self._appends_allowed.set()
@@ -54,6 +76,77 @@ class MemoryJournal:
         self._predecessors_allowed = asyncio.Event()
         self._predecessors_allowed.set()
         self._predecessors_called = asyncio.Event()
+
+    # The rows.
+
+    @property
+    def key(self) -> int:
+        """The key of the election, which is another one if it was removed and loaded again."""
+        return self._rows.key
+
+    @key.setter
+    def key(self, key: int) -> None:
+        self._rows.key = key
+        self._tables.elections = {key: self._rows}
+
+    @property
+    def record(self) -> Sequence[ReportRow]:
+        """The reports in the record."""
+        return self._rows.reports
+
+    @property
+    def version(self) -> int:
+        """The version of the election."""
+        return self._rows.head.version
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self._set_head(version=version)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the election is closed."""
+        return self._rows.head.closed_at is not None
+
+    @closed.setter
+    def closed(self, closed: bool) -> None:
+        self._set_head(closed_at=datetime.now(UTC) if closed else None)
+
+    @property
+    def last_at(self) -> datetime:
+        """The time of the last append."""
+        return self._rows.head.last_at
+
+    @last_at.setter
+    def last_at(self, at: datetime) -> None:
+        self._set_head(last_at=at)
+
+    @property
+    def publish_from(self) -> datetime:
+        """The end of the embargo."""
+        return self._rows.embargo.publish_from
+
+    @publish_from.setter
+    def publish_from(self, at: datetime) -> None:
+        self._rows.apply(replace(self._rows.embargo, publish_from=at))
+
+    @property
+    def released_at(self) -> datetime | None:
+        """When an append has released the election; None before."""
+        return self._rows.embargo.released_at
+
+    @released_at.setter
+    def released_at(self, at: datetime | None) -> None:
+        self._rows.apply(replace(self._rows.embargo, released_at=at))
+
+    def _set_head(self, **members: Any) -> None:
+        self._rows.apply(replace(self._rows.head, **members))
+
+    def place(self, *reports: ValidReport) -> None:
+        """Append reports as another process does."""
+        self._append(self.key, self.version, reports, [PASSED] * len(reports), None)
+
+    # Hooks.
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -92,9 +185,11 @@ class MemoryJournal:
         """Wait until an append is under way."""
         await self._append_started.wait()
 
-    def find(self, unit: str, revision: int) -> StoredReport | None:
+    # The journal.
+
+    def find(self, unit: str, revision: int) -> ReportRow | None:
         """Return the committed report with this unit and revision, if there is one."""
-        return next((each for each in self.record if (each.unit, each.revision) == (unit, revision)), None)
+        return self._rows.report(unit, revision)
 
     async def continuation(self, election: int, known: Ends) -> Continuation:
         """See `Journal.continuation`."""
@@ -105,7 +200,8 @@ class MemoryJournal:
     @property
     def ends(self) -> Ends:
         """Where the record ends; there are no holds."""
-        return Ends(len(self.record), self.chain, 0, CHAIN_START)
+        head = self._rows.head
+        return Ends(head.accepted, head.chain, head.hold_lines, head.hold_chain)
 
     @asynccontextmanager
     async def locked(self, election: int, version: int, known: Ends) -> AsyncIterator["MemoryLock"]:
@@ -121,7 +217,7 @@ class MemoryJournal:
         evaluated: Evaluated | None = None,
     ) -> Appended:
         """See `Journal.append`."""
-        if evaluated is not None and evaluated.chain != self.chain:
+        if evaluated is not None and evaluated.chain != self._rows.head.chain:
             raise Behind("the record is longer")
         assert len(reports) == len(received)
         self.batches.append([(valid.report.unit, valid.report.revision) for valid in reports])
@@ -132,12 +228,29 @@ class MemoryJournal:
             error, committed = self._errors.popleft() if self._errors else (None, False)
             if error is not None and not committed:
                 raise error
-            appended = self._decide(election, version, reports)
+            done = self._append(election, version, reports, received, evaluated)
             if error is not None:
                 raise error
-            return appended
+            return done
         finally:
             self._append_started.clear()
+
+    def _append(
+        self,
+        election: int,
+        version: int,
+        reports: Sequence[ValidReport],
+        received: Sequence[datetime],
+        evaluated: Evaluated | None,
+    ) -> Appended:
+        transaction = _Transaction(self._tables, self.unstorable)
+        with translate_db_errors():
+            (row,) = append_rows(
+                transaction,
+                *arguments(election, version, reports, received, evaluated, require_standby=False),
+            )
+        self._tables.apply(Record(transaction.changes))
+        return appended(cast("asyncpg.Record", row), reports)
 
     async def predecessors(self, election: int, reports: Sequence[tuple[str, int]]) -> Sequence[bytes | None]:
         """See `Journal.predecessors`."""
@@ -146,40 +259,8 @@ class MemoryJournal:
         await self._predecessors_allowed.wait()
         if self.predecessors_error is not None:
             raise self.predecessors_error
-        return [self._before(unit, revision) for unit, revision in reports]
-
-    def _before(self, unit: str, revision: int) -> bytes | None:
-        lower = [each for each in self.record if each.unit == unit and each.revision < revision]
-        return max(lower, key=lambda each: each.revision).body if lower else None
-
-    def _current(self, unit: str) -> int:
-        return max((each.revision for each in self.record if each.unit == unit), default=0)
-
-    def _decide(self, election: int, version: int, reports: Sequence[ValidReport]) -> Appended:
-        if election != self.key:
-            raise ElectionUnknown(str(election))
-        if version != self.version:
-            raise VersionChanged(f"{version} is not {self.version}")
-        if any(valid.report.unit in self.unstorable for valid in reports):
-            raise Unstorable("cannot be stored")
-        at = self.last_at = max(datetime.now(UTC), self.last_at)
-        if self.released_at is None and at >= self.publish_from:
-            self.released_at = at
-        decisions = [self._decide_one(valid, at) for valid in reports]
-        return Appended(at, self.released_at, decisions, ends=self.ends)
-
-    def _decide_one(self, valid: ValidReport, at: datetime) -> Decision:
-        report = valid.report
-        current = self._current(report.unit)
-        found = self.find(report.unit, report.revision)
-        if report.revision > current and not self.closed:
-            self.chain = next_chain(self.chain, valid.digest)
-            self.record.append(StoredReport(len(self.record) + 1, valid, self.chain, at))
-            return New(len(self.record), current)
-        if found is not None:
-            same = found.digest == valid.digest
-            return Known(found.sequence, found.accepted_at) if same else Conflict(found.sequence, current)
-        return Stale(current) if report.revision <= current else Closed(current)
+        found = [self._rows.before(unit, revision) for unit, revision in reports]
+        return [row.body if row is not None else None for row in found]
 
 
 class MemoryLock:

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
-from gateway.election.record import CHAIN_START
 from gateway.election.registry import read_registry
 from gateway.election.rules.policy import RULES, Policy
 from gateway.election.validation import ValidReport
@@ -43,7 +42,7 @@ from tests.journal.makers import (
     a_version,
     refuse_in_postgres,
 )
-from tests.journal.memory import MemoryJournal, MemoryLock, StoredReport
+from tests.journal.memory import MemoryJournal, MemoryLock
 
 EVERYBODY = [a_token(sender) for sender in range(1, 5)]
 UNAVAILABLE = JournalUnavailable("no answer")
@@ -212,7 +211,7 @@ async def test_reports_gather_while_a_batch_commits(desk: Desk, memory: MemoryJo
 async def test_a_batch_is_answered_while_the_next_one_commits(memory: MemoryJournal) -> None:
     """Postgres does not wait for answers, and no sender waits for the commit after its own."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
-    memory.record.append(StoredReport(1, a_report("a-1"), CHAIN_START, PASSED))
+    memory.place(a_report("a-1"))
     with memory.predecessors_paused():
         first = desk.submit(a_report("a-1"))
         async with working(desk):
@@ -713,7 +712,7 @@ async def test_an_internal_error_while_a_batch_is_answered_answers_every_report(
 ) -> None:
     """One batch is committed and another in flight: both are answered `retry`, and the writer ends."""
     desk = Desk(memory, a_version(tokens=EVERYBODY), batch_max=1)
-    memory.record.append(StoredReport(1, a_report("a-1"), CHAIN_START, PASSED))
+    memory.place(a_report("a-1"))
     memory.predecessors_error = ZeroDivisionError("a mistake")
     answer = desk.submit(a_report("a-1"), a_report("a-2"), a_report("a-3"))
     with pytest.RaisesGroup(ZeroDivisionError):
@@ -724,7 +723,7 @@ async def test_an_internal_error_while_a_batch_is_answered_answers_every_report(
 async def test_cancellation_while_a_batch_is_answered_answers_it(memory: MemoryJournal) -> None:
     """It is committed; repeated, its reports get their receipts."""
     desk = Desk(memory, a_version(tokens=EVERYBODY))
-    memory.record.append(StoredReport(1, a_report("a-1"), CHAIN_START, PASSED))
+    memory.place(a_report("a-1"))
     answer = desk.submit(a_report("a-1"))
     with memory.predecessors_paused():
         writing = asyncio.create_task(desk.writer.run())

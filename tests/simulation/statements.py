@@ -244,7 +244,7 @@ _APPENDED = _columns(
 )
 
 
-def _append(
+def append(
     tx: Transaction,
     election: int,
     version: int,
@@ -1079,7 +1079,7 @@ def _one(tx: Transaction) -> Sequence[Found]:
 
 
 _STATEMENTS = (
-    Statement(" FROM append_v3(", _append, head=True, requires_standby=14, writes=True),
+    Statement(" FROM append_v3(", append, head=True, requires_standby=14, writes=True),
     Statement(f"={LOCK}", _lock, head=True, writes=True),
     Statement(f"={REPORTS}", _reports),
     Statement(f"={SOME_REPORTS}", _some_reports),
