@@ -36,7 +36,7 @@ from msgspec.structs import replace
 
 from gateway.election.record import JournalHold, JournalReport
 from gateway.election.registry import read_registry
-from gateway.errors import ElectionUnknown
+from gateway.errors import ElectionUnknown, Refused
 from gateway.journal.administration import NewToken
 from tests.simulation.rows import (
     Election,
@@ -206,7 +206,10 @@ class Session:
 
     def receive(self, statement: Statement, arguments: Sequence[Any]) -> None:
         """Execute a statement that has arrived from the client."""
-        if self._takes_message():
+        if statement.head and self.server.database.takes_request(self):
+            self.server.database.travel(self.client, self.reset)
+            self.client_closed()
+        elif self._takes_message():
             self.server.later(STATEMENT_S, self._begin, statement, arguments)
 
     def _begin(self, statement: Statement, arguments: Sequence[Any]) -> None:
@@ -651,8 +654,10 @@ class SimulatedDatabase:
         self._paths: dict[str, _Path] = {}
         self._clients: dict[str, Client] = {}
         self._answers_to_lose = 0
+        self._requests_to_lose = 0
         self._names = 1
         self._standby_cut_until = 0.0
+        self._standby_unheard_until = 0.0
         self._follower_life = 0
         self.primary = Server(self, "database-1", in_recovery=False)
         self.standby: Server | None = None
@@ -742,6 +747,14 @@ class SimulatedDatabase:
             return True
         return False
 
+    def takes_request(self, session: Session) -> bool:
+        """Whether a statement that takes a head lock is to be lost with its connection."""
+        if self._requests_to_lose and session.client.name != ADMINISTRATION.name:
+            self._requests_to_lose -= 1
+            self.world.trace("request lost", client=session.client.name)
+            return True
+        return False
+
     # Elections.
 
     def load(
@@ -794,7 +807,8 @@ class SimulatedDatabase:
 
         def changed(tx: Any, key: int) -> Sequence[Found]:
             do(tx, tx.tables.elections[key])
-            tx.notifications.append("act")
+            if tx.changes:
+                tx.notifications.append("act")
             return ()
 
         statement: Do = changed
@@ -840,14 +854,21 @@ class SimulatedDatabase:
         await self.act(election, do)
 
     async def move_embargo(self, election: str, until: datetime) -> None:
-        """Move the end of the embargo, if it has not ended."""
+        """Move the end of the embargo to a later time. Raises Refused if it has ended, or would end earlier."""
+        refused = False
 
         def do(tx: SessionTransaction, rows: Election) -> None:
-            if rows.embargo.released_at is None:
+            nonlocal refused
+            ends_at = rows.embargo.publish_from
+            if rows.embargo.released_at is not None or tx.now() >= ends_at or until < ends_at:
+                refused = True
+            elif until != ends_at:
                 tx.change(rows.key, replace(rows.embargo, publish_from=until))
                 _version_changed(tx, rows)
 
         await self.act(election, do)
+        if refused:
+            raise Refused(f"the embargo of {election} cannot be moved")
 
     async def open(self, election: str) -> None:
         """Open an election: write the opening entry of its log."""
@@ -964,19 +985,28 @@ class SimulatedDatabase:
         """Let the next commits take effect, and their connections break before the answer, or stay silent."""
         self._answers_to_lose += number
 
+    def lose_requests(self, number: int = 1) -> None:
+        """Let the next appends be lost on their way, with their connections."""
+        self._requests_to_lose += number
+
     def cancel_wait(self) -> bool:
         """Cut the wait of the oldest commit that waits for the standby short; return whether there was one."""
         self.world.trace("wait cancelled")
         return bool(self.primary.waiting) and self.primary.waiting[0][1].cancel_wait()
 
-    def cut_standby(self, seconds: float) -> None:
-        """Let nothing pass between primary and standby for some seconds."""
-        self.world.trace("standby cut off", seconds=seconds)
+    def cut_standby(self, seconds: float, *, answers_only: bool = False) -> None:
+        """Let nothing pass between primary and standby for some seconds, or only what the standby answers."""
+        self.world.trace("standby cut off", seconds=seconds, answers_only=answers_only)
         until = self.time() + seconds
-        if until > self._standby_cut_until:
-            self._standby_cut_until = until
-            primary = self.primary
-            self.loop.call_at(until + 0.001, self.stream, primary, context=self.context)
+        self._standby_unheard_until = max(self._standby_unheard_until, until)
+        if not answers_only:
+            self._standby_cut_until = max(self._standby_cut_until, until)
+        self.loop.call_at(until + 0.001, self.stream, self.primary, context=self.context)
+
+    def reconnect_standby(self) -> None:
+        """End the cut between primary and standby."""
+        self._standby_cut_until = self._standby_unheard_until = self.time()
+        self.stream(self.primary)
 
     def pause_replay(self, seconds: float) -> None:
         """Let the standby flush what it receives, but show nothing of it for some seconds."""
@@ -1084,7 +1114,7 @@ class SimulatedDatabase:
         standby.later(MESSAGE_S, self._acknowledged, primary, len(standby.log), life)
 
     def _acknowledged(self, primary: Server, place: int, life: int) -> None:
-        if life == self._follower_life and primary.up and self._standby_cut_until <= self.time():
+        if life == self._follower_life and primary.up and self._standby_unheard_until <= self.time():
             primary.later(0.0, primary.acknowledge, place)
 
 
