@@ -174,7 +174,7 @@ class Readable(Protocol):
 class _Watched:
     """A socket that somebody waits for."""
 
-    __slots__ = ("reader", "reading", "sock", "writer", "writing")
+    __slots__ = ("reader", "reading", "registered_in", "sock", "writer", "writing")
 
     def __init__(self, sock: Readable) -> None:
         self.sock = sock
@@ -182,6 +182,9 @@ class _Watched:
         self.writer: Handle | None = None
         self.reading = self.writing = False
         """Whether the callback is scheduled."""
+        self.registered_in: Strand | None = None
+        """The strand that began to wait for the socket: what it has scheduled by then, as `connection_made` does, runs
+        before the first event."""
 
 
 class _SocketEvent(Handle):
@@ -440,6 +443,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if sock is None:
                 raise RealResource("a real socket cannot be used in a simulation")
             watched = self._watched[number] = _Watched(sock)
+            watched.registered_in = self._current
         return watched
 
     def _read(self, watched: _Watched) -> None:
@@ -460,9 +464,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         owner = waiting._context.get(OWNER, WORLD)
         if not owner.alive or self._disposing:
             return
-        if sock.strand is None or sock.strand.owner is not owner:
-            sock.strand = Strand(owner)
-        self._append(sock.strand, _SocketEvent(waiting, self, run, watched))
+        strand = watched.registered_in
+        if not strand or strand.owner is not owner:
+            watched.registered_in = None
+            if sock.strand is None or sock.strand.owner is not owner:
+                sock.strand = Strand(owner)
+            strand = sock.strand
+        self._append(strand, _SocketEvent(waiting, self, run, watched))
 
     def _make_socket_transport(
         self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None

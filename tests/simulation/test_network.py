@@ -501,6 +501,40 @@ def test_connections_are_reset_on_both_sides() -> None:
         simulated(functools.partial(check, name=name), range(3))
 
 
+class _Starts(Recorder):
+    """Starts a task when it is connected, as the protocols of aiohttp do."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        super().connection_made(transport)
+        self.task = asyncio.get_running_loop().create_task(self._run())
+        self.seen: list[str] = []
+
+    async def _run(self) -> None:
+        self.seen.append("started")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """See asyncio."""
+        self.seen.append("lost")
+        super().connection_lost(error)
+
+
+def test_a_task_that_a_new_connection_starts_begins_before_the_connection_is_lost() -> None:
+    """Even if it was reset before it was accepted: asyncio looks at sockets after it has run what is ready."""
+
+    async def check(world: SimulatedWorld) -> None:
+        network = world.simulation.network
+        far = _Starts()
+        network.listen(world.door, "door:80", lambda: far)
+        world.door.suspend(0.1)
+        await network.connect(world.client, "door:80", Recorder)
+        network.reset_all("door")
+        await far.wait_called("lost")
+        assert far.seen == ["started", "lost"]
+
+    simulated(check, range(40))
+
+
 def test_opening_a_connection_waits_for_a_cut_or_fails() -> None:
     """It is refused by a process that is dead, and fails after the time of TCP if nobody answers."""
 
