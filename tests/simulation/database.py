@@ -64,7 +64,7 @@ REPLAY_S = (0.0001, 0.003)
 LOGIN_S = (0.002, 0.006)
 """How long a login takes, with the statements that set and check its session."""
 LOCK_S = 5.0
-"""`lock_timeout`, see `gateway.journal.session`."""
+"""`lock_timeout` and `statement_timeout`, of which the latter begins first; see `gateway.journal.session`."""
 IDLE_S = 5.0
 """`idle_in_transaction_session_timeout`, unless the transaction set another."""
 CHECK_S = 2.0
@@ -260,7 +260,11 @@ class Session:
         assert self._waiting_for is not None
         self._waiting_for.forget(self)
         self._waiting_for = None
-        self._fail(transaction, database_error("55P03", "canceling statement due to lock timeout"))
+        if self.client is ADMINISTRATION:  # its statements may take longer, see `administration`
+            error = database_error("55P03", "canceling statement due to lock timeout")
+        else:
+            error = database_error("57014", "canceling statement due to statement timeout")
+        self._fail(transaction, error)
 
     def _execute(
         self, transaction: SessionTransaction, statement: Statement, arguments: Sequence[Any]

@@ -54,6 +54,10 @@ class Client(Protocol):
     def record(self) -> PublicRecord:
         """The record, as a feed process reads it."""
 
+    @property
+    def replica_record(self) -> PublicRecord:
+        """The same from the server that is the standby when the process starts."""
+
     def notifications(self, wake: Callable[[], None], *, acts: bool = False) -> Coroutine[Any, Any, None]:
         """Call `wake` on notifications, and once after each connect, until cancelled."""
 
@@ -125,6 +129,12 @@ class Subject(Protocol):
     async def cancel_wait(self) -> None:
         """Cancel the wait of a commit for the standby, as an administrator may."""
 
+    async def end_waiting_session(self) -> None:
+        """End the session whose commit waits for the standby, likewise."""
+
+    def frozen(self) -> AbstractAsyncContextManager[None]:
+        """Let the primary do nothing within a context; its machine keeps the connections."""
+
     async def crash(self) -> None:
         """Kill the primary."""
 
@@ -133,6 +143,15 @@ class Subject(Protocol):
 
     async def fail_over(self) -> None:
         """Kill the primary, unless it is dead, and promote the standby, which then waits for no other server."""
+
+    async def promote_beside(self) -> None:
+        """Promote the standby; the former primary goes on and does not know."""
+
+    async def former_commits_waiting(self) -> int:
+        """Return how many commits wait on the former primary."""
+
+    async def end_former(self) -> None:
+        """Kill the former primary."""
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
@@ -151,10 +170,12 @@ class SimulatedClient:
         self._database = database
         self._process = process
         self._pools = [doubles.open_pool(database, process, max_size=size) for size in (8, 1, 2)]
+        self._pools.append(doubles.open_pool(database, process, replica=True, max_size=1))
         self.journal = PostgresJournal(self._pools[0])
         self.strict_journal = PostgresJournal(self._pools[0], require_standby=True)
         self.confirmations = PostgresConfirmations(self._pools[1])
         self.record = PublicRecord(self._pools[2])
+        self.replica_record = PublicRecord(self._pools[3])
 
     def notifications(self, wake: Callable[[], None], *, acts: bool = False) -> Coroutine[Any, Any, None]:
         """See `Client.notifications`."""
@@ -277,6 +298,17 @@ class SimulatedSubject:
         """See `Subject.cancel_wait`."""
         assert self._database.cancel_wait()
 
+    async def end_waiting_session(self) -> None:
+        """See `Subject.end_waiting_session`."""
+        ((_, session),) = self._database.primary.waiting
+        session.terminate()
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        """See `Subject.frozen`."""
+        self._database.freeze(1.0)
+        yield
+
     async def crash(self) -> None:
         """See `Subject.crash`."""
         self._database.primary.crash()
@@ -288,6 +320,19 @@ class SimulatedSubject:
     async def fail_over(self) -> None:
         """See `Subject.fail_over`."""
         assert self._database.failover(rejoin_s=None)
+
+    async def promote_beside(self) -> None:
+        """See `Subject.promote_beside`."""
+        assert self._database.failover(rejoin_s=None, former_s=TIMEOUT_S)
+
+    async def former_commits_waiting(self) -> int:
+        """See `Subject.former_commits_waiting`."""
+        assert self._database._former is not None
+        return len(self._database._former.waiting)
+
+    async def end_former(self) -> None:
+        """See `Subject.end_former`."""
+        self._database._retire_former()
 
 
 def run_simulated(test: Callable[[Subject], Awaitable[None]], seed: int) -> None:
@@ -348,9 +393,7 @@ class Servers:
         await self._pair.follow(self.standby, self.primary)
 
     async def promote(self) -> None:
-        """Kill the primary, unless it is dead, and promote the standby."""
-        if not self.server.ended:
-            self.server.crash()
+        """Promote the standby, which is the primary from now on."""
         await self._pair.promote(self.standby)
         self.primary = self.standby
 
@@ -384,14 +427,15 @@ class PostgresClient:
     _url: str
     _links: dict[str, PostgresLink]
     _servers: Servers
-    _pools: tuple[Pool, Pool, Pool]
+    _pools: tuple[Pool, Pool, Pool, Pool]
 
     def __post_init__(self) -> None:
-        push, announcing, feed = self._pools
+        push, announcing, feed, replica = self._pools
         self.journal = PostgresJournal(push)
         self.strict_journal = PostgresJournal(push, require_standby=True)
         self.confirmations = PostgresConfirmations(announcing)
         self.record = PublicRecord(feed)
+        self.replica_record = PublicRecord(replica)
 
     def notifications(self, wake: Callable[[], None], *, acts: bool = False) -> Coroutine[Any, Any, None]:
         """See `Client.notifications`."""
@@ -424,6 +468,7 @@ class PostgresSubject:
         self._servers = servers
         self._opened = opened
         self._owner: asyncpg.Connection[asyncpg.Record] | None = None
+        self._owner_at = ""
         self.version = 0
 
     async def prepare(self) -> None:
@@ -445,12 +490,14 @@ class PostgresSubject:
             await enter(open_pool(urls.url)),
             await enter(open_pool(urls.url, max_size=1)),
             await enter(open_pool(urls.feed_url, feed=True)),
+            await enter(open_pool(urls_of(found[self._servers.standby]).feed_url, feed=True)),
         )
         return PostgresClient(urls.url, links, self._servers, pools)
 
     async def _value(self, query: str, *arguments: object) -> Any:
         """Return the first value of a query on the primary, as its owner."""
-        if self._owner is None or self._owner.is_closed():
+        if self._owner is None or self._owner.is_closed() or self._owner_at != self._servers.primary:
+            self._owner_at = self._servers.primary
             self._owner = await asyncpg.connect(
                 self._servers.server.url, server_settings={"search_path": "valgnatt"}
             )
@@ -521,6 +568,7 @@ class PostgresSubject:
         finally:
             if self._servers.primary == primary and not self._servers.server.ended:
                 await self._set_standbys(self._servers.standby)
+                await self._value("SELECT pg_switch_wal()")  # whose receipt the standby reports
 
     @asynccontextmanager
     async def standby_optional(self) -> AsyncIterator[None]:
@@ -549,6 +597,18 @@ class PostgresSubject:
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' LIMIT 1"
         )
 
+    async def end_waiting_session(self) -> None:
+        """See `Subject.end_waiting_session`."""
+        assert await self._value(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep' LIMIT 1"
+        )
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        """See `Subject.frozen`."""
+        with self._servers.server.suspended():
+            yield
+
     async def crash(self) -> None:
         """See `Subject.crash`."""
         self._servers.server.crash()
@@ -559,7 +619,23 @@ class PostgresSubject:
 
     async def fail_over(self) -> None:
         """See `Subject.fail_over`."""
+        if not self._servers.server.ended:
+            self._servers.server.crash()
         await self._servers.promote()
+
+    async def promote_beside(self) -> None:
+        """See `Subject.promote_beside`."""
+        await self._servers.promote()
+
+    async def former_commits_waiting(self) -> int:
+        """See `Subject.former_commits_waiting`."""
+        former = self._servers.servers[self._servers.standby]
+        found: int = await former.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        return found
+
+    async def end_former(self) -> None:
+        """See `Subject.end_former`."""
+        self._servers.servers[self._servers.standby].crash()
 
 
 async def run_on_postgres(test: Callable[[Subject], Awaitable[None]], servers: Servers) -> None:

@@ -15,7 +15,7 @@ from gateway.election.record import CHAIN_START
 from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable, Refused, StandbyMissing
 from gateway.journal.db_errors import CommittedLocally, VersionChanged
-from gateway.journal.decisions import Appended, Closed, Ends, Known, New, Stale
+from gateway.journal.decisions import Appended, Closed, Ends, Evaluated, Known, New, Stale
 from tests.counts import count
 from tests.journal.makers import PASSED, UNITS, a_report, append, known_sequences, sequences
 from tests.simulation.databases import (
@@ -99,13 +99,18 @@ async def one_waits(db: Subject) -> None:
     await until(waits)
 
 
-async def one_is_locked_out(db: Subject) -> None:
-    """Wait until a statement waits for a lock."""
+async def waiting_for_lock(db: Subject, number: int) -> None:
+    """Wait until so many statements wait for a lock."""
 
     async def waits() -> bool:
-        return await db.locks_waiting() == 1
+        return await db.locks_waiting() == number
 
     await until(waits)
+
+
+async def one_is_locked_out(db: Subject) -> None:
+    """Wait until a statement waits for a lock."""
+    await waiting_for_lock(db, 1)
 
 
 async def failed(task: "asyncio.Task[Any]") -> None:
@@ -175,6 +180,21 @@ def test_the_head_is_locked_until_a_commit_has_waited_and_the_next_append_sees_i
         assert known.sequence == 1
         assert isinstance(stale, Stale)
         assert new == New(2, 0)
+
+    run(test)
+
+
+def test_those_who_wait_for_the_lock_get_it_in_order_of_arrival(run: Run) -> None:
+    """However long the one before them waits for the standby."""
+
+    async def test(db: Subject) -> None:
+        clients = [await db.client() for _ in range(4)]
+        tasks = []
+        async with db.standby_cut():
+            for number, client in enumerate(clients):
+                tasks.append(appending(db, client, a_report(UNITS[number])))
+                await (waiting_for_lock(db, number) if number else one_waits(db))
+        assert [sequences(await task) for task in tasks] == [[1], [2], [3], [4]]
 
     run(test)
 
@@ -263,6 +283,30 @@ def test_a_read_of_what_a_receipt_may_be_made_from_waits_for_the_standby(run: Ru
     run(test)
 
 
+def test_a_standby_shows_what_it_has_received_and_a_feed_only_what_is_confirmed(run: Run) -> None:
+    """A standby may have a commit before the primary shows it."""
+
+    async def test(db: Subject) -> None:
+        client = await db.client()
+
+        async def received() -> bool:
+            return await db.reports_on_standby() == 1
+
+        async def confirmed() -> bool:
+            return bool(await client.replica_record.publications(db.key, 0, 1000))
+
+        async with db.standby_unheard():
+            waiting = appending(db, client, a_report())
+            await one_waits(db)
+            await until(received)
+            assert await record_of(db, client) == []
+            assert not await confirmed()
+        await confirm(db, client, await waiting)
+        await until(confirmed)
+
+    run(test)
+
+
 def test_confirmations_wait_for_nothing(run: Run) -> None:
     """Neither for the standby, nor for the lock that an append has."""
 
@@ -314,10 +358,6 @@ def test_a_commit_whose_client_is_gone_goes_on_waiting_for_the_standby(run: Run)
 
     async def test(db: Subject) -> None:
         one, other, third = await db.client(), await db.client(), await db.client()
-
-        async def lets_go() -> bool:
-            return await db.locks_waiting() == 0
-
         async with db.standby_cut():
             first = appending(db, one, a_report("a-1"))
             await one_waits(db)
@@ -327,12 +367,68 @@ def test_a_commit_whose_client_is_gone_goes_on_waiting_for_the_standby(run: Run)
             other.leave()
             await failed(first)
             await failed(second)
-            await until(lets_go)
+            await waiting_for_lock(db, 0)
             assert await db.commits_waiting() == 1
             assert await record_of(db, third) == []
         done = await appended(db, third, a_report("a-1"), a_report("a-2"))
         assert known_sequences(done) == [1, None]
         assert sequences(done) == [None, 2]
+
+    run(test)
+
+
+def test_time_limits_end_a_wait_for_the_lock_but_no_wait_for_the_standby(run: Run) -> None:
+    """Who waits for the standby gives up, and its commit does not."""
+
+    async def test(db: Subject) -> None:
+        one, other = await db.client(), await db.client()
+        async with db.standby_cut():
+            first = appending(db, one, a_report("a-1"))
+            await one_waits(db)
+            second = appending(db, other, a_report("a-2"))
+            with pytest.raises(JournalUnavailable, match=r"\(57014\)"):
+                await second
+            with pytest.raises(JournalUnavailable, match="no answer within 8 s"):
+                await first
+            assert await db.commits_waiting() == 1
+            assert await record_of(db, other) == []
+        done = await appended(db, other, a_report("a-1"), a_report("a-2"))
+        assert known_sequences(done) == [1, None]
+        assert sequences(done) == [None, 2]
+
+    run(test)
+
+
+def test_a_client_that_is_silent_with_the_lock_loses_its_session(run: Run) -> None:
+    """What it appends afterwards is not committed."""
+
+    async def test(db: Subject) -> None:
+        one, other = await db.client(), await db.client()
+
+        async def hold() -> None:
+            async with one.journal.locked(db.key, db.version, START) as locked:
+                assert sequences(await appended(db, other, a_report("a-1"))) == [1]
+                evaluated = Evaluated(START.chain, START.hold_chain, [1], [None])
+                await locked.append([a_report("a-2")], [datetime.now(UTC)], evaluated)
+
+        with pytest.raises(JournalUnavailable):
+            await hold()
+        assert await record_of(db, other) == [a_report("a-1").body]
+
+    run(test)
+
+
+def test_a_frozen_server_goes_on_where_it_was(run: Run) -> None:
+    """What was sent meanwhile is answered."""
+
+    async def test(db: Subject) -> None:
+        client = await db.client()
+        await appended(db, client, a_report("a-1"))
+        async with db.frozen():
+            waiting = appending(db, client, a_report("a-2"))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        assert sequences(await waiting) == [2]
 
     run(test)
 
@@ -433,6 +529,24 @@ def test_a_notification_comes_after_its_commit(run: Run) -> None:
             assert seen == [before, before + 1]
             reading.cancel()
             listening.cancel()
+
+    run(test)
+
+
+def test_a_notification_of_publications_waits_for_no_standby(run: Run) -> None:
+    """It is only a hint."""
+
+    async def test(db: Subject) -> None:
+        client, sender = await db.client(), await db.client()
+        woken = asyncio.Event()
+        listening = asyncio.create_task(client.notifications(woken.set))
+        await woken.wait()
+        woken.clear()
+        async with db.standby_cut():
+            await sender.confirmations.notify()
+            await woken.wait()
+        listening.cancel()
+        await asyncio.wait({listening})
 
     run(test)
 
@@ -571,7 +685,8 @@ def test_an_embargo_can_only_be_moved_to_a_later_time_before_it_ends(run: Run) -
 # The standby.
 
 
-def test_a_commit_whose_wait_is_cancelled_is_local_and_reported(run: Run) -> None:
+@pytest.mark.parametrize("how", ["cancelled", "ended with its session"])
+def test_a_commit_whose_wait_is_cut_short_is_local_and_reported(run: Run, how: str) -> None:
     """It is visible, but not to a feed until a later commit has waited."""
 
     async def test(db: Subject) -> None:
@@ -580,8 +695,8 @@ def test_a_commit_whose_wait_is_cancelled_is_local_and_reported(run: Run) -> Non
         async with db.standby_cut():
             waiting = appending(db, one, a_report("a-2"))
             await one_waits(db)
-            await db.cancel_wait()
-            with pytest.raises(CommittedLocally):
+            await (db.cancel_wait() if how == "cancelled" else db.end_waiting_session())
+            with pytest.raises(CommittedLocally if how == "cancelled" else JournalUnavailable):
                 await waiting
             assert await record_of(db, other) == [a_report("a-1").body, a_report("a-2").body]
             assert await shown(db, other) == [a_report("a-1").body]
@@ -676,6 +791,28 @@ def test_after_a_failover_a_commit_that_nobody_acknowledged_may_be_there(run: Ru
             await failed(waiting)
         assert await reading(record_of, db, other) == [a_report("a-1").body, a_report("a-2").body]
         assert known_sequences(await sending(db, other, a_report("a-2"))) == [2]
+
+    run(test)
+
+
+def test_a_primary_that_was_replaced_acknowledges_nothing(run: Run) -> None:
+    """Its commits wait for a standby that is none any more; the new primary does not have them."""
+
+    async def test(db: Subject) -> None:
+        client = await db.client()
+        await appended(db, client, a_report("a-1"))
+        await db.promote_beside()
+        waiting = appending(db, client, a_report("a-2"))
+
+        async def waits() -> bool:
+            return await db.former_commits_waiting() == 1
+
+        await until(waits)
+        assert not waiting.done()
+        await db.end_former()
+        await failed(waiting)
+        assert sequences(await sending(db, client, a_report("a-3"))) == [2]
+        assert await record_of(db, client) == [a_report("a-1").body, a_report("a-3").body]
 
     run(test)
 
