@@ -9,11 +9,13 @@ any point between two callbacks. This loop produces these orders and no others t
   future, a transport's `connection_made` before its `data_received`, and what one step schedules depend on it.
 * Each step takes the strand that runs next by the policy of the run. So what different events led to runs in either
   order and interleaved: tasks woken by different events, a cancellation and a result, the steps of different processes.
-* The events of one socket belong to one strand, so bytes are read in order, and what they led to starts in order.
+* The events of one socket belong to one strand, so bytes are read in order, and what they led to starts in order. A
+  socket is polled only after what was scheduled before the loop was asked to: a connection is made before it is lost.
 * Timers of a process that are due run in the order of their times, and in random order if these are equal. Each
   begins a strand.
 
-**Time** passes by `step_s` with each step, and up to the next timer when nothing is ready.
+**Time** passes by `step_s` with each step and, when nothing is ready, up to the next event and up to `pause_s` more, as
+on machines that do other things as well: so events meet that would rarely happen at the same time.
 
 **Ownership.** A callback belongs to the owner in whose context it was scheduled: a simulated process, or the rest of
 the world. Those of an owner that was killed never run; those of one that is suspended wait.
@@ -36,7 +38,7 @@ import warnings
 from asyncio import events
 from asyncio.selector_events import _SelectorSocketTransport
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol
 
@@ -174,17 +176,16 @@ class Readable(Protocol):
 class _Watched:
     """A socket that somebody waits for."""
 
-    __slots__ = ("reader", "reading", "registered_in", "sock", "writer", "writing")
+    __slots__ = ("new", "reader", "reading", "sock", "writer", "writing")
 
     def __init__(self, sock: Readable) -> None:
         self.sock = sock
+        self.new = 0
+        """How often somebody began to wait for it whose previous steps have not all been run."""
         self.reader: Handle | None = None
         self.writer: Handle | None = None
         self.reading = self.writing = False
         """Whether the callback is scheduled."""
-        self.registered_in: Strand | None = None
-        """The strand that began to wait for the socket: what it has scheduled by then, as `connection_made` does, runs
-        before the first event."""
 
 
 class _SocketEvent(Handle):
@@ -236,6 +237,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         *,
         start_s: float = 1000.0,
         step_s: float = 1e-5,
+        pause_s: float = 0.0,
         policy: str = UNIFORM,
         defers_writes: bool = False,
     ) -> None:
@@ -247,6 +249,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Whether transports send small writes in a later step, as uvloop's do, and not at once, as asyncio's do."""
         self._now_s = start_s
         self._step_s = step_s
+        self._pause_s = pause_s
         self._ready: list[Strand] = []
         self._heap: list[tuple[float, float, int, Any]] = []
         """Time, a random number that orders equal times, a serial number, and a timer or a function."""
@@ -270,6 +273,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Callbacks run so far."""
         self.choices = 0
         """How many of them were chosen among several."""
+        self.connect: Callable[..., Awaitable[Any]] | None = None
+        """Opens a connection of the present owner, if there is a network."""
         self.steps_max = STEPS_MAX
         self.end_s = float("inf")
         """Time after which a run is ended as stuck."""
@@ -374,6 +379,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     # Sockets.
 
+    async def create_connection(
+        self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
+    ) -> Any:
+        """Connect over the simulated network, as `asyncio.open_connection` does. Raises OSError; TLS always fails."""
+        assert self.connect is not None
+        return await self.connect(f"{host}:{port}", protocol_factory, tls=options.get("ssl") is not None)
+
     def register(self, sock: Readable) -> int:
         """Return a number for a simulated socket. It is above all file descriptors, so that it names no real one."""
         number = (1 << 24) + self.next_serial()
@@ -393,7 +405,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if watched.reader is not None:
             watched.reader.cancel()
         watched.reader = Handle(callback, args, self, copy_context())
-        self.socket_changed(watched.sock)
+        self._poll_soon(watched)
 
     def _remove_reader(self, fd: Any) -> bool:
         watched = self._watched.get(_number(fd))
@@ -408,7 +420,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if watched.writer is not None:
             watched.writer.cancel()
         watched.writer = Handle(callback, args, self, copy_context())
-        self.socket_changed(watched.sock)
+        self._poll_soon(watched)
 
     def _remove_writer(self, fd: Any) -> bool:
         watched = self._watched.get(_number(fd))
@@ -426,7 +438,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def socket_changed(self, sock: Readable) -> None:
         """Schedule the callbacks of a socket that became readable or writable."""
         watched = self._watched.get(sock.fileno())
-        if watched is None:
+        if watched is None or watched.new:
             return
         if watched.reader is not None and not watched.reading and sock.readable():
             watched.reading = True
@@ -434,6 +446,18 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if watched.writer is not None and not watched.writing and sock.writable():
             watched.writing = True
             self._enqueue_event(sock, watched.writer, self._write, watched)
+
+    def _poll_soon(self, watched: _Watched) -> None:
+        """Look at a socket once everything that the present strand has scheduled is run, as `select` comes after it."""
+        if self._current is None or not self._current.owner.alive:
+            self.socket_changed(watched.sock)
+        else:
+            watched.new += 1
+            self._append(self._current, Handle(self._poll, (watched,), self, copy_context()))
+
+    def _poll(self, watched: _Watched) -> None:
+        watched.new -= 1
+        self.socket_changed(watched.sock)
 
     def _watch(self, fd: Any) -> _Watched:
         number = _number(fd)
@@ -443,7 +467,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if sock is None:
                 raise RealResource("a real socket cannot be used in a simulation")
             watched = self._watched[number] = _Watched(sock)
-            watched.registered_in = self._current
         return watched
 
     def _read(self, watched: _Watched) -> None:
@@ -464,13 +487,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         owner = waiting._context.get(OWNER, WORLD)
         if not owner.alive or self._disposing:
             return
-        strand = watched.registered_in
-        if not strand or strand.owner is not owner:
-            watched.registered_in = None
-            if sock.strand is None or sock.strand.owner is not owner:
-                sock.strand = Strand(owner)
-            strand = sock.strand
-        self._append(strand, _SocketEvent(waiting, self, run, watched))
+        if sock.strand is None or sock.strand.owner is not owner:
+            sock.strand = Strand(owner)
+        self._append(sock.strand, _SocketEvent(waiting, self, run, watched))
 
     def _make_socket_transport(
         self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
@@ -538,7 +557,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _append(self, strand: Strand, handle: Any) -> None:
         if not strand:
             if self._policy is PRIORITIES:
-                strand.rank = self._chance.random()
+                strand.rank = strand.rank or self._chance.random()
             elif self._policy is OLDEST:
                 strand.rank = self.next_serial()
             (strand.owner.waiting if strand.owner.suspended else self._ready).append(strand)
@@ -615,6 +634,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if heap[0][0] > self.end_s:
             raise Stuck(self._describe_waiting("the run has not ended"))
         self._now_s = max(self._now_s, heap[0][0])
+        if self._pause_s:
+            self._now_s += self._pause_s * self._chance.random()
 
     def _expire(self) -> None:
         """Take what is due from the heap."""

@@ -22,6 +22,7 @@ import errno
 import functools
 import random
 import socket
+import ssl
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -364,6 +365,7 @@ class Network:
         self._delays: dict[tuple[str, str], tuple[float, float]] = {}
         self._held: list[tuple[tuple[str, ...], tuple[str, ...], Callable[[], None]]] = []
         self._ports = 40000
+        loop.connect = self._connect
 
     # For processes.
 
@@ -551,6 +553,12 @@ class Network:
         self._sockets[near] = self._sockets[far] = None
         listener.offer(far)
         return near
+
+    async def _connect(self, address: str, protocol_factory: Callable[[], P], *, tls: bool) -> Any:
+        if tls:
+            (await self.open(OWNER.get(), address)).close()
+            raise ssl.SSLError("the simulated network has no TLS")
+        return await self.connect(OWNER.get(), address, protocol_factory)
 
     async def _serve(self, factory: Callable[[], asyncio.BaseProtocol], sock: Socket) -> None:
         await self.loop.connect_accepted_socket(factory, sock)  # type: ignore[arg-type]

@@ -30,6 +30,8 @@ START = datetime(2026, 9, 13, 18, 0, tzinfo=UTC)
 """Time of day when a simulation begins."""
 STEPS_S = (1e-6, 1e-5, 1e-4)
 """How long a step takes, in seconds; one of these in each run."""
+PAUSES_S = (0.0, 5e-4, 3e-3)
+"""How long it takes at most, when nothing is ready, until what happens next is noticed; one of these in each run."""
 CPU_S = 5e-5
 """CPU time of a step, in seconds."""
 
@@ -112,6 +114,7 @@ class Simulation:
         self.loop = SimulatedLoop(
             self.chance_for("order"),
             step_s=self.chance.choice(STEPS_S),
+            pause_s=self.chance.choice(PAUSES_S),
             policy=self.chance.choice(POLICIES),
             defers_writes=self.chance.random() < 0.5,
         )

@@ -8,6 +8,7 @@ import asyncio
 import functools
 import inspect
 import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
@@ -715,5 +716,31 @@ def test_a_client_of_a_killed_door_gets_an_error_of_aiohttp() -> None:
         await asyncio.sleep(1)
         world.door.kill()
         await using
+
+    simulated(check)
+
+
+def test_streams_of_asyncio_connect_over_the_simulated_network() -> None:
+    """A client asks in this way whether a port expects TLS; none does here."""
+
+    async def use() -> None:
+        reader, writer = await asyncio.open_connection("door", 80)
+        writer.write(b"hello")
+        writer.write_eof()
+        assert await reader.read() == b"hello"
+        writer.close()
+        await writer.wait_closed()
+        with pytest.raises(ssl.SSLError):
+            await asyncio.open_connection("door", 80, ssl=ssl.create_default_context())
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("door", 81)
+
+    class Echo(Recorder):
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+
+    async def check(world: SimulatedWorld) -> None:
+        world.simulation.network.listen(world.door, "door:80", lambda: Echo(half_open=False))
+        await world.client.spawn(use(), "using")
 
     simulated(check)
