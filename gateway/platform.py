@@ -18,7 +18,7 @@ from gateway.feed.log_reading import LogReader
 from gateway.feed.stream import Record
 from gateway.journal.announcer import Announcer, Confirmations
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import Pool, open_pool
+from gateway.journal.connection import Hosts, Pool, open_pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.log import LogRecord
 from gateway.journal.monitoring import PushMonitoring
@@ -83,10 +83,11 @@ async def open_push_database(config: Config, metrics: PushMetrics) -> AsyncItera
     """Open the database of a push process; this succeeds while Postgres is unavailable."""
     url = config.database_url
     assert url is not None
+    hosts = Hosts(url, feed=False)
     async with (
-        open_pool(url) as pool,
-        open_pool(url, max_size=1) as monitoring,
-        open_pool(url, max_size=1) as announcing,
+        open_pool(url, hosts=hosts) as pool,
+        open_pool(url, hosts=hosts, max_size=1) as monitoring,
+        open_pool(url, hosts=hosts, max_size=1) as announcing,
     ):
         yield PushDatabase(
             PostgresConfirmations(announcing),
@@ -103,9 +104,10 @@ async def open_feed_database(config: Config, metrics: FeedMetrics) -> AsyncItera
     """Open the database of a feed process; this succeeds while Postgres is unavailable."""
     url = config.feed_database_url
     assert url is not None
+    hosts = Hosts(url, feed=True)
     async with (
-        open_pool(url, feed=True) as pool,
-        open_pool(url, feed=True, max_size=1) as monitoring,
+        open_pool(url, feed=True, hosts=hosts) as pool,
+        open_pool(url, feed=True, hosts=hosts, max_size=1) as monitoring,
     ):
         yield FeedDatabase(
             PublicRecord(pool),

@@ -1,6 +1,6 @@
 """How far the synchronous standby has each election's record, as push processes note it in Postgres."""
 
-from gateway.journal.connection import Pool, acquired
+from gateway.journal.connection import Pool, acquired, leave_host_of
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.notifications import CHANNEL
 
@@ -8,6 +8,10 @@ _UNCONFIRMED = """
 SELECT e.id, greatest(h.confirmed_append, c.append) AS confirmed FROM election e
 JOIN head h ON h.election = e.key JOIN confirmation c ON c.election = e.key
 WHERE greatest(h.confirmed_append, c.append) < h.appends
+"""
+
+_CONFIRM = """
+SELECT confirm_v1($1, $2, $3), h.appends >= $2 AS known FROM head h WHERE h.election = $1
 """
 
 
@@ -19,10 +23,16 @@ class PostgresConfirmations:
         self._pool = pool
 
     async def confirm(self, election: int, append: int, accepted: int) -> None:
-        """See `Confirmations.confirm`."""
+        """See `Confirmations.confirm`.
+
+        A server that lacks the append is a former primary, or a restored one. It confirms what it has, and another host
+        is used from then on, if there is one. There, the append is unconfirmed until the next one.
+        """
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                await connection.execute("SELECT confirm_v1($1, $2, $3)", election, append, accepted)
+                row = await connection.fetchrow(_CONFIRM, election, append, accepted)
+                if row is not None and not row["known"]:
+                    await leave_host_of(connection)
 
     async def notify(self) -> None:
         """See `Confirmations.notify`."""

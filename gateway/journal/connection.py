@@ -7,7 +7,7 @@ which the event loop ran, so a busy process does not mistake its own stall for a
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -54,7 +54,11 @@ class _Pooled(asyncpg.Connection):
     asyncpg's own `command_timeout` uses the clock, and expires while the loop is busy.
     """
 
-    deprioritize_host: Callable[[], None] = staticmethod(lambda: None)
+    host: Host | None = None
+    alternatives: bool = False
+    """Whether there are other hosts."""
+    leave_host: Callable[[], Awaitable[None]]
+    """Opens further connections to another host."""
     answer_s: float | None = None
     """Default timeout of a statement in seconds; None: no limit."""
 
@@ -93,8 +97,10 @@ class Hosts:
     """The hosts of a URL, and the order in which they are tried. Invariants:
 
     * Each host has its own time limit, so none uses up the time of another.
-    * A host that failed, or left a statement unanswered, is tried last from then on. So the last good one comes first,
-      and repeated attempts reach every host even if each lasts little more than HOST_S.
+    * A host that failed, left a statement unanswered or cancelled one that waited for too long, is tried last from then
+      on. So the last good one comes first, and repeated attempts reach every host even if each lasts little more than
+      HOST_S.
+    * All pools that share this object leave a host together: what one of them writes is about what another one wrote.
     * The first session on a host is proven not to be shared with other clients before anything is changed in it.
     """
 
@@ -104,6 +110,7 @@ class Hosts:
         self._attrs: SessionAttrs = (self._url.session_attrs or "any") if feed else "read-write"
         self._hosts = list(self._url.hosts)
         self._unshared: set[Host] = set()
+        self._pools: list[Pool] = []
         if self._url.shuffle_hosts:
             SYSTEM_CHANCE.shuffle(self._hosts)
 
@@ -144,6 +151,27 @@ class Hosts:
         except JournalUnavailable as error:
             return error
 
+    @property
+    def all(self) -> Sequence[Host]:
+        """All hosts, as the URL orders them."""
+        return self._url.hosts
+
+    async def connect_to(self, host: Host) -> Connection:
+        """Open a dedicated connection to one of the hosts, if it fits. Raises what `connect` raises."""
+        attrs: SessionAttrs = "any" if self._attrs == "prefer-standby" else self._attrs
+        options = {"command_timeout": ANSWER_S, "server_settings": SESSION}
+        return await self._open(host, HOST_S, attrs, options)
+
+    def serve(self, pool: Pool) -> None:
+        """Let a pool that connects to these hosts leave one together with the others."""
+        self._pools.append(pool)
+
+    async def leave(self, host: Host) -> None:
+        """Try a host last from now on, and reopen all connections: others may be dead too, or to a former primary."""
+        self._put_last(host)
+        for pool in self._pools:
+            await pool.expire_connections()
+
     def _put_last(self, host: Host) -> None:
         self._hosts.remove(host)
         self._hosts.append(host)
@@ -162,7 +190,10 @@ class Hosts:
     async def _open_fit(self, host: Host, attrs: SessionAttrs, options: dict[str, Any]) -> Connection:
         connection = await self._log_in(host, options)
         vars(connection).update(
-            deprioritize_host=partial(self._put_last, host), answer_s=options.get("command_timeout")
+            host=host,
+            alternatives=len(self._hosts) > 1,
+            leave_host=partial(self.leave, host),
+            answer_s=options.get("command_timeout"),
         )
         try:
             if host not in self._unshared:
@@ -243,18 +274,19 @@ def _permanent_if_refused(errors: tuple[type[Exception], ...] = _REFUSED_LOGINS)
 
 @asynccontextmanager
 async def open_pool(
-    url: str, *, feed: bool = False, signer: bool = False, max_size: int = 8
+    url: str, *, feed: bool = False, signer: bool = False, max_size: int = 8, hosts: Hosts | None = None
 ) -> AsyncIterator[Pool]:
     """Open a pool of at most `max_size` connections: to the writable host of `url`, or, for a feed, to any.
 
-    They have the role of a feed or of a signer, or the rights of their login.
+    They have the role of a feed or of a signer, or the rights of their login. Pools that are to use the same host are
+    given the same `hosts`.
 
     Opening succeeds while Postgres is unavailable: connections are made when they are needed.
     """
-    hosts = Hosts(url, feed=feed, signer=signer)
+    shared = hosts or Hosts(url, feed=feed, signer=signer)
 
     async def connect_one(_: object, **options: Any) -> Connection:
-        return await hosts.connect(**options)
+        return await shared.connect(**options)
 
     options: dict[str, Any] = {"connect": connect_one, "server_settings": SESSION}
     pool = asyncpg.create_pool(
@@ -268,6 +300,7 @@ async def open_pool(
         **options,
     )
     await pool
+    shared.serve(pool)
     try:
         yield pool
     finally:
@@ -280,29 +313,46 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
 
     A connection whose statement is still running is closed without a cancel request: through a pooler, a cancel may
     reach another session, and it would cut short a commit that waits for the standby. The server notices the closed
-    connection. If the host has become read-only, all connections are reopened, to whichever host is writable.
+    connection. After a statement without an answer, one that the server has cancelled as it waited for too long, and
+    one that it refused as it has become read-only, all connections are reopened, to another host if one is writable.
+    A cancelled statement may have waited for a lock of a commit that never ends: a former primary, which has not
+    noticed that it is one, waits for its standbys for ever.
     """
     async with Deadline(CONNECT_S, "no free connection"):
         taken = await pool.acquire()
     connection = cast("Connection", taken)
+    # A connection that is closed within the block is no longer in its proxy when an error arrives here.
+    pooled = cast("_Pooled", taken)
+    leave_host, alternatives = pooled.leave_host, pooled.alternatives
     try:
         yield connection
-    except TimeoutError:
-        cast("_Pooled", taken).deprioritize_host()
-        await (
-            pool.expire_connections()
-        )  # the others may be dead too, and would be handed out before a new one is opened
+    except (TimeoutError, asyncpg.ReadOnlySQLTransactionError):
+        await leave_host()
         _terminate(connection)
         raise
     except asyncio.CancelledError:
         _terminate(connection)
         raise
-    except asyncpg.ReadOnlySQLTransactionError:
-        await pool.expire_connections()
-        _terminate(connection)
+    except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError):
+        if alternatives:
+            await leave_host()
         raise
     finally:
         await pool.release(taken, timeout=ANSWER_S)  # does nothing for a closed connection
+
+
+async def leave_host_of(connection: Connection) -> None:
+    """Reopen all connections, to another host than that of a connection of a pool, if there is one."""
+    pooled = cast("_Pooled", connection)
+    if pooled.alternatives:
+        await pooled.leave_host()
+
+
+def host_of(connection: Connection) -> Host:
+    """Return the host of a connection of a pool."""
+    host = cast("_Pooled", connection).host
+    assert host is not None
+    return host
 
 
 async def prepare_all(connection: Connection, queries: Iterable[str]) -> None:

@@ -17,7 +17,8 @@ from gateway.journal import appending as appending_module
 from gateway.journal import connection as connection_module
 from gateway.journal import notifications as notifications_module
 from gateway.journal.administration import Administration, administration
-from gateway.journal.connection import connect, open_pool
+from gateway.journal.confirmations import PostgresConfirmations
+from gateway.journal.connection import Hosts, Pool, connect, open_pool
 from gateway.journal.db_errors import CommittedLocally, Unstorable, reports_local_commit
 from gateway.journal.decisions import Evaluated
 from gateway.journal.embedded import EmbeddedPostgres
@@ -205,6 +206,46 @@ async def test_a_pool_leaves_a_host_that_becomes_read_only(first: str, second: s
             assert set(ports) == {str(port_of(second))}
 
 
+async def port_of_pool(pool: Pool) -> int:
+    """Return the port of the server that a pool uses."""
+    return int(await pool.fetchval("SHOW port"))
+
+
+async def test_a_pool_leaves_a_host_where_a_statement_waits_for_too_long(
+    first: str, second: str, owner: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next append uses another writable host; the former primary may hold its lock for ever.
+
+    So do pools that share its hosts: a confirmation has to reach the server that has the append.
+    """
+    monkeypatch.setitem(connection_module.SESSION, "lock_timeout", "100")
+    key = await load_election_key(first)
+    url = with_hosts(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)])
+    hosts = Hosts(url, feed=False)
+    async with open_pool(url, hosts=hosts) as pool, open_pool(url, hosts=hosts, max_size=1) as announcing:
+        journal = PostgresJournal(pool)
+        assert await port_of_pool(announcing) == port_of(first)
+        await append(journal, key, 1, a_report())
+        async with owner.transaction():
+            await owner.execute("SELECT FROM head WHERE election = $1 FOR UPDATE", key)
+            with pytest.raises(JournalUnavailable, match="lock timeout"):
+                await append(journal, key, 1, a_report(revision=2))
+        assert await port_of_pool(pool) == await port_of_pool(announcing) == port_of(second)
+
+
+async def test_confirmations_leave_a_server_that_lacks_the_append(first: str, second: str) -> None:
+    """A former primary takes a confirmation without an error, and the feeds of the new one would wait for ever."""
+    key = await load_election_key(first)
+    url = with_hosts(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)])
+    async with open_pool(url) as pool:
+        done = await append(PostgresJournal(pool), key, 1, a_report())
+        confirmations = PostgresConfirmations(pool)
+        await confirmations.confirm(key, done.number, 1)
+        assert await port_of_pool(pool) == port_of(first)
+        await confirmations.confirm(key, done.number + 1, 2)
+        assert await port_of_pool(pool) == port_of(second)
+
+
 # Silent networks.
 
 
@@ -220,6 +261,28 @@ async def test_an_append_on_a_silent_network_fails_when_its_time_limit_expires(
         link.silent = True
         with pytest.raises(JournalUnavailable):
             await append(journal, key, 1, a_report(revision=2))
+        assert (pool.get_size(), link.connected) == (0, 1)
+
+
+async def test_an_append_under_the_lock_fails_when_its_time_limit_expires(
+    first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is closed because of the lock, before the pool leaves the host."""
+    monkeypatch.setattr(connection_module, "ANSWER_S", 0.5)
+    key = await load_election_key(first)
+    async with a_link(port_of(first)) as link, open_pool(with_hosts(first, link.host)) as pool:
+        journal = PostgresJournal(pool)
+
+        async def append_under_the_lock() -> None:
+            async with journal.locked(key, 1, START) as lock:
+                link.silent = True
+                evaluated = Evaluated(
+                    lock.continuation.ends.chain, lock.continuation.ends.hold_chain, [0], [None]
+                )
+                await lock.append([a_report()], [datetime.now(UTC)], evaluated)
+
+        with pytest.raises(JournalUnavailable, match="no answer within"):
+            await append_under_the_lock()
         assert (pool.get_size(), link.connected) == (0, 1)
 
 
