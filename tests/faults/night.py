@@ -218,6 +218,13 @@ class Night:
             timeout_s,
         )
 
+    async def wait_unavailable(self) -> None:
+        """Wait until another answer reports that the journal is unavailable."""
+        before = self.unavailable_answers
+        await self.until(
+            lambda: [] if self.unavailable_answers > before else ["senders"], "an unavailable journal"
+        )
+
     async def until(
         self, missing: Callable[[], Sequence[str]], what: str, timeout_s: float = TIMEOUT_S
     ) -> None:
@@ -234,6 +241,12 @@ class Night:
     def allow(self, *answers: str) -> None:
         """Permit answers that would otherwise be undocumented, as written in failures and by `describe_state`."""
         self.answer_log.allowed.update(answers)
+
+    @property
+    def unavailable_answers(self) -> int:
+        """How often senders were asked to retry because the journal was unavailable."""
+        answers = self.answer_log.answers.items()
+        return sum(count for answer, count in answers if "journal_unavailable" in answer)
 
     @property
     def receipts(self) -> int:

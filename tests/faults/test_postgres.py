@@ -49,21 +49,6 @@ async def night_on(database: DatabaseUrls, **config: object) -> AsyncIterator[tu
         yield gateway, night
 
 
-def unavailable_answers(night: Night) -> int:
-    """Return how often senders were asked to retry because the journal was unavailable."""
-    return sum(count for answer, count in night.answer_log.answers.items() if "journal_unavailable" in answer)
-
-
-async def wait_unavailable(night: Night) -> None:
-    """Wait until another answer reports that the journal is unavailable."""
-    before = unavailable_answers(night)
-
-    async def unavailable_again() -> bool:
-        return unavailable_answers(night) > before
-
-    await until(unavailable_again, TIMEOUT_S)
-
-
 # Failover to a standby.
 
 
@@ -164,7 +149,7 @@ async def test_the_gateway_reconnects_after_a_shutdown_a_crash_and_a_kill_of_pos
         server.start_again()
         await night.wait_progress()
         await night.settle()
-        assert unavailable_answers(night)
+        assert night.unavailable_answers
         assert gateway.logged_errors() == []
 
 
@@ -175,7 +160,7 @@ async def test_every_request_is_answered_while_postgres_is_suspended(
     async with night_on(urls_of(server)) as (gateway, night):
         with server.suspended():
             await asyncio.sleep(10.0)
-            assert unavailable_answers(night)
+            assert night.unavailable_answers
         await night.wait_progress()
         await night.settle()
         assert gateway.logged_errors() == []
@@ -266,14 +251,14 @@ async def test_a_full_disk_of_postgres_loses_no_receipt(tmp_path: Path) -> None:
     with a_small_disk(disk, 160), a_server(disk, settings=settings) as server:
         async with night_on(urls_of(server)) as (gateway, night):
             fill(ballast)
-            await wait_unavailable(night)
+            await night.wait_unavailable()
             await asyncio.sleep(2.0)
-            await wait_unavailable(night)
+            await night.wait_unavailable()
             assert server.processes(), "Postgres exited before the disk was too full for WAL"
             ballast.unlink()
             await night.wait_progress()
             fill(ballast)
-            await asyncio.gather(wait_unavailable(night), fill_wal(server))
+            await asyncio.gather(night.wait_unavailable(), fill_wal(server))
             ballast.unlink()
             await until(partial(is_up, server), TIMEOUT_S)
             await night.wait_progress()

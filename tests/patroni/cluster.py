@@ -18,8 +18,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ import pytest
 
 from gateway.journal.embedded import DATABASE, OWNER, READER, SETTINGS, _as_permitted_user, find_binaries
 from gateway.reserved_ports import reserved_ports
-from tests.faults.servers import TIMEOUT_S, DatabaseUrls, Link, a_link, copy_cluster, require_binaries
+from tests.faults.servers import TIMEOUT_S, DatabaseUrls, copy_cluster, require_binaries
 from tests.patroni.machine import descendants
 from tests.web.doors import until
 
@@ -63,8 +63,8 @@ class Timeouts:
         return TIMEOUT_S + 2 * self.ttl
 
 
-SHORT = Timeouts(ttl=5, loop_wait=1, retry_timeout=2)
-"""Shorter than Patroni accepts; see `short_ttl.py`."""
+SHORT = Timeouts(ttl=7, loop_wait=1, retry_timeout=3)
+"""A shorter `ttl` than Patroni accepts; see `short_ttl.py`."""
 SHORTEST_ACCEPTED = Timeouts(ttl=20, loop_wait=1, retry_timeout=3)
 """The least that Patroni accepts."""
 
@@ -132,6 +132,12 @@ class Machine:
         """Return the pids of the program and of all that it has started."""
         return list(descendants(self._process.pid)) if self._process is not None and self.running else []
 
+    def signal_all(self, number: int) -> None:
+        """Send a signal to the program and to all that it has started."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def log_tail(self) -> str:
         """Return the last lines of the log, for the report of a failure."""
         if not self.log.exists():
@@ -139,11 +145,40 @@ class Machine:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
 
 
+class EtcdLink(Machine):
+    """The network between a member and etcd: a forwarder, `etcd gateway`, in a process of its own."""
+
+    def __init__(self, directory: Path, port: int, etcd_port: int) -> None:
+        self.host = f"127.0.0.1:{port}"
+        options = [f"--listen-addr={self.host}", f"--endpoints=127.0.0.1:{etcd_port}", "--retry-delay=1s"]
+        super().__init__(
+            directory / "link.log", [_found("etcd"), "gateway", "start", *options], {"HOME": str(directory)}
+        )
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Reset all connections and refuse new ones, until the block ends."""
+        self.crash()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Accept connections and data but forward nothing, until the block ends."""
+        self.signal_all(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal_all(signal.SIGCONT)
+
+
 class Member(Machine):
     """A machine with Patroni and the Postgres that it manages."""
 
     def __init__(
-        self, name: str, directory: Path, ports: Sequence[int], etcd: Link, cluster: "_Options"
+        self, name: str, directory: Path, ports: Sequence[int], etcd: EtcdLink, cluster: "_Options"
     ) -> None:
         self.name = name
         self.port, self.rest_port = ports
@@ -378,18 +413,19 @@ async def a_cluster(
     require_patroni()
     owner, reader = _copy_data(directory)
     async with AsyncExitStack() as opened:
-        etcd_port, peer_port, *ports = opened.enter_context(reserved_ports(2 + 2 * len(NAMES)))
+        etcd_port, peer_port, *ports = opened.enter_context(reserved_ports(2 + 3 * len(NAMES)))
         machines: list[Machine] = [_etcd(directory, etcd_port, peer_port)]
         members = []
-        for place, name in enumerate(NAMES):
-            link = await opened.enter_async_context(a_link(etcd_port))
+        for name in NAMES:
+            link = EtcdLink(directory / name, ports.pop(), etcd_port)
             options = _Options(owner, reader, timeouts, (binaries or {}).get(name, find_binaries(None)))
-            members.append(Member(name, directory / name, ports[2 * place : 2 * place + 2], link, options))
-        machines += members
+            members.append(Member(name, directory / name, (ports.pop(), ports.pop()), link, options))
+        machines += [each.etcd for each in members] + members
         cluster = Cluster(members, etcd_port, options)
         opened.callback(lambda: [each.crash() for each in machines])
         try:
-            machines[0].start()
+            for each in machines[: -len(members)]:
+                each.start()
             await until(lambda: _answers(cluster), TIMEOUT_S)
             await cluster.put("config", _settings(mode, timeouts, settings or {}))
             for each in members:
@@ -423,10 +459,14 @@ def _etcd(directory: Path, port: int, peer_port: int) -> Machine:
         "logger": "zap",
         "log-level": "warn",
     }
-    found = shutil.which("etcd")
-    assert found is not None
-    command = [found, *(f"--{name}={value}" for name, value in options.items())]
+    command = [_found("etcd"), *(f"--{name}={value}" for name, value in options.items())]
     return Machine(directory / "etcd.log", command, {"HOME": str(directory)})
+
+
+def _found(program: str) -> str:
+    path = shutil.which(program)
+    assert path is not None
+    return path
 
 
 async def _answers(cluster: Cluster) -> bool:

@@ -5,12 +5,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.journal.connection import ANSWER_S, CONNECT_S
 from tests.counts import count
 from tests.faults.night import Night, a_night
 from tests.patroni.cluster import Cluster, a_cluster
 from tests.running import Gateway, running
 
-LOAD: dict[str, Any] = {"senders": count(3, full=12), "rate": count(9, full=60)}
+LOAD: dict[str, Any] = {
+    "senders": count(3, full=12),
+    "rate": count(9, full=60),
+    # While commits wait for a standby, a request waits for a connection, and then for the answer of Postgres.
+    "answer_max_s": CONNECT_S + ANSWER_S + 2.0,
+}
 
 
 @asynccontextmanager
