@@ -73,6 +73,10 @@ SILENT = 0.3
 """The probability that the machine of a process that is killed stops with it, so that nobody tells its peers."""
 
 
+SKEWS_S = (0.0, 0.0, 0.005, -0.005, 2.0, -2.0)
+"""How far the clock of a standby is ahead of the true time, in seconds: one of these."""
+
+
 class Client(Protocol):
     """A process that connects to the database."""
 
@@ -610,8 +614,21 @@ class Server:
         for session in list(self.sessions):
             session.crashed()
 
+    def shut_down(self) -> None:
+        """Stop in the fast mode: sessions are ended, and commits that wait for the standby stay as they are."""
+        self.up = False
+        for session in list(self.sessions):
+            session.terminate()
+        database = self.database
+        database.loop.call_later(FLUSH_S[1], self._stopped, self._life, context=database.context)
+
+    def _stopped(self, life: int) -> None:
+        if life == self._life:
+            self.crash()
+
     def start(self) -> None:
         """Start after a crash: everything in the log becomes visible."""
+        self.frozen_until = 0.0
         for place in sorted(self._invisible):
             self.show(place)
         self.replayed = len(self.log)
@@ -1005,12 +1022,12 @@ class SimulatedDatabase:
         self._standby_unheard_until = max(self._standby_unheard_until, until)
         if not answers_only:
             self._standby_cut_until = max(self._standby_cut_until, until)
-        self.loop.call_at(until + 0.001, self.stream, self.primary, context=self.context)
+        self.loop.call_at(until + 0.001, self._stream_again, context=self.context)
 
     def reconnect_standby(self) -> None:
         """End the cut between primary and standby."""
         self._standby_cut_until = self._standby_unheard_until = self.time()
-        self.stream(self.primary)
+        self._stream_again()
 
     def pause_replay(self, seconds: float) -> None:
         """Let the standby flush what it receives, but show nothing of it for some seconds."""
@@ -1030,17 +1047,24 @@ class SimulatedDatabase:
         server.crash()
         self.loop.call_later(seconds, self._restart, server, context=self.context)
 
+    def shut_down_and_restart(self, seconds: float) -> None:
+        """Shut the primary down in its fast mode, and start it again after some seconds."""
+        self.world.trace("database shut down", seconds=seconds)
+        server = self.primary
+        server.shut_down()
+        self.loop.call_later(max(seconds, 0.1), self._restart, server, context=self.context)
+
     def jump_clock(self, seconds: float) -> None:
         """Set the primary's clock forward, or back."""
         self.world.trace("database clock", seconds=seconds)
         self.primary.skew_s += seconds
 
-    def failover(self, *, rejoin_s: float | None = 1.0, former_s: float = 0.0, skew_s: float = 0.0) -> bool:
-        """Promote the standby; return False if there is none.
+    def failover(self, *, rejoin_s: float | None = 1.0, former_s: float = 0.0) -> bool:
+        """Promote the standby, whose clock is another one; return False if there is none.
 
         The former primary is gone; with `former_s` it takes connections for some seconds more, and cannot know better.
         It comes back as the standby of the new one after `rejoin_s`; with None it does not, and the new primary waits
-        for no standby. `skew_s` is how far the clock of the new primary is ahead of the true time.
+        for no standby.
         """
         standby, former = self.standby, self.primary
         if standby is None or not standby.up:
@@ -1049,7 +1073,7 @@ class SimulatedDatabase:
         self._retire_former()
         self._follower_life += 1
         self.primary, self.standby = standby, None
-        standby.skew_s = skew_s
+        self._standby_cut_until = self._standby_unheard_until = 0.0
         standby.promote()
         standby.synchronous = rejoin_s is not None
         self._former = former
@@ -1066,13 +1090,16 @@ class SimulatedDatabase:
             self._retire(self._former)
 
     def _retire(self, former: Server) -> None:
-        if former.up:
+        """End a former primary: at once, or in the fast mode, which cuts waits for the standby short."""
+        if former.up and self.chance.random() < 0.5:
+            former.shut_down()
+        elif former.up:
             former.crash()
         if self._former is former:
             self._former = None
 
     def _restart(self, server: Server) -> None:
-        if server is self.primary:
+        if server is self.primary and not server.up:
             server.start()
             self.world.trace("database started")
             self.stream(server)
@@ -1091,8 +1118,12 @@ class SimulatedDatabase:
     def _add_standby(self) -> None:
         self._names += 1
         self.standby = Server(self, f"database-{self._names}", in_recovery=True)
+        self.standby.skew_s = self.chance.choice(SKEWS_S)
         self.standby.receive(self.primary.log[: self.primary.flushed], 0)
         self.standby.replay(self.primary.flushed)
+
+    def _stream_again(self) -> None:
+        self.stream(self.primary)
 
     def stream(self, primary: Server) -> None:
         """Send what a primary has flushed to its standby."""

@@ -203,9 +203,6 @@ class SimulatedConnection:
 
     # The rest of what the gateway uses.
 
-    def deprioritize_host(self) -> None:
-        """Do nothing: there is one host, which is the primary or the standby."""
-
     def terminate(self) -> None:
         """Close the connection at once."""
         if self._closed:
