@@ -180,6 +180,7 @@ class BatchWriter:
         """
         self._election = election
         self.released = election.released
+        self._wakeup.set()
 
     def request_append(self) -> None:
         """Make an append even if no report waits, so that an embargo that has ended is lifted."""
@@ -249,6 +250,7 @@ class BatchWriter:
             if not batch and not self._append_requested:
                 if self._closed:
                     return
+                self._appends.rest(self._election)
                 self._wakeup.clear()
                 continue
             self._append_requested = False

@@ -76,10 +76,11 @@ def a_version(
     version: int = 1,
     tokens: Sequence[TokenRow] = (),
     released: bool = True,
+    closed: bool = False,
 ) -> ElectionVersion:
     """Return a version of an election, as a push process holds it."""
     registry = registry or read_registry(a_registry())
-    row = ElectionRow(key, version, registry, registry.publish_from, released, False, tokens)
+    row = ElectionRow(key, version, registry, registry.publish_from, released, closed, tokens)
     return ElectionVersion(registry.id, row)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
-from gateway.election.registry import read_registry
+from gateway.election.registry import Registry, read_registry
 from gateway.election.rules.policy import RULES, Policy
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable
+from gateway.journal import judging
 from gateway.journal import predecessors as predecessors_module
 from gateway.journal import writer as writer_module
 from gateway.journal.administration import Administration
@@ -453,6 +456,33 @@ async def test_a_closed_election_refuses_each_new_report(desk: Desk, memory: Mem
     ]
     assert codes(outcomes[2:]) == ["duplicate", "stale_revision", "election_closed"]
     assert outcomes[4].current_revision is None
+
+
+async def test_the_current_reports_of_a_closed_election_are_dropped(
+    desk: Desk, memory: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No rule needs them any more; reports are answered as before."""
+    alive: weakref.WeakSet[Evaluator] = weakref.WeakSet()
+
+    class Counted(Evaluator):
+        def __init__(self, registry: Registry) -> None:
+            super().__init__(registry)
+            alive.add(self)
+
+    monkeypatch.setattr(judging, "Evaluator", Counted)
+    desk.change(registry=read_registry(a_registry()))  # another registry, and so another evaluator
+    desk.writer.follow(desk.election)
+    assert codes(await desk.push(a_report("a-1", 3))) == ["accepted"]
+    assert len(alive) == 1
+    memory.closed = True
+    desk.change(registry=desk.election.registry, closed=True)
+    desk.writer.follow(desk.election)
+    async with asyncio.timeout(TIMEOUT_S):
+        while alive:
+            gc.collect()
+            await asyncio.sleep(0.001)
+    assert codes(await desk.push(a_report("a-1", 3), a_report("a-1", 4))) == ["duplicate", "election_closed"]
+    assert not alive
 
 
 async def test_appends_are_counted(desk: Desk) -> None:
