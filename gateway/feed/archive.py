@@ -41,6 +41,10 @@ class Archive:
         """Whether a line and its range are in memory; also True for one that is not added yet."""
         return first > self._last - len(self._tail) or (first - 1) // RANGE_SIZE in self._ranges
 
+    def forget(self) -> None:
+        """Drop the older ranges; they are read again when they are needed."""
+        self._ranges.clear()
+
     async def lines(self, first: int, last: int) -> list[bytes]:
         """Return the lines `first` to `last`, fewer if fewer are added.
 

@@ -26,6 +26,11 @@ class AreaPages:
         """By format and area: the sequence of its last change, and the bytes."""
         self._size = 0
 
+    def forget(self) -> None:
+        """Drop everything that was encoded; it is encoded again when it is needed."""
+        self._encoded.clear()
+        self._size = 0
+
     def refresh(self, area: Area, form: AreaFormat, most: int) -> Generator[None, None, bool]:
         """Encode what has changed of an area and its children, area by area, so that `page` has little to do.
 

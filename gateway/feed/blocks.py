@@ -185,6 +185,14 @@ class BlockMaker:
                 self._parts_bytes -= part.memory if part is not None else 0
         self.position = Position(self._state, self)
 
+    def forget(self) -> None:
+        """Drop everything that was encoded; it is encoded again when it is needed."""
+        self._events.clear()
+        self._parts.clear()
+        self._parts_bytes = 0
+        self._blocks.clear()
+        self._blocks_bytes = 0
+
     def has_block(self, selection: Selection, sequence: int | None) -> bool:
         """Whether the block of a selection after about this sequence (None: a snapshot) is cached."""
         if sequence is None:

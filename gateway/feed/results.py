@@ -77,6 +77,11 @@ class ResultTables:
         self._parts: dict[tuple[str, int], RunPart] = {}
         self._bytes = 0
 
+    def forget(self) -> None:
+        """Drop the parts of all tables; they are encoded again when they are needed."""
+        self._parts.clear()
+        self._bytes = 0
+
     def steps(
         self, selection: Selection, level: str, within: str | None, form: ResultFormat, mark: bytes = b""
     ) -> Generator[None, None, ResultTable | None]:

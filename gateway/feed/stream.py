@@ -56,6 +56,10 @@ REPLICA_LAG_MAX_S = 30.0
 confirmed, before its record is treated as a different one."""
 
 
+QUIET_S = 60.0
+"""After how many seconds without a reader and without a publication what was encoded of an election is dropped."""
+
+
 class Record(Protocol):
     """The public record, as read by a feed. Every method may raise JournalUnavailable."""
 
@@ -160,6 +164,8 @@ class ElectionFeed:
         """Channels that have not been written to since the last change, the longest waiting first."""
         self._live_since = self._clock.now()
         """Publications before this time are history and do not count as late."""
+        self._quiet = -1, 0.0
+        """The sequence at the last call of `run_timers`, and since when it is that and there is no channel."""
         self._was_shown = False
         self._settled = False
         self._reported_unknown: set[str] = set()
@@ -522,6 +528,22 @@ class ElectionFeed:
         for channel in self.channels:
             if now - channel.wrote_at >= heartbeat_s - 1.5:
                 channel.send_heartbeat(now)
+        self._forget_if_quiet(now)
+
+    def _forget_if_quiet(self, now: float) -> None:
+        """Drop what was encoded or read for readers, in each QUIET_S without a channel and without a publication.
+
+        A process serves every election that was ever loaded. Without this, it would keep the caches of each of them,
+        which are limited for each election only.
+        """
+        if self._channels or self.state.sequence != self._quiet[0]:
+            self._quiet = self.state.sequence, now
+        elif now - self._quiet[1] >= QUIET_S:
+            self._quiet = self.state.sequence, now
+            self.maker.forget()
+            self.areas.forget()
+            self.results.forget()
+            self.archive.forget()
 
     async def refresh_transfers(self) -> None:
         """Read which publications are not applied here, and when senders were last in contact.

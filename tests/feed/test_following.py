@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import itertools
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
+from gateway.election.state import ElectionState
 from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
 from gateway.rehearsal.generator import GeneratedElection
@@ -387,6 +389,45 @@ async def test_a_registry_replaced_while_a_reader_waits_is_the_one_it_gets(
             block = await reader.block()
             assert (block.snapshot, block.id) == (True, record.cursor(2))
             assert set(block.names) == names_above_units(another_document)
+
+
+async def test_a_quiet_election_without_readers_keeps_nothing_encoded(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its areas are encoded again for the next reader; as long as one reads, they are kept."""
+    encoded: list[int] = []
+    encode = blocks.area_event
+
+    def counted(state: ElectionState, index: int) -> bytes:
+        encoded.append(index)
+        return encode(state, index)
+
+    monkeypatch.setattr(blocks, "area_event", counted)
+    record.show(70)
+    clock = itertools.count(asyncio.get_running_loop().time(), 2 * stream.QUIET_S)
+
+    async def snapshot(door: Served, *, quiet: bool) -> set[str]:
+        """Read a snapshot; time passes before, or while the reader is there."""
+        now = next(clock)
+        if quiet:
+            door.feed.run_timers(now, 1, 10.0)
+            door.feed.run_timers(now + stream.QUIET_S, 1, 10.0)
+        async with streaming(http, door.url()) as reader:
+            names = set((await reader.block()).names)
+            if not quiet:
+                door.feed.run_timers(now, 1, 10.0)
+                door.feed.run_timers(now + stream.QUIET_S, 1, 10.0)
+        await until(lambda: not door.feed.channels)
+        return names
+
+    async with served(record) as door:
+        names = await snapshot(door, quiet=False)
+        count = len(encoded)
+        assert count == len(names)
+        assert await snapshot(door, quiet=False) == names
+        assert len(encoded) == count
+        assert await snapshot(door, quiet=True) == names
+        assert len(encoded) == 2 * count
 
 
 async def test_an_election_that_disappears_is_closed_for_all_readers(
