@@ -1,6 +1,7 @@
 """`python -m bench`, also `valgnatt-bench`: rehearse an installation, or measure this one.
 
 python -m bench run steady flood --rate 500 --slo receipt.p99=250ms     run scenarios, each with a report and a verdict
+python -m bench run soak --hours 24                                     repeat the night for hours; what grows?
 python -m bench capacity                                                find the highest load
 python -m bench compare before/steady.json after/steady.json            show two runs side by side
 python -m bench measure                                                 measure every target of docs/performance.md
@@ -13,6 +14,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
+import msgspec
 import typer
 
 from bench.earlier import keep_earlier
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 NO_GO, INVALID = 1, 3
 """Exit statuses."""
+SOAK = "soak"
+HOURS_MAX = 1000
 
 _Slo = Annotated[
     list[str] | None,
@@ -58,9 +62,11 @@ def list_() -> None:
     from bench.measure import about as about_measurement
     from bench.measure.pairs import PAIRS, about
     from bench.rehearse.scenarios import names, scenario
+    from bench.soak import __doc__ as about_soak
 
     for name in names():
         say(f"{name:22} {(scenario(name).__doc__ or '').strip().splitlines()[0].partition(': ')[2]}")
+    say(f"{SOAK:22} {(about_soak or '').strip().partition(': ')[2]}")
     for name in MEASUREMENTS:
         say(f"{f'measure {name}':22} {about_measurement(name)}")
     for name in PAIRS:
@@ -69,9 +75,15 @@ def list_() -> None:
 
 @app.command()
 def run(
-    scenarios: Annotated[list[str], typer.Argument(help="names, see `list`; or `all`")],
-    readers: _Readers = 1000,
-    rate: _Rate = 200.0,
+    scenarios: Annotated[
+        list[str], typer.Argument(help="names, see `list`; or `all`, which are all but `soak`")
+    ],
+    readers: Annotated[
+        int | None, typer.Option(help="number of readers of the feed (default: 1000; of `soak`: 300)")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="reports per second (default: 200; of `soak`: 30)")
+    ] = None,
     seconds: _Seconds = 20.0,
     speed: Annotated[
         float, typer.Option(help="for `night`: multiple of the original speed; 0: as fast as possible")
@@ -86,6 +98,10 @@ def run(
     feed: _Feed = None,
     election: _Election = None,
     tokens: _Tokens = None,
+    hours: Annotated[float | None, typer.Option(help="for `soak`: its duration in hours")] = None,
+    election_s: Annotated[
+        float, typer.Option(help="for `soak`: duration of each election in s; 0: a fifteenth of the run")
+    ] = 0.0,
 ) -> None:
     """Run scenarios, with a report and a verdict for each; the exit status is 0 for GO, 1 for NO GO, 3 for INVALID."""
     from bench.rehearse.play import play_all
@@ -93,8 +109,22 @@ def run(
     from bench.rehearse.scenarios import names
     from bench.rehearse.stage import Options
 
+    if scenarios == [SOAK]:
+        if hours is None or not 0 < hours <= HOURS_MAX:
+            _usage_error(f"soak needs --hours, up to {HOURS_MAX}")
+        _run_soak(hours, rate, readers, election_s, data, out)
     wanted = _known("scenario", names() if scenarios == ["all"] else scenarios, names())
-    options = Options(readers=readers, rate=rate, seconds=seconds, speed=speed, gzip=gzip)
+    if hours is not None:
+        _usage_error("--hours is for `soak`")
+    if readers is None:
+        readers = Options().readers
+    options = Options(
+        readers=readers,
+        rate=Options().rate if rate is None else rate,
+        seconds=seconds,
+        speed=speed,
+        gzip=gzip,
+    )
     running = _running_gateway(push, feed, election, tokens)
     levels = _levels(slo)
     status = 0
@@ -105,6 +135,25 @@ def run(
         say(f"  {'report':20} {out / name}.html")
         status = max(status, 0 if found.go else INVALID if found.invalid else NO_GO)
     sys.exit(status)
+
+
+def _run_soak(
+    hours: float, rate: float | None, readers: int | None, election_s: float, data: Path | None, out: Path
+) -> NoReturn:
+    """Run a soak; its exit status is that of `run`."""
+    from bench.soak.play import SoakOptions, play
+    from bench.soak.report import PAGE, summary, table
+
+    options = SoakOptions(hours=hours, cycle_s=election_s, data=data)
+    if rate is not None:
+        options = msgspec.structs.replace(options, rate=rate)
+    if readers is not None:
+        options = msgspec.structs.replace(options, readers=readers)
+    say(f"running {SOAK} …", err=True)
+    soak = _run(play(options, out))
+    say("\n".join([*summary(soak), "", table(soak)]))
+    say(f"{out / PAGE}")
+    sys.exit({"GO": 0, "INVALID": INVALID}.get(soak.verdict, NO_GO))
 
 
 @app.command()

@@ -124,7 +124,7 @@ def page_of(run: Run) -> str:
         _table("Environment", {name: str(value) for name, value in run.environment.items()}),
         f"<p><small>{_e(run.started_at)}, {run.seconds:.1f} s</small></p>",
     ]
-    return _page(f"{run.scenario}: {word}", parts)
+    return page(f"{run.scenario}: {word}", parts)
 
 
 def compare(first: Run, second: Run) -> list[tuple[str, str, str, str]]:
@@ -159,7 +159,7 @@ def comparison_page(first: Run, second: Run) -> str:
         }
         if any(lines.values()) and plot.name in ("rate", "latency", "cpu"):
             parts.append(f"<figure>{draw(plot, lines, [])}</figure>")
-    return _page("Comparison", parts)
+    return page("Comparison", parts)
 
 
 def draw(plot: Plot, lines: Lines, marks: Sequence[tuple[float, str]], until: float | None = None) -> str:
@@ -246,7 +246,8 @@ def _table(title: str, rows: Mapping[str, str]) -> str:
     return f"<h2>{title}</h2><table>{cells}</table>" if rows else ""
 
 
-def _page(title: str, parts: Sequence[str]) -> str:
+def page(title: str, parts: Sequence[str]) -> str:
+    """Return a self-contained HTML page."""
     head = f"<meta charset=utf-8><title>{_e(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang=en>{head}{''.join(parts)}</html>\n"
 

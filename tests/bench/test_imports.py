@@ -13,8 +13,9 @@ MAY_IMPORT = {
     "load": {"figures"},
     "peers": {"figures", "load"},
     "rehearse": {"earlier", "figures", "load"},
+    "soak": {"earlier", "figures", "load", "rehearse"},
     "measure": {"figures", "load", "peers"},
-    "__main__": {"earlier", "figures", "load", "measure", "rehearse"},
+    "__main__": {"earlier", "figures", "load", "measure", "rehearse", "soak"},
     "__init__": set(),
 }
 """Each part of `bench`, and the other parts that its modules may import."""
