@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.clock import Clock
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.registry import Registry, read_registry
 from gateway.election.rules.policy import RULES, Policy
@@ -465,8 +466,8 @@ async def test_the_current_reports_of_a_closed_election_are_dropped(
     alive: weakref.WeakSet[Evaluator] = weakref.WeakSet()
 
     class Counted(Evaluator):
-        def __init__(self, registry: Registry) -> None:
-            super().__init__(registry)
+        def __init__(self, registry: Registry, *, clock: Clock) -> None:
+            super().__init__(registry, clock=clock)
             alive.add(self)
 
     monkeypatch.setattr(judging, "Evaluator", Counted)
