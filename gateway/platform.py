@@ -4,6 +4,7 @@
 processes of a machine use; tests that simulate a whole installation have another one.
 """
 
+import asyncio
 import gc
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -22,6 +23,7 @@ from gateway.journal.connection import Hosts, Pool, open_pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.log import LogRecord
 from gateway.journal.monitoring import PushMonitoring
+from gateway.journal.newest_host import NewestHost
 from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
@@ -60,7 +62,7 @@ class FeedDatabase:
     record: Record
     logs: LogReader
     monitoring: Callable[[], Coroutine[Any, Any, None]]
-    """Collects the state of Postgres until cancelled."""
+    """Collects the state of Postgres, and leaves a host whose record is behind, until cancelled."""
     notifications: Notifications
     refresh_gauges: Callable[[], None]
 
@@ -112,10 +114,20 @@ async def open_feed_database(config: Config, metrics: FeedMetrics) -> AsyncItera
         yield FeedDatabase(
             PublicRecord(pool),
             LogRecord(pool),
-            DatabaseMonitor(monitoring, metrics.database, embargoed=False, clock=SYSTEM_CLOCK).run,
+            partial(
+                _run_all,
+                DatabaseMonitor(monitoring, metrics.database, embargoed=False, clock=SYSTEM_CLOCK).run,
+                NewestHost(hosts, pool).run,
+            ),
             partial(notifications, url, feed=True),
             partial(_set_pool_gauges, metrics, pool),
         )
+
+
+async def _run_all(*parts: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as running:
+        for part in parts:
+            running.create_task(part())
 
 
 def _set_pool_gauges(metrics: DoorMetrics, pool: Pool) -> None:

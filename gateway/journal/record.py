@@ -7,6 +7,12 @@ from gateway.election.record import Head, Publication, Unapplied
 from gateway.errors import JournalUnavailable
 from gateway.journal.connection import Pool, acquired
 from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.session import Connection
+
+
+async def read_heads(connection: Connection) -> list[Head]:
+    """Return the head of every election. Raises asyncpg's errors."""
+    return [Head(*row) for row in await connection.fetch("SELECT * FROM valgnatt_public.elections_v2()")]
 
 
 class PublicRecord:
@@ -19,8 +25,7 @@ class PublicRecord:
         """Return the head of every election."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                rows = await connection.fetch("SELECT * FROM valgnatt_public.elections_v2()")
-        return [Head(*row) for row in rows]
+                return await read_heads(connection)
 
     async def registry(self, election: int) -> bytes:
         """Return the registry document of an election as JSON."""

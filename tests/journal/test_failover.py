@@ -15,6 +15,7 @@ from gateway.errors import JournalUnavailable, StandbyMissing
 from gateway.journal import acts as acts_module
 from gateway.journal import appending as appending_module
 from gateway.journal import connection as connection_module
+from gateway.journal import newest_host as newest_host_module
 from gateway.journal import notifications as notifications_module
 from gateway.journal.administration import Administration, administration
 from gateway.journal.confirmations import PostgresConfirmations
@@ -26,6 +27,7 @@ from gateway.journal.evaluator import START
 from gateway.journal.holds import HoldDecision, HoldName
 from gateway.journal.journal_connections import WRITERS_FREE
 from gateway.journal.migrate import migrate
+from gateway.journal.newest_host import NewestHost
 from gateway.journal.notifications import CHANNEL, notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
@@ -244,6 +246,95 @@ async def test_confirmations_leave_a_server_that_lacks_the_append(first: str, se
         assert await port_of_pool(pool) == port_of(first)
         await confirmations.confirm(key, done.number + 1, 2)
         assert await port_of_pool(pool) == port_of(second)
+
+
+# Hosts whose record is behind.
+
+
+@pytest.fixture
+def feed_url(servers: list[EmbeddedPostgres], first: str, second: str) -> str:
+    """A feed's URL with both servers, the first one preferred."""
+    return with_hosts(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)])
+
+
+async def test_a_feed_leaves_a_host_whose_record_stays_behind(
+    first: str, second: str, feed_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All its pools use the other host from then on."""
+    monkeypatch.setattr(newest_host_module, "CATCH_UP_S", 0.01)
+    hosts = Hosts(feed_url, feed=True)
+    async with (
+        open_pool(feed_url, feed=True, hosts=hosts) as pool,
+        open_pool(feed_url, feed=True, hosts=hosts, max_size=1) as other,
+    ):
+        comparing = NewestHost(hosts, pool)
+        await comparing.compare()
+        await comparing.compare()
+        assert await port_of_pool(pool) == await port_of_pool(other) == port_of(first)
+        await load_election_key(second)
+        await comparing.compare()
+        assert await port_of_pool(pool) == await port_of_pool(other) == port_of(second)
+
+
+async def test_a_feed_stays_on_a_host_that_catches_up(
+    first: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica shows a publication a little later than its primary."""
+    monkeypatch.setattr(newest_host_module, "CATCH_UP_S", 1.0)
+    here, there = [await an_empty_database(url) for url in (first, second)]
+    registry = a_registry()
+    async with a_link(port_of(second)) as link, administration(here, "test") as acts:
+        url = with_hosts(here, f"127.0.0.1:{port_of(first)}", link.host)
+        hosts = Hosts(url, feed=True)
+        async with open_pool(url, feed=True, hosts=hosts) as pool:
+            comparing = NewestHost(hosts, pool)
+            async with administration(there, "test") as later:
+                await later.load_election(registry)
+            comparison = asyncio.create_task(comparing.compare())
+
+            async def asked() -> bool:
+                return link.connected > 0
+
+            await until(asked)
+            await acts.load_election(registry)
+            await comparison
+            assert await port_of_pool(pool) == port_of(first)
+
+
+async def an_empty_database(url: str) -> str:
+    """Create a database on a server, with the current schema; return its URL."""
+    async with connected_as_owner(url) as owner:
+        await owner.execute("CREATE DATABASE empty")
+    made = f"{url.rpartition('/')[0]}/empty"
+    await migrate(made)
+    return made
+
+
+async def test_a_feed_whose_record_grows_asks_no_other_host(first: str, second: str) -> None:
+    """Another host is asked only if nothing was added since the last comparison."""
+    await load_election_key(second)
+    async with a_link(port_of(second)) as link:
+        url = with_hosts(first, f"127.0.0.1:{port_of(first)}", link.host)
+        hosts = Hosts(url, feed=True)
+        async with open_pool(url, feed=True, hosts=hosts) as pool:
+            comparing = NewestHost(hosts, pool)
+            for _ in range(3):
+                await load_election_key(first)
+                await comparing.compare()
+            assert link.connected == 0
+
+
+async def test_a_feed_stays_on_its_host_if_the_others_are_unavailable(first: str) -> None:
+    """A comparison with a host that refuses connections, or that is not fit for a feed, finds nothing."""
+    async with a_link() as link:
+        closed = link.host
+    url = with_hosts(first, f"127.0.0.1:{port_of(first)}", closed)
+    hosts = Hosts(url, feed=True)
+    async with open_pool(url, feed=True, hosts=hosts) as pool:
+        comparing = NewestHost(hosts, pool)
+        await comparing.compare()
+        await comparing.compare()
+        assert await port_of_pool(pool) == port_of(first)
 
 
 # Silent networks.
