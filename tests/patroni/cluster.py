@@ -289,7 +289,12 @@ class Cluster:
     @property
     def database(self) -> DatabaseUrls:
         """The addresses of all members in one URL."""
-        hosts = ",".join(each.host for each in self.members.values())
+        return self.database_from(None)
+
+    def database_from(self, first: Member | None) -> DatabaseUrls:
+        """Return the addresses of all members in one URL, with this member as the first, which feeds prefer."""
+        members = sorted(self.members.values(), key=lambda each: each is not first)
+        hosts = ",".join(each.host for each in members)
         login, reader = f"{OWNER}:{self._options.owner}", f"{READER}:{self._options.reader}"
         return DatabaseUrls(
             f"postgresql://{login}@{hosts}/{DATABASE}", f"postgresql://{reader}@{hosts}/{DATABASE}"

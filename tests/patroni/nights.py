@@ -23,12 +23,16 @@ LOAD: dict[str, Any] = {
 async def a_night_on_patroni(
     directory: Path, *, config: dict[str, Any] | None = None, **options: Any
 ) -> AsyncIterator[tuple[Cluster, Gateway, Night]]:
-    """Run a cluster, a gateway on all its members with `require_standby`, and a night; see `a_cluster`."""
-    async with (
-        a_cluster(directory, **options) as cluster,
-        running(cluster.database, **{"require_standby": True, **(config or {})}) as gateway,
-        a_night(gateway, **LOAD) as night,
-    ):
-        yield cluster, gateway, night
-        await night.settle()
-        assert gateway.logged_errors() == []
+    """Run a cluster, a gateway on all its members with `require_standby`, and a night; see `a_cluster`.
+
+    The feed reads from the leader, as long as it is one.
+    """
+    async with a_cluster(directory, **options) as cluster:
+        database = cluster.database_from(await cluster.wait_led())
+        async with (
+            running(database, **{"require_standby": True, **(config or {})}) as gateway,
+            a_night(gateway, **LOAD) as night,
+        ):
+            yield cluster, gateway, night
+            await night.settle()
+            assert gateway.logged_errors() == []

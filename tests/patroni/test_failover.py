@@ -58,13 +58,15 @@ async def test_a_leader_without_patroni_commits_nothing_once_another_leads(tmp_p
     The commits of the old one wait for standbys that now follow the new one, so they get no receipts. Readers leave it,
     as its record no longer grows.
     """
-    async with a_night_on_patroni(tmp_path, mode=mode, config={"push_workers": 2}) as (cluster, _, night):
+    config = {"push_workers": 2}
+    async with a_night_on_patroni(tmp_path, mode=mode, config=config) as (cluster, gateway, night):
         old = await cluster.wait_led()
         old.kill_patroni()
         await cluster.wait_led(other_than=old)
         assert await is_writable(old)
         await night.wait_progress(timeout_s=cluster.timeouts.failover_s)
         assert await is_writable(old)
+        assert gateway.logged("the record of another host is longer")
         old.start_program_again()
         await cluster.wait_complete()
         await night.wait_progress()
