@@ -64,12 +64,20 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def run(
-    plan: Plan, *, trace: Callable[[str], object] | None = None, steps: tuple[int, int] | None = None
+    plan: Plan,
+    *,
+    trace: Callable[[str], object] | None = None,
+    steps: tuple[int, int] | None = None,
+    prepare: Callable[["Night"], None] = lambda _: None,
 ) -> Result:
-    """Carry out a plan. `trace` is called with each event and, from the first to the last of `steps`, each step."""
+    """Carry out a plan. `trace` is called with each event and, from the first to the last of `steps`, each step.
+
+    `prepare` is called with the night before it begins.
+    """
     began = time.process_time()
     with Simulation(plan.seed) as simulation:
-        night = _Night(plan, simulation)
+        night = Night(plan, simulation)
+        prepare(night)
         if trace is not None:
             _trace(simulation, trace, steps)
         try:
@@ -116,7 +124,7 @@ def _trace(simulation: Simulation, trace: Callable[[str], object], steps: tuple[
     simulation.trace_steps(step)
 
 
-class _Night:
+class Night:
     """One run of a plan."""
 
     def __init__(self, plan: Plan, simulation: Simulation) -> None:
