@@ -733,6 +733,11 @@ class SimulatedDatabase:
 
     # What clients do.
 
+    @property
+    def has_alternatives(self) -> bool:
+        """Whether clients know more than one server."""
+        return self.standby is not None or self._former is not None
+
     def server_for(self, *, replica: bool, avoided: Server | None = None) -> Server:
         """Return the server that a new connection reaches: the primary, or with `replica` a standby if there is one.
 

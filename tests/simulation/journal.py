@@ -8,7 +8,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any, cast
@@ -39,6 +39,10 @@ class _LocalCommitWarning:
     message = "canceling wait for synchronous replication due to user request"
 
 
+async def _stay() -> None:
+    """Have no other server."""
+
+
 class SimulatedConnection:
     """A connection to a simulated server, as asyncpg has it. Each statement that waits has a time limit."""
 
@@ -47,8 +51,10 @@ class SimulatedConnection:
         self._client = client
         self._answer_s = answer_s
         self._session: Session | None = None
-        self.deprioritize_host: Callable[[], None] = lambda: None
-        """Called if a statement was not answered in time."""
+        self.leave_host: Callable[[], Awaitable[None]] = _stay
+        """Called if a statement was not answered in time, or the server is not the primary."""
+        self.alternatives = False
+        """Whether there are other servers."""
         self._answer: asyncio.Future[Sequence[Found]] | None = None
         self._opening: asyncio.Future[None] | None = None
         self._closed = False
@@ -289,7 +295,8 @@ class SimulatedPool:
                 connection = SimulatedConnection(self._database, self._client, ANSWER_S)
                 slot.connection, slot.generation = connection, self._generation
                 server = self._database.server_for(replica=self._replica, avoided=self._avoided)
-                connection.deprioritize_host = partial(self._avoid, server)
+                connection.leave_host = partial(self._leave, server)
+                connection.alternatives = self._database.has_alternatives
                 await connection.open(server)
         except BaseException:
             slot.connection = None
@@ -307,8 +314,9 @@ class SimulatedPool:
                 slot.connection = None
             self._give(slot)
 
-    def _avoid(self, server: Server) -> None:
+    async def _leave(self, server: Server) -> None:
         self._avoided = server
+        await self.expire_connections()
 
     async def _take(self) -> _Slot:
         if self._free:
