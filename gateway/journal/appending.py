@@ -11,7 +11,7 @@ import orjson
 from gateway.election.outcome import HoldNotice
 from gateway.election.validation import ValidReport
 from gateway.errors import GatewayError, JournalUnavailable, StandbyMissing
-from gateway.journal.connection import prepare_all
+from gateway.journal.connection import observe_reload, prepare_all
 from gateway.journal.continuation import LINES, SOME_REPORTS, Continuation
 from gateway.journal.db_errors import LocalCommit
 from gateway.journal.decisions import (
@@ -312,11 +312,12 @@ async def require_waited(connection: Connection, committed_after: datetime) -> N
     """Require that a commit of this session, begun at a time of the server's clock, waited for a synchronous standby.
 
     Each process of the server takes over the setting at a different moment. So it must be in force after the commit as
-    it was SETTLED_S before, with no reload since then. Raises StandbyMissing, or JournalUnavailable if that is not
+    it was SETTLED_S before, with no reload since then. That is known by the server's clock, or, if that was set back
+    after the reload, by earlier commits of this session. Raises StandbyMissing, or JournalUnavailable if that is not
     certain.
     """
     row = await connection.fetchrow(
-        "SELECT current_setting('synchronous_standby_names') <> '' AS named,"
+        "SELECT current_setting('synchronous_standby_names') <> '' AS named, pg_conf_load_time() AS loaded_at,"
         " pg_conf_load_time() < $1::timestamptz - make_interval(secs => $2) AS settled",
         committed_after,
         SETTLED_S,
@@ -324,7 +325,8 @@ async def require_waited(connection: Connection, committed_after: datetime) -> N
     assert row is not None
     if not row["named"]:
         raise StandbyMissing("the server no longer waits for a synchronous standby")
-    if not row["settled"]:
+    unchanged_s = observe_reload(connection, row["loaded_at"])
+    if not row["settled"] and unchanged_s < SETTLED_S:
         raise JournalUnavailable(
             "the server's configuration has just been reloaded; whether it waits is not known yet"
         )

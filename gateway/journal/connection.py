@@ -7,8 +7,10 @@ which the event loop ran, so a busy process does not mistake its own stall for a
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -61,6 +63,20 @@ class _Pooled(asyncpg.Connection):
     """Opens further connections to another host."""
     answer_s: float | None = None
     """Default timeout of a statement in seconds; None: no limit."""
+
+    _reload: tuple[datetime, float, float] | None = None
+    """The server's last reload by its own clock, and when that was seen first and last by one that is never set."""
+
+    def observe_reload(self, loaded_at: datetime) -> float:
+        """Remember the time of the server's last reload; return the seconds from the first to the previous observation.
+
+        In that time the server did not reload its configuration, whatever its clock does.
+        """
+        now = time.monotonic()
+        known = self._reload
+        first, last = known[1:] if known is not None and known[0] == loaded_at else (now, now)
+        self._reload = (loaded_at, first, now)
+        return last - first
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """See asyncpg. Raises TimeoutError."""
@@ -358,6 +374,11 @@ def host_of(connection: Connection) -> Host:
 async def prepare_all(connection: Connection, queries: Iterable[str]) -> None:
     """Prepare statements of a connection of a pool, unless they are. Raises what asyncpg raises, or TimeoutError."""
     await cast("_Pooled", connection).prepare_all(queries)
+
+
+def observe_reload(connection: Connection, loaded_at: datetime) -> float:
+    """See the method of a connection."""
+    return cast("_Pooled", connection).observe_reload(loaded_at)
 
 
 def _terminate(connection: Connection) -> None:

@@ -273,9 +273,12 @@ class Pair:
 
 
 @asynccontextmanager
-async def a_pair(directory: Path) -> AsyncIterator[Pair]:
-    """Run two servers, of which `b` follows `a`: a commit of `a` completes when `b` has flushed it."""
-    with a_server(directory) as first:
+async def a_pair(directory: Path, **options: Any) -> AsyncIterator[Pair]:
+    """Run two servers, of which `b` follows `a`: a commit of `a` completes when `b` has flushed it.
+
+    `options` are those of `a`.
+    """
+    with a_server(directory, **options) as first:
         # pg_rewind reads the WAL back to the last checkpoint before the timelines diverged, and first lets Postgres
         # recover with the configuration files of the cluster.
         await first.ask("ALTER SYSTEM SET wal_keep_size = '512MB'")
@@ -325,7 +328,7 @@ class Clock:
             file.write(struct.pack("q", seconds))
 
     def binaries(self, directory: Path) -> Path:
-        """Create wrappers of the Postgres binaries that use this clock."""
+        """Create a directory of Postgres binaries of which the server uses this clock."""
         directory.mkdir()
         words = " ".join(f"{name}={shlex.quote(value)}" for name, value in self.environ.items())
         for name, before in (("postgres", f"env {words} "), ("initdb", "")):
@@ -334,6 +337,9 @@ class Clock:
                 f'#!/bin/sh\nexec {before}{shlex.quote(str(find_binaries(None) / name))} "$@"\n'
             )
             script.chmod(0o755)
+        for tool in find_binaries(None).iterdir():
+            if tool.name not in ("postgres", "initdb"):
+                (directory / tool.name).symlink_to(tool)
         return directory
 
 

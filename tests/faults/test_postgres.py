@@ -349,3 +349,19 @@ async def test_clock_changes_do_not_set_times_of_the_record_back(
             assert times == sorted(times)
             assert times[-1] - times[0] >= HOUR_S - 60
             assert gateway.logged_errors() == []
+
+
+@full_only
+async def test_a_primary_whose_clock_is_set_back_gives_receipts_again_within_seconds(tmp_path: Path) -> None:
+    """Its configuration was then loaded in the future, but not since the append began."""
+    clock = Clock(tmp_path)
+    binaries = clock.binaries(tmp_path / "bin")
+    async with (
+        a_pair(tmp_path, binaries=binaries) as pair,
+        night_on(pair.database, require_standby=True) as (gateway, night),
+    ):
+        clock.set(-HOUR_S)
+        await night.wait_progress()
+        await night.settle()
+        assert night.longest_receipt_gap_s() < 10.0
+        assert gateway.logged_errors() == []

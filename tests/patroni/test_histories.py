@@ -6,7 +6,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from gateway.journal.embedded import find_binaries
 from tests.counts import full_only
 from tests.faults.night import Night, a_night
 from tests.faults.servers import Clock
@@ -146,9 +145,6 @@ def clocks(directory: Path) -> tuple[dict[str, Clock], dict[str, Path]]:
         place.mkdir()
         found[name] = Clock(place)
         binaries[name] = found[name].binaries(place / "bin")
-        for tool in find_binaries(None).iterdir():
-            if not (binaries[name] / tool.name).exists():
-                (binaries[name] / tool.name).symlink_to(tool)
     return found, binaries
 
 

@@ -76,8 +76,6 @@ class Subject(Protocol):
 
     id: str
     key: int
-    token: int
-    """The key of its first token."""
 
     @property
     def version(self) -> int:
@@ -216,7 +214,6 @@ class SimulatedSubject:
     async def prepare(self) -> None:
         """Issue a token."""
         await self.change()
-        (self.token,) = self._rows.tokens
 
     @property
     def _rows(self) -> Election:
@@ -251,7 +248,8 @@ class SimulatedSubject:
 
     async def revoke(self) -> None:
         """See `Subject.revoke`."""
-        await self._database.revoke(self.id, self.token)
+        token = next(iter(self._rows.tokens))
+        await self._database.revoke(self.id, token)
 
     async def close(self) -> None:
         """See `Subject.close`."""
@@ -477,16 +475,13 @@ class PostgresSubject:
         """Load an election and issue a token."""
         async with administration(self._servers.server.url, "test") as acts:
             self.id = await acts.load_election(a_registry())
-            self.token = (await acts.issue_token(self.id, ["no"])).key
+            self._token = (await acts.issue_token(self.id, ["no"])).key
         self.key: int = await self._value("SELECT key FROM election WHERE id = $1", self.id)
         await self._read_version()
 
     async def client(self) -> PostgresClient:
         """See `Subject.client`."""
-        enter, site = self._opened.enter_async_context, self._servers
-        found = {
-            name: site.servers[name] for name in (site.primary, site.standby)
-        }  # feeds read from the first
+        enter, found = self._opened.enter_async_context, self._servers.servers
         links = {
             name: await enter(a_postgres_link(port_of(server.tcp_url))) for name, server in found.items()
         }
@@ -539,7 +534,7 @@ class PostgresSubject:
 
     async def revoke(self) -> None:
         """See `Subject.revoke`."""
-        await self._act(lambda acts: acts.revoke_token(self.token))
+        await self._act(lambda acts: acts.revoke_token(self._token))
 
     async def close(self) -> None:
         """See `Subject.close`."""

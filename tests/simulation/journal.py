@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
@@ -121,6 +122,10 @@ class SimulatedConnection:
         async with self._answered_in(timeout):
             rows = await self._send(query, args)
         return rows[0][column] if rows else None
+
+    def observe_reload(self, _: datetime) -> float:
+        """See `connection.observe_reload`; the clock of a simulated server is never set back."""
+        return 0.0
 
     async def prepare_all(self, queries: Iterable[str]) -> None:
         """See `connection.prepare_all`; a simulated server has nothing to prepare."""

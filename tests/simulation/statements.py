@@ -853,12 +853,12 @@ def _set_policy(
 
 # After a commit.
 
-_SETTLED = _columns("named settled")
+_SETTLED = _columns("named loaded_at settled")
 
 
 def _waited(tx: Transaction, committed_after: datetime, settled_s: float) -> Sequence[Found]:
     settled = tx.conf_loaded_at < committed_after - timedelta(seconds=settled_s)
-    return [_SETTLED(tx.waits_for_standby, settled)]
+    return [_SETTLED(tx.waits_for_standby, tx.conf_loaded_at, settled)]
 
 
 def _confirm(tx: Transaction, election: int, append: int, accepted: int) -> Sequence[Found]:
