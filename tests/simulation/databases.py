@@ -76,6 +76,8 @@ class Subject(Protocol):
 
     id: str
     key: int
+    token: int
+    """The key of its first token."""
 
     @property
     def version(self) -> int:
@@ -214,6 +216,7 @@ class SimulatedSubject:
     async def prepare(self) -> None:
         """Issue a token."""
         await self.change()
+        (self.token,) = self._rows.tokens
 
     @property
     def _rows(self) -> Election:
@@ -248,8 +251,7 @@ class SimulatedSubject:
 
     async def revoke(self) -> None:
         """See `Subject.revoke`."""
-        token = next(iter(self._rows.tokens))
-        await self._database.revoke(self.id, token)
+        await self._database.revoke(self.id, self.token)
 
     async def close(self) -> None:
         """See `Subject.close`."""
@@ -475,13 +477,16 @@ class PostgresSubject:
         """Load an election and issue a token."""
         async with administration(self._servers.server.url, "test") as acts:
             self.id = await acts.load_election(a_registry())
-            self._token = (await acts.issue_token(self.id, ["no"])).key
+            self.token = (await acts.issue_token(self.id, ["no"])).key
         self.key: int = await self._value("SELECT key FROM election WHERE id = $1", self.id)
         await self._read_version()
 
     async def client(self) -> PostgresClient:
         """See `Subject.client`."""
-        enter, found = self._opened.enter_async_context, self._servers.servers
+        enter, site = self._opened.enter_async_context, self._servers
+        found = {
+            name: site.servers[name] for name in (site.primary, site.standby)
+        }  # feeds read from the first
         links = {
             name: await enter(a_postgres_link(port_of(server.tcp_url))) for name, server in found.items()
         }
@@ -534,7 +539,7 @@ class PostgresSubject:
 
     async def revoke(self) -> None:
         """See `Subject.revoke`."""
-        await self._act(lambda acts: acts.revoke_token(self._token))
+        await self._act(lambda acts: acts.revoke_token(self.token))
 
     async def close(self) -> None:
         """See `Subject.close`."""

@@ -16,7 +16,7 @@ from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable, Refused, StandbyMissing
 from gateway.journal.db_errors import CommittedLocally, VersionChanged
 from gateway.journal.decisions import Appended, Closed, Ends, Evaluated, Known, New, Stale
-from tests.counts import count
+from tests.counts import count, full_only
 from tests.journal.makers import PASSED, UNITS, a_report, append, known_sequences, sequences
 from tests.simulation.databases import (
     Client,
@@ -27,8 +27,11 @@ from tests.simulation.databases import (
     servers,
     until,
 )
+from tests.simulation.histories import Step, history_of
 
 SEEDS = range(count(5, full=100))
+HISTORIES, STEPS = range(count(4, full=60)), 30
+"""Random histories, and the steps of each."""
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 START = Ends(0, CHAIN_START, 0, CHAIN_START)
 
@@ -51,15 +54,30 @@ def pair(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> It
     runner.run(opening.__aexit__(None, None, None))
 
 
-@pytest.fixture(params=["simulated", pytest.param("postgres", marks=pytest.mark.long)])
+def over_seeds(test: Test) -> None:
+    """Run a test with a simulated database for several seeds."""
+    for seed in SEEDS:
+        run_simulated(test, seed)
+
+
+SIMULATED = pytest.param("simulated")
+
+
+@pytest.fixture(params=[SIMULATED, pytest.param("postgres", marks=pytest.mark.long)])
 def run(request: pytest.FixtureRequest) -> Run:
     """What runs a test with a database."""
+    return runner_on(request)
+
+
+@pytest.fixture(params=[SIMULATED, pytest.param("postgres", marks=[pytest.mark.long, full_only])])
+def run_rarely(request: pytest.FixtureRequest) -> Run:
+    """The same for a test that takes seconds on real servers."""
+    return runner_on(request)
+
+
+def runner_on(request: pytest.FixtureRequest) -> Run:
+    """Return what runs a test with the database that a fixture asks for."""
     if request.param == "simulated":
-
-        def over_seeds(test: Test) -> None:
-            for seed in SEEDS:
-                run_simulated(test, seed)
-
         return over_seeds
     runner, pair = request.getfixturevalue("runner"), request.getfixturevalue("pair")
     return lambda test: runner.run(run_on_postgres(test, pair))
@@ -377,7 +395,7 @@ def test_a_commit_whose_client_is_gone_goes_on_waiting_for_the_standby(run: Run)
     run(test)
 
 
-def test_time_limits_end_a_wait_for_the_lock_but_no_wait_for_the_standby(run: Run) -> None:
+def test_time_limits_end_a_wait_for_the_lock_but_no_wait_for_the_standby(run_rarely: Run) -> None:
     """Who waits for the standby gives up, and its commit does not."""
 
     async def test(db: Subject) -> None:
@@ -396,10 +414,10 @@ def test_time_limits_end_a_wait_for_the_lock_but_no_wait_for_the_standby(run: Ru
         assert known_sequences(done) == [1, None]
         assert sequences(done) == [None, 2]
 
-    run(test)
+    run_rarely(test)
 
 
-def test_a_client_that_is_silent_with_the_lock_loses_its_session(run: Run) -> None:
+def test_a_client_that_is_silent_with_the_lock_loses_its_session(run_rarely: Run) -> None:
     """What it appends afterwards is not committed."""
 
     async def test(db: Subject) -> None:
@@ -415,7 +433,7 @@ def test_a_client_that_is_silent_with_the_lock_loses_its_session(run: Run) -> No
             await hold()
         assert await record_of(db, other) == [a_report("a-1").body]
 
-    run(test)
+    run_rarely(test)
 
 
 def test_a_frozen_server_goes_on_where_it_was(run: Run) -> None:
@@ -773,7 +791,7 @@ def test_a_failover_loses_nothing_that_was_acknowledged(run: Run) -> None:
     run(test)
 
 
-def test_after_a_failover_a_commit_that_nobody_acknowledged_may_be_there(run: Run) -> None:
+def test_after_a_failover_a_commit_that_nobody_acknowledged_may_be_there(run_rarely: Run) -> None:
     """If the standby had received it; a retry finds it."""
 
     async def test(db: Subject) -> None:
@@ -792,10 +810,10 @@ def test_after_a_failover_a_commit_that_nobody_acknowledged_may_be_there(run: Ru
         assert await reading(record_of, db, other) == [a_report("a-1").body, a_report("a-2").body]
         assert known_sequences(await sending(db, other, a_report("a-2"))) == [2]
 
-    run(test)
+    run_rarely(test)
 
 
-def test_a_primary_that_was_replaced_acknowledges_nothing(run: Run) -> None:
+def test_a_primary_that_was_replaced_acknowledges_nothing(run_rarely: Run) -> None:
     """Its commits wait for a standby that is none any more; the new primary does not have them."""
 
     async def test(db: Subject) -> None:
@@ -814,7 +832,7 @@ def test_a_primary_that_was_replaced_acknowledges_nothing(run: Run) -> None:
         assert sequences(await sending(db, client, a_report("a-3"))) == [2]
         assert await record_of(db, client) == [a_report("a-1").body, a_report("a-3").body]
 
-    run(test)
+    run_rarely(test)
 
 
 async def reading(
@@ -835,3 +853,21 @@ async def sending(db: Subject, client: Client, *reports: ValidReport) -> Appende
             return await appended(db, client, *reports)
         except JournalUnavailable:
             await asyncio.sleep(0.01)
+
+
+# Everything else that statements do.
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", HISTORIES)
+def test_random_histories_read_the_same_on_both(runner: asyncio.Runner, pair: Servers, seed: int) -> None:
+    """Appends, holds, decisions, confirmations and acts in any order: each statement returns the same, byte by byte."""
+    found: list[list[Step]] = []
+
+    async def test(db: Subject) -> None:
+        found.append(await history_of(db, seed, STEPS))
+
+    run_simulated(test, seed)
+    runner.run(run_on_postgres(test, pair))
+    for simulated, real in zip(*found, strict=True):
+        assert simulated == real
