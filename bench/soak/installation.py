@@ -21,7 +21,7 @@ import orjson
 from bench.load.local import Local
 from gateway.journal.embedded import find
 
-START_S, END_S = 60.0, 60.0
+START_S, END_S = 180.0, 60.0
 WORKERS = 2
 """Processes of each door."""
 OPTIONS: dict[str, object] = {

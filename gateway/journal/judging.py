@@ -185,10 +185,9 @@ class JudgedAppends:
                 await self.catch_up(election)
         raise JournalUnavailable("the record kept growing while reports were judged")
 
-    def rest(self, election: ElectionVersion) -> None:
-        """Drop the current reports of an election that is closed, while nothing is appended: no rule needs them."""
-        if election.closed:
-            self._evaluator = self._ahead = None
+    def forget(self) -> None:
+        """Drop what is known of the election, while nothing is appended; it is read again when it is needed."""
+        self._evaluator = self._ahead = None
 
     def _evaluator_of(self, election: ElectionVersion) -> Evaluator | None:
         """Return what is known of an election, nothing at first; None if no rule is to be evaluated."""

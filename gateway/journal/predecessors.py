@@ -22,6 +22,10 @@ class Predecessors:
         self._recent: OrderedDict[str, Report] = OrderedDict()
         """By unit, the last reports that were placed."""
 
+    def forget(self) -> None:
+        """Drop every report; each is read from Postgres when it is needed."""
+        self._recent.clear()
+
     async def find(
         self, election: int, reports: Sequence[Report], decisions: Sequence[Decision]
     ) -> list[Report | None]:

@@ -250,7 +250,9 @@ class BatchWriter:
             if not batch and not self._append_requested:
                 if self._closed:
                     return
-                self._appends.rest(self._election)
+                if self._election.closed:  # no new report is compared with anything
+                    self._appends.forget()
+                    self._predecessors.forget()
                 self._wakeup.clear()
                 continue
             self._append_requested = False

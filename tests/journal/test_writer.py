@@ -482,6 +482,7 @@ async def test_the_current_reports_of_a_closed_election_are_dropped(
         while alive:
             gc.collect()
             await asyncio.sleep(0.001)
+    assert not desk.writer._predecessors._recent
     assert codes(await desk.push(a_report("a-1", 3), a_report("a-1", 4))) == ["duplicate", "election_closed"]
     assert not alive
 
