@@ -50,6 +50,8 @@ SAMPLE_MIN_S, SAMPLE_MAX_S = 1.0, 10.0
 COUNT_MIN = 20
 """Latencies from which a percentile is computed."""
 MESSAGE_MAX = 8 << 20
+JUDGED_AT_ONCE = 2
+"""Elections that are judged while the next one is pushed; each process has the history of one."""
 RESTART_S = 30.0
 """How long a process may take to drain and to be restarted."""
 LATE_MAX_S = 1.0
@@ -126,6 +128,9 @@ class Conductor:
                     waiting = asyncio.ensure_future(closed.wait())
                     await asyncio.wait((waiting, night), return_when=asyncio.FIRST_COMPLETED)
                     waiting.cancel()
+                    while sum(not task.done() for task in judging) > JUDGED_AT_ONCE:
+                        await asyncio.wait(judging, return_when=asyncio.FIRST_COMPLETED)
+                        judging = [task for task in judging if not task.done()]
                 ended_at = self._elapsed()
                 await asyncio.gather(*judging)
             await self._wait_restarted()

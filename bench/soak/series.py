@@ -174,7 +174,18 @@ _TABLES = {
 KINDS = {
     "rss": Kind("Resident memory", "MB", 1 / MB, Limit(2 * MB, 0.02), _MEMORY),
     "private": Kind("Private memory", "MB", 1 / MB, Limit(2 * MB, 0.02), _MEMORY),
-    "excess": Kind("Private memory at any age, beyond a process started anew", "MB", 1 / MB, Limit(4 * MB)),
+    "excess": Kind(
+        "Private memory at any age, beyond a process started anew",
+        "MB",
+        1 / MB,
+        Limit(4 * MB),
+        {
+            # Bodies of documents and tables, cached for all elections together: up to 120 MB in each feed process.
+            r"feed-.*": Limit(4 * MB, drivers={"elections": 10 * MB}),
+            # What each token may report, once it has been used.
+            r"push-.*": Limit(4 * MB, drivers={"elections": MB}),
+        },
+    ),
     "descriptors": Kind(
         "Open descriptors",
         "",
