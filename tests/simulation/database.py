@@ -73,8 +73,9 @@ SILENT = 0.3
 """The probability that the machine of a process that is killed stops with it, so that nobody tells its peers."""
 
 
-SKEWS_S = (0.0, 0.0, 0.005, -0.005, 2.0, -2.0)
-"""How far the clock of a standby is ahead of the true time, in seconds: one of these."""
+SKEWS_S = (0.0, 0.0, -0.005, -2.0)
+"""How far the clock of a standby is ahead of the true time, in seconds: one of these. It is never ahead, since it then
+ends an embargo early."""
 
 
 class Client(Protocol):
@@ -477,6 +478,7 @@ class Server:
     def __init__(self, database: "SimulatedDatabase", name: str, *, in_recovery: bool) -> None:
         self.database = database
         self.name = name
+        self.port = 5432
         self.in_recovery = in_recovery
         self.up = True
         self.skew_s = 0.0
@@ -674,6 +676,9 @@ class SimulatedDatabase:
         self._distance = self.chance.choice((1.0, 1.0, 3.0, 10.0))
         self._paths: dict[str, _Path] = {}
         self._clients: dict[str, Client] = {}
+        self._hosts: dict[tuple[str, bool], SimulatedHosts] = {}
+        self.standby_planned = standby
+        """Whether clients know several servers."""
         self._answers_to_lose = 0
         self._requests_to_lose = 0
         self._names = 1
@@ -734,21 +739,16 @@ class SimulatedDatabase:
     # What clients do.
 
     @property
-    def has_alternatives(self) -> bool:
-        """Whether clients know more than one server."""
-        return self.standby is not None or self._former is not None
+    def servers(self) -> Sequence[Server]:
+        """The servers of the present: the primary, and with it a standby, or a former primary that still runs."""
+        return [each for each in (self.primary, self.standby, self._former) if each is not None]
 
-    def server_for(self, *, replica: bool, avoided: Server | None = None) -> Server:
-        """Return the server that a new connection reaches: the primary, or with `replica` a standby if there is one.
-
-        While a replaced primary has not noticed that it is, some still reach it, but not those who avoid it.
-        """
-        if replica and self.standby is not None and self.standby.up:
-            return self.standby
-        former = self._former
-        if former is None or not former.up or former is avoided:
-            return self.primary
-        return former if self.primary is avoided or self.chance.random() < 0.5 else self.primary
+    def hosts(self, client: Client, *, replica: bool) -> "SimulatedHosts":
+        """Return the servers as a process knows them; all its pools share them."""
+        found = self._hosts.get((client.name, replica))
+        if found is None or found.client is not client:
+            found = self._hosts[client.name, replica] = SimulatedHosts(self, client, replica=replica)
+        return found
 
     def accept(self, server: Server, peer: Peer, client: Client) -> Session:
         """Begin a session, which notices when its client is killed."""
@@ -760,7 +760,7 @@ class SimulatedDatabase:
     def _killed(self, client: Client) -> None:
         """Notice that a process was killed, unless its machine stopped with it."""
         if self.chance.random() >= SILENT:
-            for server in self._servers():
+            for server in self.servers:
                 for session in list(server.sessions):
                     if session.client is client:
                         self.travel(client, session.client_closed)
@@ -975,7 +975,7 @@ class SimulatedDatabase:
         """
         self.world.trace("database cut off", client=client.name, seconds=seconds)
         silent = self.chance.random() < SILENT
-        for server in self._servers():
+        for server in self.servers:
             for session in list(server.sessions):
                 if session.client.name == client.name:
                     if not silent:
@@ -994,7 +994,7 @@ class SimulatedDatabase:
     def reset_sessions(self, client: Client | None = None) -> None:
         """Reset the connections of a process, or all, in the network: both sides notice, and the server goes on."""
         self.world.trace("connections reset", client=client.name if client is not None else None)
-        for server in self._servers():
+        for server in self.servers:
             for session in list(server.sessions):
                 if client is None or session.client.name == client.name:
                     self.travel(session.client, session.reset)
@@ -1117,9 +1117,6 @@ class SimulatedDatabase:
 
     # Replication.
 
-    def _servers(self) -> list[Server]:
-        return [each for each in (self.primary, self.standby, self._former) if each is not None]
-
     def _add_standby(self) -> None:
         self._names += 1
         self.standby = Server(self, f"database-{self._names}", in_recovery=True)
@@ -1160,6 +1157,57 @@ class SimulatedDatabase:
 
 def _shut_down() -> Exception:
     return asyncpg.AdminShutdownError("terminating connection due to administrator command")
+
+
+class Expiring(Protocol):
+    """A pool of connections."""
+
+    async def expire_connections(self) -> None:
+        """Have all connections opened anew."""
+
+
+class SimulatedHosts:
+    """The servers of a process, see `gateway.journal.connection.Hosts`. It keeps to one that it can use."""
+
+    def __init__(self, database: SimulatedDatabase, client: Client, *, replica: bool) -> None:
+        self.client = client
+        self._database = database
+        self._replica = replica
+        self._last: Server | None = None
+        self._left: Server | None = None
+        self._pools: list[Expiring] = []
+
+    @property
+    def all(self) -> Sequence[Server]:
+        """All servers."""
+        return self._database.servers
+
+    @property
+    def alternatives(self) -> bool:
+        """Whether there is more than one."""
+        return self._database.standby_planned
+
+    def serve(self, pool: Expiring) -> None:
+        """Let a pool leave a server together with the others of its process."""
+        self._pools.append(pool)
+
+    def choose(self) -> Server:
+        """Return the server for a new connection: a primary, or with `replica` a standby if there is one.
+
+        While a replaced primary has not noticed that it is, it is as good as the new one for who does not know better.
+        """
+        usable = [each for each in self.all if each.up and each.in_recovery == self._replica]
+        usable = usable or [each for each in self.all if each.up and (self._replica or not each.in_recovery)]
+        if self._last not in usable:
+            others = [each for each in usable if each is not self._left] or usable
+            self._last = self._database.chance.choice(others) if others else self._database.primary
+        return self._last
+
+    async def leave(self, server: Server) -> None:
+        """Use another server from now on, and open all connections anew."""
+        self._left, self._last = server, None
+        for pool in self._pools:
+            await pool.expire_connections()
 
 
 class _Path:

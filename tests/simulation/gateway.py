@@ -27,7 +27,7 @@ from gateway.telemetry.metrics import FeedMetrics, PushMetrics
 from gateway.web.accepting import accepting
 from tests.prepared_doors import keep_pages
 from tests.simulation.database import SimulatedDatabase
-from tests.simulation.journal import notified, open_pool
+from tests.simulation.journal import newest_host, notified, open_pool
 from tests.simulation.processes import Process, Simulation
 
 Door = Literal["push", "feed"]
@@ -241,7 +241,7 @@ class Installation:
             yield FeedDatabase(
                 PublicRecord(pool),
                 LogRecord(pool),
-                _wait_forever,
+                newest_host(database, process, pool, replica=self.replica).run,
                 partial(notified, database, process, replica=self.replica),
                 lambda: None,
             )

@@ -19,9 +19,10 @@ import asyncpg
 from gateway.deadline import Deadline
 from gateway.journal.announcer import Announcer
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import ANSWER_S, CONNECT_S, Pool
+from gateway.journal.connection import ANSWER_S, CONNECT_S, Hosts, Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.log import LogRecord
+from gateway.journal.newest_host import NewestHost
 from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
@@ -52,6 +53,7 @@ class SimulatedConnection:
         self._client = client
         self._answer_s = answer_s
         self._session: Session | None = None
+        self.host: Server | None = None
         self.leave_host: Callable[[], Awaitable[None]] = _stay
         """Called if a statement was not answered in time, or the server is not the primary."""
         self.alternatives = False
@@ -257,7 +259,7 @@ async def connect(
     """Open a connection, see `gateway.journal.connection.connect`. Raises JournalUnavailable."""
     connection = SimulatedConnection(database, client, answer_s)
     with translate_db_errors():
-        await connection.open(database.server_for(replica=replica))
+        await connection.open(database.hosts(client, replica=replica).choose())
     return connection
 
 
@@ -277,14 +279,13 @@ class SimulatedPool:
     ) -> None:
         self._database = database
         self._client = client
-        self._replica = replica
+        self._hosts = database.hosts(client, replica=replica)
+        self._hosts.serve(self)
         self._max_size = max_size
         self._free = [_Slot() for _ in range(max_size)]
         self._used: dict[SimulatedConnection, _Slot] = {}
         self._waiting: deque[asyncio.Future[_Slot]] = deque()
         self._generation = 0
-        self._avoided: Server | None = None
-        """The server that did not answer last."""
         self._closed = False
 
     async def acquire(self) -> SimulatedConnection:
@@ -299,9 +300,9 @@ class SimulatedPool:
             if connection is None or connection.is_closed():
                 connection = SimulatedConnection(self._database, self._client, ANSWER_S)
                 slot.connection, slot.generation = connection, self._generation
-                server = self._database.server_for(replica=self._replica, avoided=self._avoided)
-                connection.leave_host = partial(self._leave, server)
-                connection.alternatives = self._database.has_alternatives
+                connection.host = server = self._hosts.choose()
+                connection.leave_host = partial(self._hosts.leave, server)
+                connection.alternatives = self._hosts.alternatives
                 await connection.open(server)
         except BaseException:
             slot.connection = None
@@ -318,10 +319,6 @@ class SimulatedPool:
                 connection.terminate()
                 slot.connection = None
             self._give(slot)
-
-    async def _leave(self, server: Server) -> None:
-        self._avoided = server
-        await self.expire_connections()
 
     async def _take(self) -> _Slot:
         if self._free:
@@ -373,6 +370,36 @@ def open_pool(
 ) -> Pool:
     """Return a pool, see `gateway.journal.connection.open_pool`; with `replica` of connections to the standby."""
     return cast("Pool", SimulatedPool(database, client, replica=replica, max_size=max_size))
+
+
+class _FeedHosts:
+    """The hosts of a feed, see `gateway.journal.newest_host`."""
+
+    def __init__(self, database: SimulatedDatabase, client: Client, *, replica: bool) -> None:
+        self._hosts = database.hosts(client, replica=replica)
+        self._database = database
+
+    @property
+    def all(self) -> Sequence[Server]:
+        """All hosts."""
+        return self._hosts.all
+
+    async def connect_to(self, host: Server) -> SimulatedConnection:
+        """Open a connection to one of them. Raises OSError and TimeoutError."""
+        connection = SimulatedConnection(self._database, self._hosts.client, ANSWER_S)
+        await connection.open(host)
+        return connection
+
+    async def leave(self, host: Server) -> None:
+        """Read from another one."""
+        await self._hosts.leave(host)
+
+
+def newest_host(
+    database: SimulatedDatabase, client: Client, pool: Pool, *, replica: bool = False
+) -> NewestHost:
+    """Return what makes a feed leave a host whose record is older."""
+    return NewestHost(cast("Hosts", _FeedHosts(database, client, replica=replica)), pool)
 
 
 def journal(

@@ -861,14 +861,18 @@ def _waited(tx: Transaction, committed_after: datetime, settled_s: float) -> Seq
     return [_SETTLED(tx.waits_for_standby, tx.conf_loaded_at, settled)]
 
 
+_CONFIRMED = _columns("confirm_v1 known")
+
+
 def _confirm(tx: Transaction, election: int, append: int, accepted: int) -> Sequence[Found]:
     """See `confirm_v1`."""
     tx.synchronous = False
     rows = tx.tables.elections.get(election)
-    if rows is not None:
-        row = ConfirmationRow(min(append, rows.head.appends), min(accepted, rows.head.accepted))
-        tx.change(election, row)
-    return []
+    if rows is None:
+        return []
+    row = ConfirmationRow(min(append, rows.head.appends), min(accepted, rows.head.accepted))
+    tx.change(election, row)
+    return [_CONFIRMED(None, rows.head.appends >= append)]
 
 
 _UNCONFIRMED = _columns("id confirmed")
