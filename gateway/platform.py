@@ -85,10 +85,10 @@ async def open_push_database(config: Config, metrics: PushMetrics) -> AsyncItera
     """Open the database of a push process; this succeeds while Postgres is unavailable."""
     url = config.database_url
     assert url is not None
-    hosts = Hosts(url, feed=False)
+    hosts = Hosts(url, feed=False)  # a commit is confirmed where it was made
     async with (
         open_pool(url, hosts=hosts) as pool,
-        open_pool(url, hosts=hosts, max_size=1) as monitoring,
+        open_pool(url, max_size=1) as monitoring,
         open_pool(url, hosts=hosts, max_size=1) as announcing,
     ):
         yield PushDatabase(
@@ -106,10 +106,10 @@ async def open_feed_database(config: Config, metrics: FeedMetrics) -> AsyncItera
     """Open the database of a feed process; this succeeds while Postgres is unavailable."""
     url = config.feed_database_url
     assert url is not None
-    hosts = Hosts(url, feed=True)
+    hosts, monitored = Hosts(url, feed=True), Hosts(url, feed=True)
     async with (
         open_pool(url, feed=True, hosts=hosts) as pool,
-        open_pool(url, feed=True, hosts=hosts, max_size=1) as monitoring,
+        open_pool(url, feed=True, hosts=monitored, max_size=1) as monitoring,
     ):
         yield FeedDatabase(
             PublicRecord(pool),
@@ -117,7 +117,7 @@ async def open_feed_database(config: Config, metrics: FeedMetrics) -> AsyncItera
             partial(
                 _run_all,
                 DatabaseMonitor(monitoring, metrics.database, embargoed=False, clock=SYSTEM_CLOCK).run,
-                NewestHost(hosts, pool).run,
+                NewestHost(pool, hosts, monitored).run,
             ),
             partial(notifications, url, feed=True),
             partial(_set_pool_gauges, metrics, pool),

@@ -38,10 +38,11 @@ class NewestHost:
     * A host that cannot be compared changes nothing.
     """
 
-    def __init__(self, hosts: Hosts, pool: Pool) -> None:
-        """`pool` reads the record; it shares `hosts` with all other pools of the feed."""
-        self._hosts = hosts
+    def __init__(self, pool: Pool, hosts: Hosts, *others: Hosts) -> None:
+        """`pool` reads the record, from `hosts`; `others` are those of the feed's other pools, which leave as well."""
         self._pool = pool
+        self._hosts = hosts
+        self._all_hosts = (hosts, *others)
         self._place: Place = {}
 
     async def run(self) -> NoReturn:
@@ -70,7 +71,8 @@ class NewestHost:
                     left=_name(host),
                     longer=_name(other),
                 )
-                await self._hosts.leave(host)
+                for hosts in self._all_hosts:
+                    await hosts.leave(host)
             return
 
     async def _here(self) -> tuple[Host, Place]:

@@ -262,12 +262,12 @@ async def test_a_feed_leaves_a_host_whose_record_stays_behind(
 ) -> None:
     """All its pools use the other host from then on."""
     monkeypatch.setattr(newest_host_module, "CATCH_UP_S", 0.01)
-    hosts = Hosts(feed_url, feed=True)
+    hosts, monitored = Hosts(feed_url, feed=True), Hosts(feed_url, feed=True)
     async with (
         open_pool(feed_url, feed=True, hosts=hosts) as pool,
-        open_pool(feed_url, feed=True, hosts=hosts, max_size=1) as other,
+        open_pool(feed_url, feed=True, hosts=monitored, max_size=1) as other,
     ):
-        comparing = NewestHost(hosts, pool)
+        comparing = NewestHost(pool, hosts, monitored)
         await comparing.compare()
         await comparing.compare()
         assert await port_of_pool(pool) == await port_of_pool(other) == port_of(first)
@@ -287,7 +287,7 @@ async def test_a_feed_stays_on_a_host_that_catches_up(
         url = with_hosts(here, f"127.0.0.1:{port_of(first)}", link.host)
         hosts = Hosts(url, feed=True)
         async with open_pool(url, feed=True, hosts=hosts) as pool:
-            comparing = NewestHost(hosts, pool)
+            comparing = NewestHost(pool, hosts)
             async with administration(there, "test") as later:
                 await later.load_election(registry)
             comparison = asyncio.create_task(comparing.compare())
@@ -317,7 +317,7 @@ async def test_a_feed_whose_record_grows_asks_no_other_host(first: str, second: 
         url = with_hosts(first, f"127.0.0.1:{port_of(first)}", link.host)
         hosts = Hosts(url, feed=True)
         async with open_pool(url, feed=True, hosts=hosts) as pool:
-            comparing = NewestHost(hosts, pool)
+            comparing = NewestHost(pool, hosts)
             for _ in range(3):
                 await load_election_key(first)
                 await comparing.compare()
@@ -331,7 +331,7 @@ async def test_a_feed_stays_on_its_host_if_the_others_are_unavailable(first: str
     url = with_hosts(first, f"127.0.0.1:{port_of(first)}", closed)
     hosts = Hosts(url, feed=True)
     async with open_pool(url, feed=True, hosts=hosts) as pool:
-        comparing = NewestHost(hosts, pool)
+        comparing = NewestHost(pool, hosts)
         await comparing.compare()
         await comparing.compare()
         assert await port_of_pool(pool) == port_of(first)
@@ -451,10 +451,9 @@ async def test_a_listener_pauses_before_every_reconnect(first: str, monkeypatch:
         )
 
     async with connected_as_owner(first) as administrator:
-        monkeypatch.setattr(notifications_module, "connect", connected_once)
         monkeypatch.setattr(asyncio, "sleep", paused)
         with pytest.raises(asyncio.CancelledError):
-            await notifications(first, wake)
+            await notifications(first, wake, opener=connected_once)
         monkeypatch.setattr(asyncio, "sleep", sleep)
         await asyncio.gather(*ended)
     assert done == ["connect", "pause", "connect", "pause", "connect"]

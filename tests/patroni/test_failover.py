@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.counts import full_only, variants
-from tests.patroni.cluster import MODES, Member
+from tests.patroni.cluster import MODES, SHORTEST_ACCEPTED, Member
 from tests.patroni.nights import a_night_on_patroni
 from tests.web.doors import until
 
@@ -29,6 +29,18 @@ async def test_a_lost_leader_is_replaced_by_a_synchronous_standby(tmp_path: Path
         candidates = await cluster.synchronous_standbys()
         old.crash()
         assert await cluster.wait_led(other_than=old) in candidates
+        await night.wait_progress(timeout_s=cluster.timeouts.failover_s)
+
+
+@full_only
+async def test_a_lost_leader_is_replaced_with_the_shortest_timeouts_that_patroni_accepts(
+    tmp_path: Path,
+) -> None:
+    """The program is Patroni's own, without the change that other tests make for shorter timeouts."""
+    async with a_night_on_patroni(tmp_path, timeouts=SHORTEST_ACCEPTED) as (cluster, _, night):
+        old = await cluster.wait_led()
+        old.crash()
+        await cluster.wait_led(other_than=old)
         await night.wait_progress(timeout_s=cluster.timeouts.failover_s)
 
 
