@@ -89,15 +89,19 @@ class Publisher:
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
         assert self._running is not None
-        if kind is None and not self._running.done():
-            waiting = asyncio.ensure_future(self._queue.empty.wait())
-            await asyncio.wait({waiting, self._running}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-        self._running.cancel()
-        await asyncio.wait({self._running})
-        self._queue.fail(self._ended)
-        if self._own_session and self._session is not None:
-            await self._session.close()
+        try:
+            if kind is None and not self._running.done():
+                waiting = asyncio.ensure_future(self._queue.empty.wait())
+                try:
+                    await asyncio.wait({waiting, self._running}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waiting.cancel()
+        finally:  # also if the caller is cancelled meanwhile, by a timeout for example
+            self._running.cancel()
+            await asyncio.wait({self._running})
+            self._queue.fail(self._ended)
+            if self._own_session and self._session is not None:
+                await self._session.close()
 
     async def push(self, report: Mapping[str, Any] | bytes) -> Answer:
         """Send one report and return the answer; resend it while the gateway answers `retry`.

@@ -73,6 +73,36 @@ async def test_a_lone_report_that_is_put_off_is_waited_for() -> None:
         assert [answer.done() and answer.result().outcome for answer in answers] == ["accepted"] * 2
 
 
+async def test_a_publisher_that_is_cancelled_while_it_waits_for_answers_ends() -> None:
+    """It would go on sending, beside a caller that limits how long it waits."""
+
+    async def push(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
+        await socket.prepare(request)
+        await socket.send_json({"type": "hello", "credit": 1})
+        async for _ in socket:
+            arrived.set()
+        return socket
+
+    arrived = asyncio.Event()
+    async with asyncio.timeout(TIMEOUT_S), a_door(web.get("/v1/elections/e/push", push)) as url:
+
+        async def push_one() -> None:
+            async with Publisher(url, "e", "token") as publisher:
+                answers.append(publisher.submit({"unit": "u", "revision": 1}))
+
+        answers: list[asyncio.Future[Any]] = []
+        before = asyncio.all_tasks()
+        pushing = asyncio.create_task(push_one())
+        await arrived.wait()
+        pushing.cancel()
+        await asyncio.wait([pushing])
+        assert pushing.cancelled()
+        assert isinstance(answers[0].exception(), PushRefused)
+        left = {task.get_name() for task in asyncio.all_tasks() - before}
+        assert not {name for name in left if name.startswith("publisher")}
+
+
 async def test_a_report_that_fits_into_no_frame_is_refused_and_holds_up_no_other() -> None:
     """Sent, it would have the connection closed (1009), and sent again, the next one too."""
     received: list[int] = []
