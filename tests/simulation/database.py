@@ -686,6 +686,8 @@ class SimulatedDatabase:
         self._standby_unheard_until = 0.0
         self._follower_life = 0
         self.primary = Server(self, "database-1", in_recovery=False)
+        self.clocks: list[tuple[float, float]] = [(0.0, 0.0)]
+        """From when on, in true time, the clock of the primary was ahead of it by so many seconds."""
         self.standby: Server | None = None
         self._former: Server | None = None
         """A primary that was replaced and has not noticed."""
@@ -1063,6 +1065,7 @@ class SimulatedDatabase:
         """Set the primary's clock forward, or back."""
         self.world.trace("database clock", seconds=seconds)
         self.primary.skew_s += seconds
+        self._note_clock()
 
     def failover(self, *, rejoin_s: float | None = 1.0, former_s: float = 0.0) -> bool:
         """Promote the standby, whose clock is another one; return False if there is none.
@@ -1078,6 +1081,7 @@ class SimulatedDatabase:
         self._retire_former()
         self._follower_life += 1
         self.primary, self.standby = standby, None
+        self._note_clock()
         self._standby_cut_until = self._standby_unheard_until = 0.0
         standby.promote()
         standby.synchronous = rejoin_s is not None
@@ -1114,6 +1118,9 @@ class SimulatedDatabase:
             self._add_standby()
             self.world.trace("standby joined")
             self.stream(self.primary)
+
+    def _note_clock(self) -> None:
+        self.clocks.append((self.world.now().timestamp(), self.primary.skew_s))
 
     # Replication.
 
