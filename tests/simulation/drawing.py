@@ -45,7 +45,9 @@ def draw(seed: int) -> Plan:
     plan = msgspec.structs.replace(
         bare, senders=tuple(_senders(bare, chance)), readers=tuple(_readers(bare, chance))
     )
-    return msgspec.structs.replace(plan, faults=tuple(_faults(plan, chance)))
+    faults = tuple(_faults(plan, chance))
+    operator = plan.rules == "hold" and chance.random() < 0.75
+    return msgspec.structs.replace(plan, faults=faults, operator=operator)
 
 
 def _end_of_embargo(chance: random.Random, lasts_s: float) -> float:

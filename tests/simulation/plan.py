@@ -119,6 +119,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     publish_from_s: float = -60.0
     """The end of the embargo."""
     rules: Rules = "off"
+    operator: bool = False
+    """Whether an operator decides on held reports."""
     municipalities: int = 2
     units: int = 2
     """Units per municipality."""

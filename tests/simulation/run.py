@@ -23,7 +23,8 @@ from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import Faults
 from tests.simulation.gateway import Installation, Worker
 from tests.simulation.loop import CallbackFailed, Stuck, Task
-from tests.simulation.plan import ELECTION, Plan, registry, rising
+from tests.simulation.operator import Operator
+from tests.simulation.plan import COUNTRY, ELECTION, Plan, registry, rising
 from tests.simulation.processes import Simulation
 from tests.simulation.verdict import Answered, SenderOutcome, first_failing, verdict
 
@@ -138,7 +139,8 @@ class Night:
         tokens = [
             NewToken([each.municipality], each.name, chance.randbytes(16).hex()) for each in plan.senders
         ]
-        self.database.load(self.registry, tokens)
+        operators = [NewToken([COUNTRY], "operator", chance.randbytes(16).hex())] if plan.operator else []
+        self.database.load(self.registry, tokens, operators=operators)
         self.installation = Installation(
             simulation,
             self.database,
@@ -156,6 +158,7 @@ class Night:
             Sender(simulation, each, token.secret) for each, token in zip(plan.senders, tokens, strict=True)
         ]
         self.readers = list(readers_of(simulation, plan, self.registry))
+        self.operator = Operator(simulation, operators[0].secret) if operators else None
         clients = {each.name: each for each in (*self.senders, *self.readers)}
         numbers = {sender.name: place for place, sender in enumerate(self.senders, 1)}
         self._faults = Faults(simulation, self.database, self.installation, clients, numbers)
@@ -171,6 +174,8 @@ class Night:
         await self._until(lambda: not self.installation.ready, READY_S, "processes are ready")
         for sender in self.senders:
             sender.start()
+        if self.operator is not None:
+            self.operator.start()
         for reader in self.readers:
             self._at(reader.plan.begins_s, reader.start)
         for fault in self.plan.faults:
@@ -205,6 +210,9 @@ class Night:
         def missing() -> bool:
             if not all(sender.done for sender in self.senders):
                 return True
+            if self.operator is not None and not self.operator.done:
+                self.operator.finish()
+                return True
             rows = self.database.journal_reports(ELECTION)
             public = sum(each.published_at is not None for each in rows)
             accepted_before_end = any(each.published_at is None for each in rows)
@@ -224,7 +232,7 @@ class Night:
     async def _end(self) -> None:
         """End the clients, check that the doors keep nothing of them, and stop every process."""
         self.outcomes = self._outcomes()
-        for client in (*self.senders, *self.readers):
+        for client in (*self.senders, *self.readers, *([self.operator] if self.operator is not None else [])):
             client.kill()
         workers = list(self.installation.workers.values())
         left: list[str] = []
@@ -266,6 +274,7 @@ class Night:
         """Return what was broken, and the step at which the first of it shows in what clients observed."""
         self._check_streams()
         self._check_revoked()
+        self._check_decided()
         for line in self.installation.unexpected:
             self._break("no process fails", line)
         by_history = self._verdict(self._history(), self.outcomes or self._outcomes())
@@ -354,6 +363,19 @@ class Night:
                 if stored.unit in units:
                     which = f"{stored.unit} revision {stored.revision} at {stored.sequence}, after {last}"
                     self._break("a revoked token is not accepted", which)
+
+    def _check_decided(self) -> None:
+        """Check that every decision that was answered is in the journal, as it was answered."""
+        if self.operator is None:
+            return
+        states = {(hold.unit, hold.revision): hold.state for hold in self.database.journal_holds(ELECTION)}
+        for each in self.operator.decided:
+            state = states.get((each.unit, each.revision))
+            if state != each.state:
+                which = f"{each.unit} revision {each.revision}: {each.state}, now {state}"
+                self._break("a decision that was answered is kept", which)
+        if not self.operator.done:
+            self._break("every decision is answered", "the operator has not finished")
 
 
 def _left_in(worker: Worker) -> Iterator[str]:

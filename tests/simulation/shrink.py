@@ -98,8 +98,10 @@ def _simpler(plan: Plan) -> Iterator[Plan]:
         yield msgspec.structs.replace(plan, standby=False)
     if plan.replica:
         yield msgspec.structs.replace(plan, replica=False)
+    if plan.operator:
+        yield msgspec.structs.replace(plan, operator=False)
     if plan.rules != "off":
-        yield msgspec.structs.replace(plan, rules="off")
+        yield msgspec.structs.replace(plan, rules="off", operator=False)
     if plan.publish_from_s > 0:
         yield msgspec.structs.replace(plan, publish_from_s=-60.0)
     for place, sender in enumerate(plan.senders):
