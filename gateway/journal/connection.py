@@ -377,7 +377,10 @@ async def prepare_all(connection: Connection, queries: Iterable[str]) -> None:
 
 
 def observe_reload(connection: Connection, loaded_at: datetime) -> float:
-    """See the method of a connection."""
+    """Return for how long the server is known not to have reloaded its configuration, in seconds; and observe it again.
+
+    `loaded_at` is the time of its last reload now, by its own clock. Only calls for the same connection count.
+    """
     return cast("_Pooled", connection).observe_reload(loaded_at)
 
 

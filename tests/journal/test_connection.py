@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -15,7 +16,7 @@ from gateway.journal import connection as connection_module
 from gateway.journal import notifications as notifications_module
 from gateway.journal import session as session_module
 from gateway.journal.administration import Administration
-from gateway.journal.connection import connect, open_pool
+from gateway.journal.connection import connect, observe_reload, open_pool
 from gateway.journal.db_errors import LoginRefused, Unstorable, VersionChanged, translate_db_errors
 from gateway.journal.notifications import ACT, CHANNEL, notifications
 from gateway.journal.postgres import PostgresJournal
@@ -574,3 +575,27 @@ async def test_a_login_that_is_refused_for_good_is_not_an_outage(
     with pytest.raises(JournalUnavailable) as away:
         await connect(NOWHERE)
     assert not away.value.permanent
+
+
+async def test_the_time_without_a_reload_is_measured_by_a_clock_that_is_never_set(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to the observation before this one, after which the statement began that relies on it."""
+    now = 100.0
+    connection = await connect(database.url)
+    try:
+        monkeypatch.setattr(connection_module.time, "monotonic", lambda: now)
+        first, second = datetime(2025, 9, 8, 20, tzinfo=UTC), datetime(2025, 9, 8, 19, tzinfo=UTC)
+        assert observe_reload(connection, first) == 0.0
+        now = 101.5
+        assert observe_reload(connection, first) == 0.0
+        now = 103.0
+        assert observe_reload(connection, first) == 1.5
+        assert observe_reload(connection, first) == 3.0
+        assert observe_reload(connection, second) == 0.0
+        now = 104.0
+        assert observe_reload(connection, second) == 0.0
+        assert observe_reload(connection, second) == 1.0
+    finally:
+        monkeypatch.undo()
+        connection.terminate()
