@@ -85,6 +85,6 @@ class ReadersSeen(msgspec.Struct):
     blocks: int = 0
     megabytes: float = 0.0
     first: dict[int, int] = {}
-    """Since the last message, from connecting to the first block: microseconds → number."""
+    """Since the last message, from connecting to the first block, slow readers left out: microseconds → number."""
     late_s: float = 0.0
     """Since the last message: how late the process itself was at most."""

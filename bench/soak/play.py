@@ -24,7 +24,7 @@ import aiohttp
 import msgspec
 
 from bench.earlier import keep_earlier
-from bench.figures import Histogram
+from bench.figures import Histogram, counted
 from bench.load.environment import environment
 from bench.load.local import new_directory
 from bench.load.processes import end
@@ -34,6 +34,7 @@ from bench.soak.observer import Observer
 from bench.soak.report import DATA, PAGE, TABLE, Soak, write
 from bench.soak.samples import Sample, SampleFile
 from bench.soak.series import boundaries_of
+from gateway.output import say
 
 SAMPLES = "soak.samples.ndjson"
 CYCLES_MIN = 15
@@ -216,6 +217,11 @@ class Conductor:
             figures[name] = figures.get(name, 0.0) + count
         figures["longest judgement, s"] = max(figures.get("longest judgement, s", 0.0), seen.took_s)
         self._soak.notes.faults += [f"{seen.election}: {fault}" for fault in seen.faults]
+        say(
+            f"{self._elapsed():7.0f} s  {seen.election}: {counted(seen.reports, 'report')},"
+            f" {counted(len(seen.faults), 'fault')}, judged in {seen.took_s:.0f} s",
+            err=True,
+        )
 
     async def _end_processes(self, session: aiohttp.ClientSession, each_s: float, number: int) -> None:
         """End one process of each door at its time in the cycle."""

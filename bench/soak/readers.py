@@ -38,9 +38,9 @@ CURSORS_MAX = 500
 """Positions of readers that left; older ones are forgotten."""
 TURN_S = 0.25
 ANSWER_S = 30.0
-_ID = re.compile(rb"^id: ((\d+)-[0-9a-f]+)$", re.MULTILINE)
+_ID = re.compile(rb"^id: ((\d+)-[0-9a-f]+)\n", re.MULTILINE)
 _TAIL = 64
-"""Bytes of text kept between two pieces: an `id:` line is shorter."""
+"""Bytes kept of the beginning of a line that is not complete: an `id:` line is shorter."""
 
 random.seed(0)
 
@@ -95,7 +95,7 @@ class Reader(asyncio.Protocol):
         if self._inflate is not None:
             data = self._inflate.decompress(data)
         text = self._tail + data
-        self._tail = text[-_TAIL:] if not text.endswith(b"\n\n") else b""
+        self._tail = text[text.rfind(b"\n") + 1 :][:_TAIL]
         for found_id in _ID.finditer(text):
             self._note(found_id[1], int(found_id[2]))
 
@@ -106,6 +106,8 @@ class Reader(asyncio.Protocol):
         self.cursor, self.sequence = cursor, sequence
         if self._first:
             self._first = False
+            if self.slow:
+                return
             self._crowd.first[rounded_us(time.monotonic() - self._began)] += 1
 
     def connection_lost(self, _: Exception | None) -> None:

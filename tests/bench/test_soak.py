@@ -8,10 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench.soak.messages import ReadersOrder
+from bench.soak.readers import Reader, Readers
 from bench.soak.report import Soak, page_of, summary, table, write
 from bench.soak.samples import Notes, Sample, SampleFile
 from bench.soak.series import KINDS, Trend, trends
 from bench.soak.supply import CORRECTION_EVERY, HELD_BALLOTS, NightSupply
+from gateway.feed.compression import GZIP_START, deflate
 from gateway.rehearsal.dataset import DataSet
 from tests.bench.commands import bench
 from tests.counts import full_only
@@ -140,6 +143,40 @@ def test_the_supply_repeats_the_night_with_higher_revisions_and_corrections(data
         ballots[each.unit] = total
     corrected = sum(falls[fall] for fall in range(1, HELD_BALLOTS + 1))
     assert corrected >= 0.5 * len(plan) / (CORRECTION_EVERY + 1)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+
+
+def block(sequence: int) -> bytes:
+    return b"event: block\nid: %d-0a1b2c3d\ndata: {}\n\n" % sequence
+
+
+@pytest.mark.parametrize("gzip", [False, True])
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_a_reader_notes_the_newest_block_however_its_bytes_are_divided(gzip: bool, piece: int) -> None:
+    """It keeps the cursor, with which it may come back, and counts blocks that go back."""
+    readers = Readers(ReadersOrder("127.0.0.1", 1, "e", 1, 60.0))
+    reader = Reader(readers, "/", gzip=gzip, slow=False, cursor=b"")
+    text = block(3) + b": a comment\n\n" + block(4) + b"data: " + 300 * b"id: 9" + b"\n\n" + block(5)
+    body = b"Content-Encoding: gzip\r\n\r\n" + GZIP_START + deflate(text) if gzip else b"\r\n" + text
+    sent = HEAD + body
+    for start in range(0, len(sent), piece):
+        reader.data_received(sent[start : start + piece])
+    assert (reader.sequence, reader.cursor) == (5, b"5-0a1b2c3d")
+    assert (readers.seen.blocks, readers.seen.went_back, readers.first.total()) == (3, 0, 1)
+    reader.data_received(deflate(block(4)) if gzip else block(4))
+    assert readers.seen.went_back == 1
+
+
+def test_a_reader_that_is_told_when_to_come_back_or_refused_is_no_fault() -> None:
+    """A short stream without compression says when; any other answer is counted."""
+    readers = Readers(ReadersOrder("127.0.0.1", 1, "e", 1, 60.0))
+    Reader(readers, "/", gzip=True, slow=False, cursor=b"").data_received(HEAD + b"\r\nretry: 500\n\n")
+    assert (readers.seen.blocks, readers.seen.refused) == (0, 0)
+    refused = Reader(readers, "/", gzip=True, slow=False, cursor=b"")
+    refused.data_received(b"HTTP/1.1 404 Not Found\r\n\r\n{}")
+    assert (readers.seen.refused, refused.leaving) == (1, True)
 
 
 @pytest.mark.parametrize("hours", ["", "0", "-1", "1001"])
