@@ -45,6 +45,19 @@ async def test_a_lost_leader_is_replaced_with_the_shortest_timeouts_that_patroni
 
 
 @full_only
+@IN_ALL_MODES
+async def test_a_leader_whose_postgres_alone_is_killed_starts_it_again(tmp_path: Path, mode: str) -> None:
+    """Patroni keeps the leader's key meanwhile, so nobody else is promoted."""
+    async with a_night_on_patroni(tmp_path, mode=mode) as (cluster, _, night):
+        leader = await cluster.wait_led()
+        before = leader.postmaster
+        leader.kill_postgres()
+        await night.wait_progress(timeout_s=cluster.timeouts.failover_s)
+        assert await cluster.wait_led() is leader
+        assert leader.postmaster != before
+
+
+@full_only
 @pytest.mark.parametrize("fault", ["refused", "silent"])
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_leader_that_etcd_does_not_hear_gives_up_before_another_leads(
