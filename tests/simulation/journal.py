@@ -27,7 +27,8 @@ from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.session import Connection
-from tests.simulation.database import LOGIN_S, Client, Server, Session, SimulatedDatabase
+from tests.simulation.database import SimulatedDatabase
+from tests.simulation.server import LOGIN_S, Client, Server, Session
 from tests.simulation.statements import Found, Statement, statement
 
 POOL_SIZE = 8
