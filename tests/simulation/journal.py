@@ -400,7 +400,7 @@ def newest_host(
     database: SimulatedDatabase, client: Client, pool: Pool, *, replica: bool = False
 ) -> NewestHost:
     """Return what makes a feed leave a host whose record is older."""
-    return NewestHost(cast("Hosts", _FeedHosts(database, client, replica=replica)), pool)
+    return NewestHost(pool, cast("Hosts", _FeedHosts(database, client, replica=replica)))
 
 
 def journal(
