@@ -25,7 +25,7 @@ Embargo = Literal["before", "within", "after"]
 def draw(seed: int) -> Plan:
     """Return the plan of a seed: always the same one."""
     chance = random.Random(f"plan {seed}")
-    lasts_s = round(chance.uniform(4.0, 12.0), 1)
+    lasts_s = round(chance.uniform(2.0, 7.0), 1)
     standby = chance.random() < 0.5
     bare = Plan(
         seed=seed,
