@@ -90,12 +90,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what tests measured, by section."""
     sections: dict[str, list[str]] = {}
+    added: list[Any] = []
     for reports in terminalreporter.stats.values():
         for report in reports:
             if getattr(report, "when", None) == "call":
                 for name, value in report.user_properties:
                     if name == measured.PROPERTY:
                         sections.setdefault(value[0], []).append(value[1])
+                    elif name == measured.SUM:
+                        added.append(value)
+    for section, line in measured.sums_of(added).items():
+        sections.setdefault(section, []).append(line)
     for section, lines in sections.items():
         terminalreporter.section(f"{section}: what was measured")
         terminalreporter.write_line("\n".join(lines))

@@ -19,7 +19,6 @@ import msgspec
 from tests.simulation.drawing import draw
 from tests.simulation.mutants import MUTANTS, apply, mutant
 from tests.simulation.plan import Plan, decode, encode
-from tests.simulation.shrink import shrink
 
 if TYPE_CHECKING:
     from tests.simulation.run import Result
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 PROGRESS_S = 10.0
 """Seconds between two lines of progress."""
 TRIES = 300
-"""Runs with which a failing plan is shrunk."""
+"""Runs with which a failing plan is shrunk, unless `--no-shrink`."""
 
 
 def main(arguments: list[str]) -> int:
@@ -56,6 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run_one(options: argparse.Namespace) -> int:
+    from tests.simulation.report import describe
     from tests.simulation.run import run
 
     plan = decode(options.plan.read_bytes()) if options.plan is not None else draw(options.seed)
@@ -65,97 +65,29 @@ def _run_one(options: argparse.Namespace) -> int:
     result = run(plan, trace=_say, steps=(first, last)) if options.trace else run(plan)
     _say(describe(result))
     if result.broken:
-        _report(plan, result, options)
+        _explain(plan, result, options)
     return 1 if result.broken else 0
 
 
-def describe(result: "Result") -> str:
-    """Describe a run in a line."""
-    return (
-        f"seed {result.seed}: {result.steps} steps, {result.choices} of them chosen among several,"
-        f" {result.virtual_s:.1f} s of virtual time, {result.cpu_s:.2f} s of CPU time; {result.reports} reports,"
-        f" {result.receipts} receipts, {result.publications} publications, {result.blocks} blocks;"
-        f" digest {result.digest}"
-    )
-
-
-def outline(plan: Plan) -> str:
-    """Return a plan in a few lines."""
-    senders = ", ".join(f"{each.name} by {each.transport}" for each in plan.senders)
-    first = (
-        f"{plan.push_processes} push, {plan.feeds} feed processes, {'standby' if plan.standby else 'no standby'}"
-        f"{', feeds read from it' if plan.replica else ''}, rules {plan.rules}, embargo until {plan.publish_from_s} s,"
-        f" {plan.reports} reports ({senders}), {len(plan.readers)} readers, healed at {plan.lasts_s} s"
-    )
-    lines = [first]
-    for fault in plan.faults:
-        members = (
-            f"{name} {value}" for name in ("of", "to", "seconds", "amount") if (value := getattr(fault, name))
-        )
-        lines.append(f"  {fault.at_s:8.3f} s  {fault.kind} {', '.join(members)}")
-    return "\n".join(lines)
-
-
-def _report(plan: Plan, result: "Result", options: argparse.Namespace) -> None:
-    """Print a failure, shrink its plan, and say how to run it again."""
-    from tests.simulation.run import run
+def _explain(plan: Plan, result: "Result", options: argparse.Namespace) -> None:
+    """Print a failure, and store a smaller plan that still fails."""
+    from tests.simulation.report import explain, made_smaller
 
     for broken in result.broken:
         _say(f"seed {result.seed}: {broken.guarantee}: {broken.example}")
-    wanted = result.broken[0].guarantee
     if not options.no_shrink:
-        plan = shrink(
-            plan,
-            lambda each: any(broken.guarantee == wanted for broken in run(each).broken),
-            tries_max=TRIES,
-        )
-        result = run(plan)
+        plan, result = made_smaller(plan, result, tries_max=TRIES)
     path = Path(f"simulation-{plan.seed}.json")
     path.write_bytes(encode(plan))
-    _say(outline(plan))
-    for broken in result.broken:
-        _say(f"shrunk: {broken.guarantee}: {broken.example}")
-    near = f" --steps {max(0, result.failed_at - 200)}..{result.failed_at}" if result.failed_at else ""
-    bug = f' --mutant "{options.mutant}"' if options.mutant else ""
-    _say(
-        f"shown at step {result.failed_at or result.steps} of {result.steps}; the plan is in {path}. To run it again:\n"
-        f"python -m tests.simulation --seed {plan.seed} --plan {path}{bug} --trace{near}"
-    )
+    _say(explain(plan, result, path, options.mutant))
 
 
 # Many nights.
 
 
-class Totals(msgspec.Struct):
-    """What many runs did."""
-
-    runs: int = 0
-    steps: int = 0
-    choices: int = 0
-    reports: int = 0
-    virtual_s: float = 0.0
-    cpu_s: float = 0.0
-    failed: int = 0
-
-    def add(self, result: "Result") -> None:
-        """Add a run."""
-        self.runs += 1
-        self.steps += result.steps
-        self.choices += result.choices
-        self.reports += result.reports
-        self.virtual_s += result.virtual_s
-        self.cpu_s += result.cpu_s
-        self.failed += bool(result.broken)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.runs} nights, each in an order of its own: {self.steps} steps, {self.choices} of them chosen among"
-            f" several; {self.reports} reports; {self.virtual_s / 3600:.1f} h of virtual time in {self.cpu_s:.0f} s"
-            f" of CPU time; {self.failed} failed"
-        )
-
-
 def _run_many(options: argparse.Namespace) -> int:
+    from tests.simulation.report import Totals
+
     first, last = _range(options.seeds)
     totals = Totals()
     began = shown = time.monotonic()
@@ -174,7 +106,7 @@ def _run_many(options: argparse.Namespace) -> int:
     _say(str(totals))
     if failures:
         earliest = min(failures, key=lambda each: each.seed)
-        _report(draw(earliest.seed), earliest, options)
+        _explain(draw(earliest.seed), earliest, options)
     return 1 if failures else 0
 
 
