@@ -283,7 +283,7 @@ class Reader(Client):
         """The sequence of the last block."""
         self.areas = selected(registry, ReaderOptions(plan.levels, plan.areas))
         self._readings: list[list[ObservedBlock]] = []
-        self._cursor: str | None = None
+        self._cursor = plan.cursor
         self._copy: Mapping[str, Mapping[str, Any]] = {}
 
     @property
@@ -296,7 +296,9 @@ class Reader(Client):
 
     async def run(self, process: Process) -> None:
         """Follow the feed."""
-        if self._cursor is None or self._chance.random() < 0.5:
+        if not self._readings:
+            self._readings.append([])
+        elif self._cursor is None or self._chance.random() < 0.5:
             self._cursor, self._copy, self.sequence = None, {}, -1
             self._readings.append([])
         observed = self._readings[-1]

@@ -21,6 +21,9 @@ from tests.simulation.plan import (
 
 Embargo = Literal["before", "within", "after"]
 
+LOST_COMMITS = 0.4
+"""Share of the plans with a standby in which a failover loses commits."""
+
 
 def draw(seed: int) -> Plan:
     """Return the plan of a seed: always the same one."""
@@ -39,6 +42,8 @@ def draw(seed: int) -> Plan:
         replica=standby and chance.random() < 0.4,
         publish_from_s=_end_of_embargo(chance, lasts_s),
         rules=chance.choice(("off", "warn", "hold")),
+        credit_max=chance.choice((4, 16, 64)),
+        batch_max=chance.choice((2, 8, 64)),
         municipalities=chance.choice((2, 2, 3)),
         units=chance.choice((1, 2, 2, 3)),
     )
@@ -140,6 +145,9 @@ def _readers(plan: Plan, chance: random.Random) -> Iterator[Reader]:
             every_s=chance.choice((0, 0, 0, 1)),
             gzip=chance.random() < 0.4,
             begins_s=_begin(plan, chance),
+            cursor=f"{chance.randint(1, 20)}-{chance.getrandbits(32):08x}"
+            if chance.random() < 0.15
+            else None,
         )
 
 
@@ -157,7 +165,27 @@ def _faults(plan: Plan, chance: random.Random) -> Iterator[Fault]:
     once = [kind for place, kind in enumerate(drawn) if not kind.once or kind not in drawn[:place]]
     times = sorted(round(chance.uniform(0.1, 0.9 * plan.lasts_s), 3) for _ in once)
     for at_s, kind in zip(times, once, strict=True):
-        yield kind.draw(plan, chance, at_s)
+        yield kind.draw(plan, chance, _amid_reports(plan, chance) if kind.once else at_s)
+    if plan.standby and chance.random() < LOST_COMMITS:
+        yield from _lost_commits(plan, chance)
+
+
+def _amid_reports(plan: Plan, chance: random.Random) -> float:
+    """Draw a time shortly after a report is submitted: acts are interesting while reports wait."""
+    times = [report.at_s for sender in plan.senders for report in sender.reports]
+    return round(chance.choice(times) + chance.uniform(0.0, 0.02), 4)
+
+
+def _lost_commits(plan: Plan, chance: random.Random) -> Iterator[Fault]:
+    """Draw what makes a failover lose commits: the standby lags, waits for it are cancelled, and it is promoted."""
+    at_s = max(0.0, _amid_reports(plan, chance) - 0.01)
+    seconds = chance.uniform(0.3, 2.0)
+    yield Fault(round(at_s, 3), "cut_standby", seconds=round(seconds, 3))
+    for _ in range(chance.randint(1, 4)):
+        cancelled_s = at_s + chance.uniform(0.0, 0.8) * seconds
+        yield Fault(round(cancelled_s, 3), "cancel_wait", amount=2.0)
+    promoted_s = at_s + chance.uniform(0.8, 0.98) * seconds
+    yield Fault(round(promoted_s, 3), "failover", seconds=0.5, amount=chance.choice((0.0, 1.0)))
 
 
 class Kind:
@@ -315,8 +343,8 @@ KINDS: dict[str, Kind] = {
             amount=(1.0, 3.0, 12.0),
             weight=2,
         ),
-        Kind("revoke_token", "the token of `of` is revoked", of=_senders_of, once=True, weight=0.5),
-        Kind("close_election", "the election is closed", once=True, weight=0.3),
+        Kind("revoke_token", "the token of `of` is revoked", of=_senders_of, once=True, weight=1),
+        Kind("close_election", "the election is closed", once=True, weight=0.5),
         Kind(
             "clock",
             "the clock of `of` jumps by `amount` s",
@@ -338,7 +366,18 @@ KINDS: dict[str, Kind] = {
             seconds=(0.05, 2),
             amount=(0.0, 1.0),
         ),
-        Kind("slow_reader", "`of` reads nothing for `seconds`", of=_readers_of, seconds=(0.5, 8), weight=2),
+        Kind(
+            "suspend_client",
+            "`of` does not run for `seconds`",
+            of=lambda plan: _senders_of(plan) + _readers_of(plan),
+            seconds=(0.3, 6),
+            weight=3,
+        ),
+        Kind(
+            "unsynchronous",
+            "the primary waits for no standby for `seconds`, since an administrator cleared the setting",
+            seconds=(0.1, 3),
+        ),
     )
 }
 """Every kind of fault, by name."""

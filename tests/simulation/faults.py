@@ -112,6 +112,10 @@ class Faults:
         for _ in range(int(fault.amount)):
             self._database.cancel_wait()
 
+    def _unsynchronous(self, fault: Fault) -> None:
+        self._database.set_synchronous(False)
+        self._simulation.loop.call_world(fault.seconds, partial(self._database.set_synchronous, True))
+
     def _clock(self, fault: Fault) -> None:
         if fault.of == "database":
             self._database.jump_clock(fault.amount)
@@ -154,7 +158,7 @@ class Faults:
     def _restart_reader(self, fault: Fault) -> None:
         self._clients[fault.of].restart(fault.seconds, silently=fault.amount > 0)
 
-    def _slow_reader(self, fault: Fault) -> None:
+    def _suspend_client(self, fault: Fault) -> None:
         process = self._clients[fault.of].process
         if process is not None and process.alive:
             process.suspend(fault.seconds)

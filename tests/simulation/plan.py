@@ -20,7 +20,7 @@ COUNTRY = "land"
 ELECTION = "simulated"
 INVALID = ("sum", "party", "unit", "revision")
 """What may be wrong with a report: votes that do not add up, an unknown party, a unit of others, revision 0."""
-OF_STANDBY = frozenset({"failover", "cut_standby", "cancel_wait", "freeze_standby"})
+OF_STANDBY = frozenset({"failover", "cut_standby", "cancel_wait", "freeze_standby", "unsynchronous"})
 """Kinds of faults that need a standby."""
 BALLOTS_FELL = 20
 """With the rules `hold`, a report whose ballots fall by more than this, and by more than 2 %, is held."""
@@ -88,6 +88,8 @@ class Reader(msgspec.Struct, frozen=True, omit_defaults=True):
     every_s: int = 0
     gzip: bool = False
     begins_s: float = 0.0
+    cursor: str | None = None
+    """One of another history, with which it begins."""
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -121,6 +123,10 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     rules: Rules = "off"
     operator: bool = False
     """Whether an operator decides on held reports."""
+    credit_max: int = 16
+    """The option of the push processes: the largest credit of a sender."""
+    batch_max: int = 16
+    """The option of the push processes: reports in a commit."""
     municipalities: int = 2
     units: int = 2
     """Units per municipality."""

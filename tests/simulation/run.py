@@ -33,7 +33,7 @@ LIVENESS_S = 240.0
 again."""
 READY_S = 30.0
 """Virtual seconds within which all processes have to be ready, at the start and once all is healed."""
-STEPS_MAX = 400_000
+STEPS_MAX = 120_000
 """Steps after which a run counts as stuck; most take a twentieth of it."""
 LOOK_S = 0.25
 """How often it is checked whether all is done, in virtual seconds."""
@@ -150,9 +150,9 @@ class Night:
             require_standby=plan.standby,
             drain_s=DRAIN_S,
             heartbeat_s=2.0,
-            credit_max=8,
-            pending_max=64,
-            batch_max=8,
+            credit_max=plan.credit_max,
+            pending_max=4 * plan.credit_max,
+            batch_max=plan.batch_max,
         )
         self.senders = [
             Sender(simulation, each, token.secret) for each, token in zip(plan.senders, tokens, strict=True)
