@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -25,7 +26,7 @@ from tests.simulation.gateway import Installation, Worker
 from tests.simulation.loop import CallbackFailed, Stuck, Task
 from tests.simulation.operator import Operator
 from tests.simulation.plan import COUNTRY, ELECTION, Plan, registry, rising
-from tests.simulation.processes import Simulation
+from tests.simulation.processes import Process, Simulation
 from tests.simulation.verdict import Answered, SenderOutcome, first_failing, verdict
 
 LIVENESS_S = 240.0
@@ -41,6 +42,8 @@ SLACK_S = 1e-6
 """How exact times of day are as floats, in seconds."""
 ARRIVES = "the last value arrives"
 """The judge's guarantee that readers are complete at the end."""
+DECIDED_S = 30.0
+"""How long a report may wait in a push process for its commit or a `retry`, in seconds by its clock."""
 DRAIN_S = 5.0
 """The option `drain_s` of the processes."""
 
@@ -162,6 +165,9 @@ class Night:
         clients = {each.name: each for each in (*self.senders, *self.readers)}
         numbers = {sender.name: place for place, sender in enumerate(self.senders, 1)}
         self._faults = Faults(simulation, self.database, self.installation, clients, numbers)
+        self._healthy_since = 0
+        """The number of lines in the log when everything was healed."""
+        self._intakes: dict[Process, Intake] = {}
         self.outcomes: list[SenderOutcome] = []
         """What became of the reports, before the senders were ended."""
         self._started_s = simulation.loop.time()
@@ -171,6 +177,7 @@ class Night:
     async def live(self) -> None:
         """Live through the night."""
         self.installation.start()
+        self._look()
         await self._until(lambda: not self.installation.ready, READY_S, "processes are ready")
         for sender in self.senders:
             sender.start()
@@ -221,7 +228,14 @@ class Night:
         await self._until(missing, LIVENESS_S, "everything owed has arrived", required=False)
 
     async def _settle(self) -> None:
-        """Send some reports again, read back every unit, and wait until readers have what that published."""
+        """Send some reports again and read back every unit, while push processes are told to stop in good health."""
+        self._healthy_since = len(self.installation.log)
+        chance = self.simulation.chance_for("restarts")
+        first, *others = [each for each in self.installation.workers.values() if each.door == "push"]
+        self._at(self._now_s() + chance.uniform(0.0, 0.1), partial(first.drain, 0.1))
+        for worker in others:  # while it starts
+            worker.kill(0.01)
+            self._at(self._now_s() + 0.01 + chance.uniform(0.0, 0.05), partial(worker.drain, 0.1))
         alive = [each for each in self.senders if each.ended is None and each.done]
         tasks = [each.spawn(each.settle(), f"{each.name} settling") for each in alive]
         if tasks:
@@ -235,6 +249,7 @@ class Night:
         for client in (*self.senders, *self.readers, *([self.operator] if self.operator is not None else [])):
             client.kill()
         workers = list(self.installation.workers.values())
+        await self._until(lambda: not self.installation.ready, READY_S, "processes are ready at the end")
         left: list[str] = []
 
         def leaking() -> bool:
@@ -249,6 +264,37 @@ class Night:
         await self._until(
             lambda: any(worker.alive for worker in workers), DRAIN_S + 10.0, "every process has stopped"
         )
+        for line in self.installation.log[self._healthy_since :]:
+            if "timed out" in line:
+                self._break("a process in good health stops in time", line)
+
+    def _look(self) -> None:
+        """Look, again and again, whether a report waits for too long in a push process."""
+        skewed = {fault.of for fault in self.plan.faults if fault.kind == "clock"}
+        for worker in self.installation.workers.values():
+            if worker.door != "push" or not worker.alive or worker.name in skewed:
+                continue
+            intake = self._intake(worker)
+            for waiting in intake.waiting().values() if intake is not None else ():
+                if waiting.oldest_s is not None and waiting.oldest_s > DECIDED_S:
+                    self._break(
+                        "no report waits for long",
+                        f"{worker.name}: {waiting.reports} reports, {waiting.oldest_s:.1f} s",
+                    )
+                    return
+        self.simulation.loop.call_world(1.0, self._look)
+
+    def _intake(self, worker: Worker) -> Intake | None:
+        """Return the intake of a process, None while it has none."""
+        process = worker.process
+        assert process is not None
+        if process not in self._intakes:
+            found = _parts_of(worker, self.simulation.loop).get("intake")
+            if found is None:
+                return None
+            self._intakes = {each: intake for each, intake in self._intakes.items() if each.alive}
+            self._intakes[process] = found
+        return self._intakes[process]
 
     async def _until(
         self, missing: Callable[[], bool], seconds: float, what: str, *, required: bool = True
@@ -378,18 +424,27 @@ class Night:
             self._break("every decision is answered", "the operator has not finished")
 
 
-def _left_in(worker: Worker) -> Iterator[str]:
-    """Yield what a process keeps of clients."""
-    parts = {
+def _parts_of(worker: Worker, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """Return the long-lived parts of a process: the objects whose `run` its tasks are, by the names of the tasks."""
+    frames = {
         task.get_name(): getattr(task.get_coro(), "cr_frame", None)
-        for task in asyncio.all_tasks()
+        for task in asyncio.all_tasks(loop)
         if isinstance(task, Task) and task.owner is worker.process
     }
-    for name, frame in parts.items():
-        if name == "intake" and frame is not None:
-            yield from (f"{worker.name}: {each}" for each in _left_in_intake(frame.f_locals["self"]))
-        if name == "hub" and frame is not None:
-            yield from (f"{worker.name}: {each}" for each in _left_in_hub(frame.f_locals["self"]))
+    return {
+        name: frame.f_locals["self"]
+        for name, frame in frames.items()
+        if frame is not None and "self" in frame.f_locals
+    }
+
+
+def _left_in(worker: Worker) -> Iterator[str]:
+    """Yield what a process keeps of clients."""
+    parts = _parts_of(worker, asyncio.get_running_loop())
+    if "intake" in parts:
+        yield from (f"{worker.name}: {each}" for each in _left_in_intake(parts["intake"]))
+    if "hub" in parts:
+        yield from (f"{worker.name}: {each}" for each in _left_in_hub(parts["hub"]))
 
 
 def _left_in_intake(intake: Intake) -> Iterator[str]:

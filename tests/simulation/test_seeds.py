@@ -14,7 +14,7 @@ from tests.simulation.plan import encode
 from tests.simulation.report import explain, made_smaller
 from tests.simulation.run import run
 
-SEEDS = count(500, full=4000)
+SEEDS = count(400, full=4000)
 PART = 25
 """Seeds in one test."""
 TRIES = 60
