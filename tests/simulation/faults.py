@@ -7,6 +7,7 @@ from functools import partial
 import asyncpg
 
 from gateway.errors import GatewayError
+from gateway.journal.connection import ANSWER_S
 from tests.simulation.clients import Client
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.gateway import Installation, Worker
@@ -38,11 +39,15 @@ class Faults:
         self._clients = clients
         self._tokens = tokens
         self._acts: list[asyncio.Task[None]] = []
+        self._loses_answers = False
 
-    async def wait_acts(self, timeout_s: float) -> None:
-        """Wait until every administrative act is done."""
+    async def heal(self, timeout_s: float) -> None:
+        """Wait until every administrative act is done, and nothing waits for an answer that was lost."""
         if self._acts:
             await asyncio.wait(self._acts, timeout=timeout_s)
+        if self._loses_answers:
+            self._database.lose_answers(-self._database._answers_to_lose)
+            await asyncio.sleep(ANSWER_S + 1.0)
 
     def happen(self, fault: Fault) -> None:
         """Let a fault happen."""
@@ -97,6 +102,7 @@ class Faults:
         self._database.slow(fault.amount, fault.seconds)
 
     def _lose_answers(self, fault: Fault) -> None:
+        self._loses_answers = True
         self._database.lose_answers(int(fault.amount))
 
     def _crash(self, fault: Fault) -> None:

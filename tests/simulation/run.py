@@ -188,7 +188,7 @@ class Night:
         for fault in self.plan.faults:
             self._at(fault.at_s, partial(self._faults.happen, fault))
         await asyncio.sleep(self._healed_s() - self._now_s())
-        await self._faults.wait_acts(LIVENESS_S)
+        await self._faults.heal(LIVENESS_S)
         await self._until(lambda: not self.installation.ready, READY_S, "processes are ready again")
         await self._wait_done()
         await self._settle()
