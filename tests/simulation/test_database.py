@@ -16,6 +16,7 @@ from gateway.journal.appending import Behind
 from gateway.journal.db_errors import CommittedLocally, VersionChanged
 from gateway.journal.decisions import Appended, Ends, Evaluated, Known, New
 from gateway.journal.postgres import PostgresJournal
+from gateway.journal.record import PublicRecord
 from tests.counts import count
 from tests.journal.makers import a_registry, a_report, append, sequences
 from tests.simulation import journal as doubles
@@ -455,6 +456,36 @@ def test_a_replaced_primary_that_has_not_noticed_answers_no_append() -> None:
             await reading
         stored = await other.newest_report(site.key, "a-2")
         assert stored is not None
+
+    over_seeds(test)
+
+
+def test_a_feed_leaves_a_former_primary_whose_record_grows_no_more() -> None:
+    """Its connections work, and nothing but the record of the other server shows that it is an old one."""
+
+    async def test(site: Site) -> None:
+        announcer = Announcer(doubles.confirmations(site.database, site.one))
+        announcing = in_background(announcer.run(lambda _: None))
+        journal = doubles.journal(site.database, site.one, announcer)
+        await append(journal, site.key, 1, a_report())
+        await announcer.wait_announced()
+        pool = doubles.open_pool(site.database, site.feed)
+        record = PublicRecord(pool)
+        assert [head.sequence for head in await record.heads()] == [1]
+        comparing = in_background(doubles.newest_host(site.database, site.feed, pool).run())
+        former = site.database.primary
+        site.database.failover(former_s=50.0)
+        with pytest.raises(JournalUnavailable):
+            await append(journal, site.key, 1, a_report(revision=2))
+        await append(journal, site.key, 1, a_report(revision=2))
+        shown = 1
+        while shown == 1:
+            await asyncio.sleep(0.5)
+            shown = (await record.heads())[0].sequence
+        assert shown == 2
+        assert former.up
+        announcing.cancel()
+        comparing.cancel()
 
     over_seeds(test)
 
