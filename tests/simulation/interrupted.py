@@ -8,11 +8,40 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
-import msgspec
-
 from tests.simulation.interruptions import How, Interruption
 from tests.simulation.plan import Fault, Plan, Reader, Report, Sender, units_of
 from tests.simulation.run import Night, Result, run
+
+CANCELLED: dict[str, int] = {
+    "RequestHandler._handle_request": 8,
+    "RequestHandler.start": 6,
+    "reports": 2,
+    "answers": 2,
+    "LockedAppend.append": 4,
+    "PostgresJournal.append": 4,
+    "sender-1 pushing": 1,
+    "sender-2 pushing": 1,
+    "reader-1": 1,
+    "reader-2": 1,
+}
+"""Kinds of tasks that are cancelled in production, on their own and at any time: when a process ends, when a client
+gives up, when one half of a connection has ended, when an append is given up. And how many of each are tried.
+
+Those within a client's library are cancelled by the library alone, when its caller is."""
+EXPIRING = 6
+"""How many tasks of aiohttp's server have their timeouts expire, one in each night; of every other kind the first."""
+OWN = (
+    "act",
+    "main",
+    "sender-1 settling",
+    "sender-2 settling",
+    "sender-1 reading back",
+    "RequestHandler.shutdown",
+)
+"""Kinds whose timeouts are left alone: tasks of the simulation; and aiohttp's `shutdown`, in which a handler that ends
+in the very moment of its timeout logs an InvalidStateError (aiohttp 3.14)."""
+PERIODIC = 25
+"""Awaits of a kind of task that are tried; the later ones of those that run for the whole night repeat them."""
 
 
 class Await(NamedTuple):
@@ -68,6 +97,26 @@ def census(seed: int) -> tuple[dict[str, int], dict[str, set[int]]]:
     return interruptions.census, interruptions.bounded
 
 
+def awaits(seed: int, *, part: int = 1) -> Iterator[Await]:
+    """Yield all awaits of a night at which a task can be interrupted; of `part` equal parts, the first."""
+    numbers, bounded = census(seed)
+    found = [
+        Await(kind, number, "expire", which)
+        for kind, within in bounded.items()
+        if kind not in OWN
+        for number in sorted(within)[:PERIODIC]
+        for which in range(EXPIRING if kind.startswith("RequestHandler") else 1)
+    ]
+    found += [
+        Await(kind, number, how, which)
+        for kind, many in CANCELLED.items()
+        for number in range(1, min(numbers.get(kind, 0), PERIODIC) + 1)
+        for which in range(many)
+        for how in ("cancel", "late")
+    ]
+    yield from found[seed % part :: part]
+
+
 def run_interrupted(seed: int, at: Await) -> Result | None:
     """Run a night with an interruption; return None if that await did not occur."""
     planned: list[Interruption] = []
@@ -76,7 +125,7 @@ def run_interrupted(seed: int, at: Await) -> Result | None:
         interruption = night.simulation.cancel_at(at.kind, at.number, how=at.how, which=at.which)
         planned.append(interruption)
         for sender in night.senders:
-            sender._send = _going_on(sender._send, interruption)  # type: ignore[method-assign]
+            sender._send = _going_on(sender._send, interruption, sender)  # type: ignore[method-assign]
         for reader in night.readers:
             reader.run = _going_on(reader.run, interruption)  # type: ignore[method-assign]
 
@@ -84,7 +133,9 @@ def run_interrupted(seed: int, at: Await) -> Result | None:
     return result if planned[0].done else None
 
 
-def _going_on(work: Callable[[Any], Awaitable[None]], interruption: Interruption) -> Callable[[Any], Any]:
+def _going_on(
+    work: Callable[[Any], Awaitable[None]], interruption: Interruption, sender: Any = None
+) -> Callable[[Any], Any]:
     """Return the work of a client that begins again after it was interrupted, in the same process."""
 
     async def go_on(process: Any) -> None:
@@ -95,6 +146,9 @@ def _going_on(work: Callable[[Any], Awaitable[None]], interruption: Interruption
             if task is not interruption.task:
                 raise
             task.uncancel()
+            await asyncio.sleep(0)  # the publisher has refused what it had
+            if sender is not None:
+                sender.ended = None
             await work(process)
 
     return go_on
@@ -104,6 +158,3 @@ def describe(at: Await, result: Result) -> str:
     """Describe what an interruption broke."""
     broken = "; ".join(f"{each.guarantee}: {each.example}" for each in result.broken[:3])
     return f"seed {result.seed}, {at.how} of {at.kind} ({at.which}) at its await {at.number}: {broken}"
-
-
-__all__ = ["Await", "census", "describe", "msgspec", "plan_of", "run_interrupted"]

@@ -8,14 +8,13 @@ anything of the clients that have left.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from gateway.feed.hub import Hub
 from gateway.journal.administration import NewToken
 from gateway.journal.intake import Intake
 from gateway.rehearsal.judge import BrokenGuarantee, History, ReaderHistory, judge
@@ -23,6 +22,7 @@ from tests.simulation.clients import PublicationReader, Reader, Sender, readers_
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import Faults
 from tests.simulation.gateway import Installation, Worker
+from tests.simulation.leftovers import left_in
 from tests.simulation.loop import CallbackFailed, Stuck, Task
 from tests.simulation.operator import Operator
 from tests.simulation.plan import COUNTRY, ELECTION, Plan, registry, rising
@@ -253,7 +253,7 @@ class Night:
         left: list[str] = []
 
         def leaking() -> bool:
-            left[:] = [each for worker in workers for each in _left_in(worker)]
+            left[:] = [each for worker in workers for each in left_in(worker.process)]
             return bool(left)
 
         await self._until(leaking, LIVENESS_S, "", required=False)
@@ -436,30 +436,3 @@ def _parts_of(worker: Worker, loop: asyncio.AbstractEventLoop) -> dict[str, Any]
         for name, frame in frames.items()
         if frame is not None and "self" in frame.f_locals
     }
-
-
-def _left_in(worker: Worker) -> Iterator[str]:
-    """Yield what a process keeps of clients."""
-    parts = _parts_of(worker, asyncio.get_running_loop())
-    if "intake" in parts:
-        yield from (f"{worker.name}: {each}" for each in _left_in_intake(parts["intake"]))
-    if "hub" in parts:
-        yield from (f"{worker.name}: {each}" for each in _left_in_hub(parts["hub"]))
-
-
-def _left_in_intake(intake: Intake) -> Iterator[str]:
-    for election in intake._open.values():
-        writer, bank = election.writer, election.bank
-        kept = {
-            "waiting reports": writer.waiting,
-            "items in the waiting room": len(writer.room),
-            "credit": bank.given,
-            "connections in the bank": len(bank),
-            "sockets": len(election.sockets),
-        }
-        yield from (f"{count} {what}" for what, count in kept.items() if count)
-
-
-def _left_in_hub(hub: Hub) -> Iterator[str]:
-    for feed in hub.feeds():
-        yield from (f"{len(channel)} readers" for channel in feed.channels)

@@ -1,0 +1,72 @@
+"""What a process keeps of clients that have left: nothing, if all of its parts have cleaned up.
+
+The parts are found by the tasks that run them, and their counters are read directly.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.feed.hub import Hub
+from gateway.journal.intake import Intake
+from gateway.web.connections import Connections
+from gateway.web.push_door import PushDoor
+from tests.simulation.loop import Owner, Task
+
+
+def left_in(process: Owner | None) -> Iterator[str]:
+    """Yield what a process keeps, in words."""
+    kinds = {"intake": _in_intake, "hub": _in_hub, "push door": _in_push_door, "connections": _in_connections}
+    for task in asyncio.all_tasks():
+        if isinstance(task, Task) and task.owner is process and task.get_name() in kinds:
+            frame = getattr(task.get_coro(), "cr_frame", None)
+            if frame is not None:
+                kept = kinds[task.get_name()](frame.f_locals["self"])
+                yield from (f"{process.name}: {count} {what}" for what, count in kept.items() if count)
+
+
+def _in_intake(intake: Intake) -> dict[str, int]:
+    kept: dict[str, int] = {}
+    for election in intake._open.values():
+        writer, bank = election.writer, election.bank
+        kept["waiting reports"] = writer.waiting
+        kept["items in the waiting room"] = len(writer.room)
+        kept["credit"] = bank.given
+        kept["connections in the bank"] = len(bank)
+        kept["sockets"] = len(election.sockets)
+    return kept
+
+
+def _in_hub(hub: Hub) -> dict[str, int]:
+    kept: dict[str, int] = {}
+    for feed in hub.feeds():
+        kept["readers"] = sum(map(len, feed.channels))
+        kept["waiters"] = len(feed._sequence_waiters) + len(feed._settled_waiters)
+    return kept
+
+
+def _in_push_door(door: PushDoor) -> dict[str, int]:
+    requests = door._requests
+    limits: dict[str, Any] = {
+        "requests": requests._requests_of,
+        "sockets of senders": door._sockets_of,
+        "reads": door._reads_of,
+        "reads of transfers": door._transfers_of,
+        "reads of own reports": door._own_reports_of,
+    }
+    return {
+        **{what: sum(limit._counts.values()) for what, limit in limits.items()},
+        "bytes of bodies": requests.bodies.total,
+        "bytes of answers": requests._answers.total,
+        "turns": len(requests.turns),
+    }
+
+
+def _in_connections(connections: Connections) -> dict[str, int]:
+    return {
+        "connections": len(connections),
+        "authenticated connections": sum(connections._per_sender._counts.values()),
+        "connections of addresses": sum(connections._per_address._counts.values()),
+        "connections with unread bytes": len(list(connections.buffers.unread)),
+        "turns of connections": len(connections.turns),
+    }
