@@ -14,7 +14,6 @@ from tests.simulation.run import Night, Result, run
 
 CANCELLED: dict[str, int] = {
     "RequestHandler._handle_request": 8,
-    "RequestHandler.start": 6,
     "reports": 2,
     "answers": 2,
     "LockedAppend.append": 4,
