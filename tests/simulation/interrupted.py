@@ -16,17 +16,15 @@ CANCELLED: dict[str, int] = {
     "RequestHandler._handle_request": 8,
     "reports": 2,
     "answers": 2,
-    "LockedAppend.append": 4,
-    "PostgresJournal.append": 4,
     "sender-1 pushing": 1,
     "sender-2 pushing": 1,
     "reader-1": 1,
     "reader-2": 1,
 }
-"""Kinds of tasks that are cancelled in production, on their own and at any time: when a process ends, when a client
-gives up, when one half of a connection has ended, when an append is given up. And how many of each are tried.
+"""Kinds of tasks that are cancelled in production on their own and at any time, and how many of each are tried.
 
-Those within a client's library are cancelled by the library alone, when its caller is."""
+A request is given up, one half of a push socket ends, a client gives up. All other tasks are cancelled by the task that
+waits for them, or with their whole process."""
 EXPIRING = 6
 """How many tasks of aiohttp's server have their timeouts expire, one in each night; of every other kind the first."""
 OWN = (

@@ -6,9 +6,9 @@ from tests.counts import count
 from tests.simulation.interrupted import CANCELLED, Await, awaits, census, describe, run_interrupted
 
 SEEDS = range(1, 1 + count(3, full=12))
-PART = count(16, full=1)
+PART = count(12, full=1)
 """Of so many interruptions one is tried."""
-LEAST = 20
+LEAST = count(8, full=100)
 """Interruptions of a night that have to happen, so that the test tests something."""
 
 
