@@ -35,6 +35,8 @@ Door = Literal["push", "feed"]
 PORTS: dict[Door, int] = {"push": 8081, "feed": 8080}
 RESTART_S = 0.5
 """Seconds after which a process that ended by itself is started again."""
+CRASHES_MAX = 3
+"""How often a process that fails is started again: each failure is a bug, and a run with one is not to take long."""
 NOT_EXPECTED = ("error", "critical", "exception")
 """Levels of log lines that are bugs, whatever fails."""
 
@@ -60,6 +62,7 @@ class Worker:
         self._simulation = installation.simulation
         self._control: Control | None = None
         self._restart_s = RESTART_S
+        self._crashes = 0
         self._starts = 0
         """How often a start was planned; only the latest plan is carried out."""
 
@@ -126,6 +129,7 @@ class Worker:
         except BaseExceptionGroup as error:
             self._installation.note(self.name, "error", f"ended by {error.exceptions!r}")
             self._installation.failures.append(error)
+            self._crashes += 1
         if not control.stop.is_set():
             self._installation.note(self.name, "error", "ended without being told to")
         self._simulation.loop.call_world(0.0, lambda: self._exit(process))
@@ -142,8 +146,10 @@ class Worker:
         self._start_in(restart_s)
 
     def _start_in(self, seconds: float) -> None:
-        """Start it in some seconds, and not before."""
+        """Start it in some seconds, and not before; not at all if it fails again and again."""
         self._starts += 1
+        if self._crashes > CRASHES_MAX:
+            return
         number = self._starts
 
         def start() -> None:
