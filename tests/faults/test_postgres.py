@@ -174,9 +174,8 @@ async def test_after_a_restore_to_an_earlier_state_readers_start_over(server: Se
     async with night_on(urls_of(server), heartbeat_s=2) as (gateway, night):
         await server.back_up(tmp_path / "earlier")
         await night.wait_progress()
-        night.allow(
-            "read 404", "read 404 no_report"
-        )  # of units whose reports are lost, until others are sent
+        # Units whose reports are lost have none until others are sent.
+        night.allow("read 404", "read 404 no_report")
         server.shut_down()
         shutil.rmtree(server.cluster)
         (tmp_path / "earlier").rename(server.cluster)
