@@ -722,6 +722,7 @@ def test_a_receipt_waits_for_a_standby() -> None:
     }
     assert {"minSyncReplicas", "maxSyncReplicas"} & spec.keys() == set()
     assert spec["primaryUpdateStrategy"] == "supervised"
+    assert (spec["smartShutdownTimeout"], spec["switchoverDelay"]) == (15, 60)
     assert spec["postgresql"]["parameters"]["synchronous_commit"] == "on"
     assert loaded(options_of("push"), "push").require_standby
     assert spec["affinity"]["podAntiAffinityType"] == "required"
