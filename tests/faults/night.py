@@ -124,11 +124,12 @@ async def a_night(
     transports: Sequence[str] = TRANSPORTS,
     answer_max_s: float = ANSWER_MAX_S,
     registry: dict[str, Any] | None = None,
+    reads_back: bool = True,
 ) -> AsyncIterator["Night"]:
     """Load an election and push `rate` reports per second from `senders` senders, which alternate between `transports`.
 
     The block starts when every sender has a receipt and every reader a block; `streams` readers follow the publication
-    stream.
+    stream. With `reads_back`, senders read back their units all the time; such a read makes an empty append.
     """
     addresses = Addresses.of(doors) if isinstance(doors, Gateway) else doors
     document = registry or a_country(senders)
@@ -138,6 +139,7 @@ async def a_night(
         issued = await acts.issue_tokens(election, [([each], "night") for each in municipalities])
     await _wait_election_known(addresses.feed, election)
     night = Night(addresses, document, election, answer_max_s)
+    night.reads_back = reads_back
     async with AsyncExitStack() as opened:
         for place, (municipality, token) in enumerate(zip(municipalities, issued, strict=True)):
             transport = transports[place % len(transports)]
@@ -182,6 +184,8 @@ class Night:
         self.readers: list[_Reader] = []
         self.streams: list[_Stream] = []
         self.pushing = True
+        self.reads_back = True
+        """Whether senders read back their units."""
         self.snapshots_expected = False
         """Whether readers may get another snapshot, because the record has been restored."""
         self._settled = False
@@ -627,7 +631,8 @@ class _Sender(_Client):
             }[self.transport]
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(push(session), name=f"{self.name}, pushing")
-                tasks.create_task(self._keep_reading_back(), name=f"{self.name}, reading back")
+                if self._night.reads_back:
+                    tasks.create_task(self._keep_reading_back(), name=f"{self.name}, reading back")
 
     async def _keep_reading_back(self) -> None:
         """Read back the unit of the last receipt, on connections of their own, until the senders stop."""

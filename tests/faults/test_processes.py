@@ -110,7 +110,7 @@ async def test_a_push_process_killed_during_commits_loses_no_report_with_a_recei
     database: Database,
 ) -> None:
     """Senders retry reports in progress, and each is published once, whether or not it was already committed."""
-    async with running(database) as gateway, a_night(gateway) as night:
+    async with running(database) as gateway, a_night(gateway, reads_back=False) as night:
         for during_append in variants((False, True, False), True):
             pid = await pid_of(gateway, "push-0")
             async with AsyncExitStack() as locked:
