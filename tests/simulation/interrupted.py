@@ -34,9 +34,11 @@ OWN = (
     "sender-2 settling",
     "sender-1 reading back",
     "RequestHandler.shutdown",
+    "push-1",
 )
 """Kinds whose timeouts are left alone: tasks of the simulation; and aiohttp's `shutdown`, in which a handler that ends
-in the very moment of its timeout logs an InvalidStateError (aiohttp 3.14)."""
+in the very moment of its timeout logs an InvalidStateError (aiohttp 3.14). A process that stops warns of what it does
+not wait for, and the verdict on a night counts that as a failure."""
 PERIODIC = 25
 """Awaits of a kind of task that are tried; the later ones of those that run for the whole night repeat them."""
 
