@@ -93,6 +93,7 @@ async def test_a_report_whose_commit_answer_never_arrives_times_out_and_becomes_
         assert journal_was_unavailable(night)
 
 
+@full_only
 async def test_reset_connections_to_postgres_are_replaced_and_no_receipt_is_lost(server: Server) -> None:
     """The connections of each door are reset, and then those of both doors while new ones are refused."""
     async with night_with_database_links(server) as (push, feed, night):
@@ -191,6 +192,7 @@ async def disturb(link: Link, night: Night) -> None:
     await night.wait_progress()
 
 
+@full_only
 async def test_readers_behind_a_bad_network_resume_from_their_cursors(database: Database) -> None:
     """No reader misses a publication or gets a second snapshot, and senders are not affected."""
     async with night_with_client_links(database) as (_, link, night):

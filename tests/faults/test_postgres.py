@@ -52,6 +52,7 @@ async def night_on(database: DatabaseUrls, **config: object) -> AsyncIterator[tu
 # Failover to a standby.
 
 
+@full_only
 async def test_the_gateway_follows_a_failover_and_the_failover_back(
     tmp_path: Path,
 ) -> None:
@@ -153,6 +154,7 @@ async def test_the_gateway_reconnects_after_a_shutdown_a_crash_and_a_kill_of_pos
         assert gateway.logged_errors() == []
 
 
+@full_only
 async def test_every_request_is_answered_while_postgres_is_suspended(
     server: Server,
 ) -> None:

@@ -129,6 +129,7 @@ async def test_a_push_process_killed_during_commits_loses_no_report_with_a_recei
         assert_only_expected_errors(gateway, "worker ended unexpectedly")
 
 
+@full_only
 async def test_readers_of_a_killed_feed_process_reconnect_and_resume(database: Database) -> None:
     """Readers resume from their cursors on a new process, and senders are not affected."""
     async with running(database) as gateway, a_night(gateway) as night:

@@ -178,6 +178,7 @@ async def test_a_replica_shows_no_publication_without_a_receipt(tmp_path: Path, 
             await asyncio.sleep(0.05)
 
 
+@full_only
 async def test_a_feed_on_the_primary_shows_no_publication_missing_on_the_standby(tmp_path: Path) -> None:
     """Commits whose sessions are terminated while they wait for the standby have no receipt and are not shown."""
     readers = (ReaderOptions(), ReaderOptions(gzip=True))
