@@ -402,11 +402,13 @@ class Night:
     def _check_revoked(self) -> None:
         """Check that nothing was accepted from a sender after its token was revoked, in units that only it reports."""
         alone = rising(self.plan)
+        held = {(hold.unit, hold.revision) for hold in self.database.journal_holds(ELECTION)}
         for name, last in self._faults.revoked_after.items():
             sender = next(each for each in self.plan.senders if each.name == name)
             units = alone & {report.unit for report in sender.reports if not report.invalid}
             for stored in self.database.journal_reports(ELECTION)[last:]:
-                if stored.unit in units:
+                released_later = (stored.unit, stored.revision) in held
+                if stored.unit in units and not released_later:
                     which = f"{stored.unit} revision {stored.revision} at {stored.sequence}, after {last}"
                     self._break("a revoked token is not accepted", which)
 
