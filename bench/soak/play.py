@@ -24,7 +24,7 @@ import aiohttp
 import msgspec
 
 from bench.earlier import keep_earlier
-from bench.figures import Histogram, counted
+from bench.figures import counted
 from bench.load.environment import environment
 from bench.load.local import new_directory
 from bench.load.processes import end
@@ -34,6 +34,7 @@ from bench.soak.observer import Observer
 from bench.soak.report import DATA, PAGE, TABLE, Soak, write
 from bench.soak.samples import Sample, SampleFile
 from bench.soak.series import boundaries_of
+from bench.soak.trend import percentile
 from gateway.output import say
 
 SAMPLES = "soak.samples.ndjson"
@@ -93,10 +94,11 @@ class Conductor:
         self._file = SampleFile(out / SAMPLES)
         self._observer = Observer(installed, self._began)
         self._sample_s = min(SAMPLE_MAX_S, max(SAMPLE_MIN_S, options.each_s / 24))
-        self._histograms: dict[str, Histogram] = {}
-        """Latencies since the last sample."""
+        self._latencies: dict[str, Counter[int]] = {}
+        """Since the last sample: microseconds → number. A histogram for each sample would be 0.4 MB of garbage."""
         self._readers_seen: ReadersSeen | None = None
-        self._late = Histogram()
+        self._late: Counter[int] = Counter()
+        """Lateness of the load in each interval, in ms."""
         self._cycles: list[float] = []
         """When each cycle began."""
         self._ended_here = 0
@@ -185,7 +187,7 @@ class Conductor:
                 seen = msgspec.json.decode(line, type=NightSeen)
                 self._note("time to receipt", seen.receipts)
                 self._note("publication to subscriber", seen.lags)
-                self._late.add(seen.late_s)
+                self._late[round(1000 * seen.late_s)] += 1
                 if seen.do == "opened":
                     self._cycles.append(self._elapsed())
                     move(seen.election)
@@ -273,13 +275,13 @@ class Conductor:
         while line := await process.stdout.readline():
             self._readers_seen = seen = msgspec.json.decode(line, type=ReadersSeen)
             self._note("connecting to first block", seen.first)
-            self._late.add(seen.late_s)
+            self._late[round(1000 * seen.late_s)] += 1
 
     # Samples.
 
     def _note(self, name: str, counts: dict[int, int]) -> None:
         if counts:
-            self._histograms.setdefault(name, Histogram()).add_counts(counts)
+            self._latencies.setdefault(name, Counter()).update(counts)
 
     async def _sample(self, session: aiohttp.ClientSession) -> None:
         due_at = time.monotonic()
@@ -287,11 +289,11 @@ class Conductor:
             due_at = max(due_at + self._sample_s, time.monotonic())
             await asyncio.sleep(due_at - time.monotonic())
             values, started = await self._observer.observe(session)
-            for name, histogram in self._histograms.items():
-                if len(histogram) >= COUNT_MIN:
-                    values[f"latency/{name}, p50"] = histogram.at(50)
-                    values[f"latency/{name}, p99"] = histogram.at(99)
-            self._histograms = {}
+            for name, found in self._latencies.items():
+                if found.total() >= COUNT_MIN:
+                    values[f"latency/{name}, p50"] = percentile(found, 50) / 1e6
+                    values[f"latency/{name}, p99"] = percentile(found, 99) / 1e6
+            self._latencies = {}
             if (seen := self._readers_seen) is not None:
                 values["readers/connected"] = float(seen.connected)
                 values["readers/silent"] = float(seen.silent)
@@ -332,7 +334,7 @@ class Conductor:
             line for line in self._installed.logged_errors() if '"worker ended unexpectedly"' not in line
         ]
         soak.notes.faults += [f"logged: {line[:300]}" for line in errors[:10]]
-        late_s = self._late.at(50)
+        late_s = percentile(self._late, 50) / 1000
         soak.figures["lateness of the load, median of intervals, s"] = late_s
         if late_s > LATE_MAX_S:
             soak.notes.invalid.append(

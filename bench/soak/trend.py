@@ -74,6 +74,16 @@ def theil_sen(points: Sequence[Point]) -> Slope | None:
     return Slope(statistics.median(found), found[first], found[len(found) - 1 - first], count)
 
 
+def percentile(counts: Mapping[int, int], percent: float) -> int:
+    """Return the smallest value that is at least as large as `percent` of all; 0 if there are none."""
+    left = sum(counts.values()) * percent / 100
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            return value
+    return 0
+
+
 def medians(samples: Sequence[Point], boundaries: Sequence[float]) -> list[Point]:
     """Return the median of the samples between each two boundaries, at the middle between them."""
     found = []

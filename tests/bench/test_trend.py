@@ -12,6 +12,7 @@ from bench.soak.trend import (
     interpolated,
     judge,
     medians,
+    percentile,
     theil_sen,
     without_warm_up,
 )
@@ -98,6 +99,16 @@ def test_a_step_at_the_start_is_left_out_with_the_warm_up() -> None:
     few = points[:6]
     assert len(without_warm_up(few)) == POINTS_MIN
     assert without_warm_up(points[:3]) == points[:3]
+
+
+@pytest.mark.parametrize(
+    ("counts", "percent", "value"),
+    [({}, 50, 0), ({7: 1}, 99, 7), ({1: 50, 2: 50}, 50, 1), ({1: 50, 2: 50}, 51, 2), ({9: 1, 1: 99}, 99, 1)],
+)
+def test_a_percentile_is_the_smallest_value_that_is_large_enough(
+    counts: dict[int, int], percent: float, value: int
+) -> None:
+    assert percentile(counts, percent) == value
 
 
 def test_a_cycle_becomes_its_median() -> None:
