@@ -182,8 +182,8 @@ KINDS = {
         {
             # Bodies of documents and tables, cached for all elections together: up to 120 MB in each feed process.
             r"feed-.*": Limit(4 * MB, drivers={"elections": 10 * MB}),
-            # What each token may report, once it has been used.
-            r"push-.*": Limit(4 * MB, drivers={"elections": MB}),
+            # The boards of up to 32 elections that were open, and what each token that was used may report.
+            r"push-.*": Limit(4 * MB, drivers={"elections": 4 * MB}),
         },
     ),
     "descriptors": Kind(
@@ -228,6 +228,7 @@ KINDS = {
     ),
     "connections": Kind("Connections of the database", "", 1.0, Limit(1.0)),
     "snapshot": Kind("Age of the oldest snapshot", "transactions", 1.0, Limit(1000.0, 0.5)),
-    "metrics": Kind("Answer of /metrics", "", 1.0, Limit(200.0, 0.02)),
+    # A feed process has one gauge for each election.
+    "metrics": Kind("Answer of /metrics", "", 1.0, Limit(200.0, 0.02, {"elections": 2 * KB})),
     "readers": Kind("Readers", "", 1.0, Limit(5.0, 0.05)),
 }
