@@ -265,7 +265,7 @@ class Night:
             lambda: any(worker.alive for worker in workers), DRAIN_S + 10.0, "every process has stopped"
         )
         for line in self.installation.log[self._healthy_since :]:
-            if "timed out" in line:
+            if "drain timed out" in line:
                 self._break("a process in good health stops in time", line)
 
     def _look(self) -> None:
