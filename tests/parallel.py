@@ -17,6 +17,7 @@ INDEPENDENT = (
     "tests/faults/test_restore.py",
     "tests/machine/test_supervisor.py",
     "tests/night/test_whole_night.py",
+    "tests/simulation/test_mutants.py",
     "tests/simulation/test_seeds.py",
     "tests/test_terminal.py",
 )
