@@ -746,6 +746,19 @@ def test_patroni_promotes_only_a_member_that_has_every_confirmed_commit() -> Non
     assert not any(member["tags"].values())
 
 
+def test_patroni_may_connect_to_its_own_server() -> None:
+    """It uses a Unix socket: `pg_hba` admits no address of its own machine, and no certificate names it."""
+    member = yaml.safe_load((DEPLOY / "patroni" / "patroni.yml").read_text())
+    server, shared = member["postgresql"], member["bootstrap"]["dcs"]["postgresql"]
+    assert server["use_unix_socket"]
+    assert server["use_unix_socket_repl"]
+    assert server["parameters"]["unix_socket_directories"]
+    users = {name: login["username"] for name, login in server["authentication"].items()}
+    admitted = [line.split("#")[0].split() for line in shared["pg_hba"]]
+    assert ["local", "all", users["superuser"], "peer"] in admitted
+    assert ["local", "replication", users["replication"], "scram-sha-256"] in admitted
+
+
 def test_patroni_has_no_password_in_its_configuration() -> None:
     text = (DEPLOY / "patroni" / "patroni.yml").read_text()
     assert not re.search(r"^\s*password:", text, re.MULTILINE)
