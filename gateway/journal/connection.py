@@ -127,6 +127,8 @@ class Hosts:
         self._hosts = list(self._url.hosts)
         self._unshared: set[Host] = set()
         self._pools: list[Pool] = []
+        self._last_attrs: SessionAttrs = "any"
+        """What the last host that was connected to was required to be, for `prefer-standby`."""
         if self._url.shuffle_hosts:
             SYSTEM_CHANCE.shuffle(self._hosts)
 
@@ -146,10 +148,13 @@ class Hosts:
             failures.clear()
             for host in hosts:
                 try:
-                    return await self._open(host, HOST_S, attrs, options)
+                    connection = await self._open(host, HOST_S, attrs, options)
                 except (*OUTAGES, SessionUnfit, LoginRefused) as error:
                     failures.append((host, error))
                     self._put_last(host)
+                else:
+                    self._last_attrs = attrs
+                    return connection
         text = "; ".join(f"{host.name}: {name_of(error)}" for host, error in failures)
         permanent = all(isinstance(error, JournalUnavailable) and error.permanent for _, error in failures)
         raise LoginRefused(text) if permanent else ConnectionError(text)
@@ -173,8 +178,11 @@ class Hosts:
         return self._url.hosts
 
     async def connect_to(self, host: Host) -> Connection:
-        """Open a dedicated connection to one of the hosts, if it fits. Raises what `connect` raises."""
-        attrs: SessionAttrs = "any" if self._attrs == "prefer-standby" else self._attrs
+        """Open a dedicated connection to one of the hosts, if `connect` might choose it. Raises what `connect` raises.
+
+        With `prefer-standby`, the primary does not fit while there is a standby.
+        """
+        attrs = self._last_attrs if self._attrs == "prefer-standby" else self._attrs
         options = {"command_timeout": ANSWER_S, "server_settings": SESSION}
         return await self._open(host, HOST_S, attrs, options)
 

@@ -35,6 +35,8 @@ class NewestHost:
     """Compares the hosts of a feed's URL. Invariants:
 
     * The feed leaves a host only for one that showed more CATCH_UP_S earlier, so no replica is left for its usual lag.
+    * Of two hosts that each have something that the other one lacks, as after a failover that has lost publications,
+      the feed leaves one only if the other one has grown since it was last seen. So it does not go back and forth.
     * A host that cannot be compared changes nothing.
     """
 
@@ -43,6 +45,8 @@ class NewestHost:
         self._pool = pool
         self._hosts = hosts
         self._all_hosts = (hosts, *others)
+        self._seen: dict[Host, Place] = {}
+        """The record of each host when it was last seen."""
         self._place: Place = {}
 
     async def run(self) -> NoReturn:
@@ -58,14 +62,20 @@ class NewestHost:
         """Compare once, if the record has not grown since the last call. Raises JournalUnavailable."""
         host, place = await self._here()
         before, self._place = self._place, place
+        self._seen[host] = place
         if exceeds(place, before):
             return
         for other in self._hosts.all:
-            if other == host or not exceeds(there := await self._there(other), place):
+            if other == host:
+                continue
+            there = await self._there(other)
+            seen, self._seen[other] = self._seen.get(other, there), there
+            grown = exceeds(there, seen)
+            if not _is_ahead(there, place, grown=grown):
                 continue
             await asyncio.sleep(CATCH_UP_S)
             still, place = await self._here()
-            if still == host and exceeds(there, place):
+            if still == host and _is_ahead(there, place, grown=grown):
                 log.warning(
                     "the record of another host is longer; reading from it instead",
                     left=_name(host),
@@ -105,6 +115,11 @@ def exceeds(place: Place, other: Place) -> bool:
         for election, found in place.items()
         for has, had in zip(found, other.get(election, nowhere), strict=True)
     )
+
+
+def _is_ahead(there: Place, here: Place, *, grown: bool) -> bool:
+    """Return whether the feed should read from another host; `grown`: whether that has grown since it was last seen."""
+    return exceeds(there, here) and (grown or not exceeds(here, there))
 
 
 def _name(host: Host) -> str:

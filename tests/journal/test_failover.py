@@ -276,6 +276,53 @@ async def test_a_feed_leaves_a_host_whose_record_stays_behind(
         assert await port_of_pool(pool) == await port_of_pool(other) == port_of(second)
 
 
+async def test_a_feed_does_not_go_back_and_forth_between_hosts_with_different_records(
+    first: str, second: str, feed_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failover that has lost something, the former primary has what the new one lacks, and vice versa."""
+    monkeypatch.setattr(newest_host_module, "CATCH_UP_S", 0.01)
+    for url in (first, second):
+        await load_election_key(url)
+    hosts = Hosts(feed_url, feed=True)
+    async with open_pool(feed_url, feed=True, hosts=hosts) as pool:
+        comparing = NewestHost(pool, hosts)
+
+        async def ports_of_comparisons() -> set[int]:
+            found = set()
+            for _ in range(4):
+                await comparing.compare()
+                found.add(await port_of_pool(pool))
+            return found
+
+        assert await ports_of_comparisons() == {port_of(first)}
+        await load_election_key(second)
+        await comparing.compare()
+        assert await ports_of_comparisons() == {port_of(second)}
+
+
+async def test_a_feed_that_prefers_a_standby_stays_on_the_only_one(
+    first: str, second: str, feed_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record may be behind that of the primary, but the next connection would be to the same standby."""
+    monkeypatch.setattr(newest_host_module, "CATCH_UP_S", 0.01)
+
+    async def require_attrs(connection: Connection, attrs: str) -> None:
+        port = await connection.fetchval("SELECT inet_server_port()")
+        if attrs == "standby" and port == port_of(second):
+            raise asyncpg.TargetServerAttributeNotMatched("the host is not standby, which is required")
+
+    monkeypatch.setattr(connection_module, "require_attrs", require_attrs)
+    hosts = Hosts(f"{feed_url}?target_session_attrs=prefer-standby", feed=True)
+    async with open_pool(feed_url, feed=True, hosts=hosts) as pool:
+        session = await pool.fetchval("SELECT pg_backend_pid()")
+        comparing = NewestHost(pool, hosts)
+        await comparing.compare()
+        await load_election_key(second)
+        for _ in range(2):
+            await comparing.compare()
+        assert await pool.fetchval("SELECT pg_backend_pid()") == session
+
+
 async def test_a_feed_stays_on_a_host_that_catches_up(
     first: str, second: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
