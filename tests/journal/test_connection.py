@@ -534,7 +534,7 @@ async def test_a_flood_of_notifications_closes_the_connection_of_the_listener(
         await listening
 
 
-async def test_a_listener_retries_until_postgres_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listener_retries_until_postgres_is_available() -> None:
     """The listener retries after a pause, and calls nothing until it is connected."""
     attempted = asyncio.Semaphore(0)
 
@@ -542,8 +542,9 @@ async def test_a_listener_retries_until_postgres_is_available(monkeypatch: pytes
         attempted.release()
         raise JournalUnavailable("away")
 
-    monkeypatch.setattr(notifications_module, "connect", fail)
-    listening = asyncio.create_task(notifications(NOWHERE, lambda: pytest.fail("woken without a connection")))
+    listening = asyncio.create_task(
+        notifications(NOWHERE, lambda: pytest.fail("woken without a connection"), opener=fail)
+    )
     async with asyncio.timeout(TIMEOUT_S):
         await attempted.acquire()
     assert not listening.done()
