@@ -102,7 +102,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     require_standby: Annotated[
         bool,
         _option(
-            "give no receipts and sign nothing without a synchronous standby; if off, both may depend on a single disk"
+            "give no receipts, sign nothing and perform no administrative acts without a synchronous standby; if off,"
+            " all of these may depend on a single disk"
         ),
     ] = False
     data_dir: Annotated[

@@ -19,6 +19,7 @@ import typer.main
 
 from gateway import __version__
 from gateway.cli import app, main
+from gateway.election.registry import read_registry
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 
@@ -389,6 +390,45 @@ def test_an_invalid_token_request_is_reported_in_one_line(cli: CommandLine, load
     (issue("--election", loaded, "--areas", "vl", "--expires", "2030-01-01T00:00:00")).failed_with(2)
     (cli("token", "revoke", "12345")).failed_with(1, "12345")
     assert cli.good("token", "list") == ""
+
+
+# Required standbys.
+
+
+def test_no_command_changes_anything_without_a_standby_that_is_required(
+    cli: CommandLine, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By argument, file or variable; commands that only show something, and those told to do without, work."""
+    data, tokens = tmp_path / "data", tmp_path / "tokens.csv"
+    cli.good("generate", str(data), "--scale", "0.02")
+    registry = json.loads((data / "registry.json").read_text())
+    registry["election"]["publish_from"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    (data / "registry.json").write_text(json.dumps(registry))
+    loaded = cli.good("election", "load", str(data)).strip()
+    cli.good("token", "issue", "--election", loaded, "--areas", "vl")
+    before = fetch(database, "SELECT * FROM valgnatt.act")
+    commands = [
+        ("token", "revoke", "1"),
+        ("token", "issue", "--election", loaded, "--areas", "vl"),
+        ("token", "issue", "--election", loaded, "--each", "county", "--out", str(tokens)),
+        ("election", "load", str(data)),
+        ("election", "embargo", loaded, "--until", "2100-01-01T00:00:00Z"),
+        ("election", "raise-revisions", loaded, next(iter(read_registry(registry).units))),
+        ("election", "open", loaded),
+        ("election", "close", loaded),
+    ]
+    (tmp_path / "valgnatt.toml").write_text("require_standby = true")
+    for required in (["--require-standby"], ["--config", str(tmp_path / "valgnatt.toml")]):
+        cli(*commands[0], *required).failed_with(1, "no synchronous standby", "nothing was changed")
+    monkeypatch.setenv("VALGNATT_REQUIRE_STANDBY", "true")
+    for command in (*commands, ("replay", str(data))):
+        cli(*command).failed_with(1, "no synchronous standby", "nothing was changed", "--no-require-standby")
+    assert fetch(database, "SELECT * FROM valgnatt.act") == before
+    assert not list(tmp_path.glob("tokens*"))
+    assert "\tvalid\t" in cli.good("token", "list")
+    assert "\tembargoed\t" in cli.good("election", "list")
+    for command in commands:
+        cli.good(*command, "--no-require-standby")
 
 
 # The database.

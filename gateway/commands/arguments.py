@@ -16,8 +16,11 @@ from gateway.options import with_config_options
 from gateway.output import say
 from gateway.secret_files import read_secret, trimmed_token
 
-with_database = with_config_options(only=("database_url", "database_password_file", "data_dir"))
+_DATABASE = ("database_url", "database_password_file", "data_dir")
+with_database = with_config_options(only=_DATABASE)
 """Adds the options that name the database."""
+with_acts = with_config_options(only=(*_DATABASE, "require_standby"))
+"""Adds the options of a command that performs administrative acts."""
 
 OF_THIS_MACHINE = ""
 """The URL if none is given: that of a gateway on this machine, according to the options of its `serve`."""

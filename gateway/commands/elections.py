@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from gateway.characters import printable
-from gateway.commands.arguments import ElectionArgument, read_time_argument, with_database
+from gateway.commands.arguments import ElectionArgument, read_time_argument, with_acts, with_database
 from gateway.commands.running import administer, fail
 from gateway.config import Config
 from gateway.humanize import counted
 from gateway.output import say
 
 
-@with_database
+@with_acts
 def load(
     path: Annotated[Path, typer.Argument(help="registry.json, or the directory of a data set")],
     config: Config,
@@ -157,7 +157,7 @@ def list_all(config: Config) -> None:
         )
 
 
-@with_database
+@with_acts
 def embargo(
     election: ElectionArgument,
     until: Annotated[
@@ -173,7 +173,7 @@ def embargo(
     administer(config, lambda acts: acts.move_embargo(election, moved))
 
 
-@with_database
+@with_acts
 def open_election(election: ElectionArgument, config: Config) -> None:
     """Open an election: write the first entry of its signed record.
 
@@ -183,7 +183,7 @@ def open_election(election: ElectionArgument, config: Config) -> None:
     say(administer(config, lambda acts: acts.open_election(election)).decode())
 
 
-@with_database
+@with_acts
 def close(election: ElectionArgument, config: Config) -> None:
     """Close an election: no more reports are accepted.
 
@@ -195,7 +195,7 @@ def close(election: ElectionArgument, config: Config) -> None:
         say(f"still held\t{each.unit}\trevision {each.revision}\tsince {since}\t{', '.join(each.codes)}")
 
 
-@with_database
+@with_acts
 def raise_revisions(
     election: ElectionArgument,
     unit: Annotated[str, typer.Argument(help="the unit's identifier")],

@@ -15,7 +15,7 @@ from gateway.commands.arguments import (
     GivenFeedUrl,
     GivenPushUrl,
     require_door_url,
-    with_database,
+    with_acts,
 )
 from gateway.commands.running import author, database_url, fail, run, run_and_clean_up
 from gateway.config import Config
@@ -81,7 +81,7 @@ def demo(
     sys.exit(run_and_clean_up(run_demo(data, seconds, author())))
 
 
-@with_database
+@with_acts
 def replay(
     directory: Annotated[Path, typer.Argument(help="a data set: registry, reports, official totals")],
     config: Config,
@@ -131,6 +131,7 @@ def replay(
                 database_url(config),
                 push_url or require_door_url(config, "push"),
                 feed,
+                require_standby=config.require_standby,
             ),
             author=author(),
             console=Terminal(),

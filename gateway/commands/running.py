@@ -76,11 +76,16 @@ def run_and_clean_up(work: Coroutine[Any, Any, int]) -> int:
 
 
 def administer(config: Config, action: Callable[["Administration"], Awaitable[T]]) -> T:
-    """Run an administrative action in the name of the user, and return its result."""
+    """Run an administrative action in the name of the user, and return its result.
+
+    With `require_standby`, its acts are not performed without a synchronous standby.
+    """
     from gateway.journal.administration import administration
 
     async def act() -> T:
-        async with administration(url, author(), on_wait=warn) as administered:
+        async with administration(
+            url, author(), on_wait=warn, require_standby=config.require_standby
+        ) as administered:
             return await action(administered)
 
     url = database_url(config)

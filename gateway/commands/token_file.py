@@ -20,7 +20,7 @@ import msgspec
 
 from gateway.doctor.findings import some
 from gateway.durable_files import sync_directory
-from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, Refused, text_of
+from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, Refused, StandbyMissing, text_of
 from gateway.humanize import counted
 from gateway.journal.administration import TOKEN_PREFIX, Administration, NewToken, new_secret
 from gateway.wire.csv_text import csv_row, not_a_formula
@@ -159,8 +159,8 @@ class TokenBatch(msgspec.Struct, frozen=True, kw_only=True):
         """Issue the tokens and write the file.
 
         Return how many were issued, 0 if no area lacks one, or None if an interrupted command had issued those of its
-        pending file, which now has its name. Raises Refused and ElectionUnknown, and then nothing was issued; and
-        JournalUnavailable, after which the pending file is kept.
+        pending file, which now has its name. Raises Refused, ElectionUnknown and StandbyMissing, and then nothing was
+        issued; and JournalUnavailable, after which the pending file is kept.
         """
         with file.locked() as pending:
             before = file.read(pending, self.election)
@@ -185,6 +185,9 @@ class TokenBatch(msgspec.Struct, frozen=True, kw_only=True):
         try:
             tokens = [row.new(self.note) for row in rows]
             await acts.issue_known_tokens(self.election, tokens, role=self.role, expires_at=self.expires_at)
+        except StandbyMissing:  # nothing was issued
+            file.discard()
+            raise
         except JournalUnavailable as error:
             raise JournalUnavailable(
                 f"{error}. The tokens are kept in {file.pending}: repeating this command completes"

@@ -11,6 +11,7 @@ from gateway.commands.arguments import (
     read_time_argument,
     require_door_url,
     shared_url,
+    with_acts,
     with_database,
 )
 from gateway.commands.running import administer, fail, warn
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.commands.token_file import TokenBatch
 
 
-@with_database
+@with_acts
 def issue(
     election: Annotated[str, typer.Option(help="the election's identifier")],
     config: Config,
@@ -146,7 +147,7 @@ def list_all(
         say(f"{each.key}\t{each.election}\t{areas}\t{each.role}\t{state}\t{seen}\t{note}")
 
 
-@with_database
+@with_acts
 def revoke(
     key: Annotated[int, typer.Argument(help="its number, as shown by `token list`")], config: Config
 ) -> None:

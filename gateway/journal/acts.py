@@ -12,15 +12,22 @@ from datetime import datetime
 import msgspec
 
 from gateway.election.registry import Registry
-from gateway.errors import ElectionUnknown, JournalUnavailable
-from gateway.journal.db_errors import LocalCommit, translate_db_errors
+from gateway.errors import ElectionUnknown, JournalUnavailable, StandbyMissing
+from gateway.journal.appending import require_waited, wait_until_settled
+from gateway.journal.db_errors import CommittedLocally, LocalCommit, translate_db_errors
 from gateway.journal.notifications import notify_act
 from gateway.journal.postgres import registry_of
 from gateway.journal.session import COMMIT_SETTINGS, Connection
 
-_LOCALLY = (
-    "committed on the primary, but the wait for the synchronous standby was cut short: a failover can still lose it."
-    " Repeat the command once the standby is back; it is idempotent, and then succeeds without this message"
+_REPEAT = (
+    "a failover can still lose it. Repeat the command once the standby is back; it is idempotent, and then succeeds"
+    " without this message"
+)
+_LOCALLY = f"committed on the primary, but the wait for the synchronous standby was cut short: {_REPEAT}"
+_MISSING = (
+    "Postgres waits for no synchronous standby (synchronous_standby_names is empty), and require_standby is on: nothing"
+    " was changed. Repeat the command once a standby is back; or, if it cannot wait, with --no-require-standby: until a"
+    " standby is back, a failover can then still lose what it did"
 )
 
 _UNKNOWN = (
@@ -45,11 +52,16 @@ class LockedElection(msgspec.Struct, frozen=True):
 
 
 class Acts:
-    """The frame of every act, on one connection. Raises JournalUnavailable and ElectionUnknown."""
+    """The frame of every act, on one connection. Raises JournalUnavailable and ElectionUnknown.
 
-    def __init__(self, connection: Connection, author: str) -> None:
+    With `require_standby`, an act is performed only if its commit waits for a synchronous standby. Otherwise it raises
+    StandbyMissing, and nothing was changed; or, if that shows only after the commit, CommittedLocally.
+    """
+
+    def __init__(self, connection: Connection, author: str, *, require_standby: bool = False) -> None:
         self._connection = connection
         self._author = author
+        self._require_standby = require_standby
         self._notification_due = (
             False  # whether an act has changed something and no notification was sent yet
         )
@@ -58,13 +70,20 @@ class Acts:
     async def _transaction(self) -> AsyncIterator[None]:
         """Run a transaction whose commit waits for the synchronous standby, if there is one.
 
-        Raises CommittedLocally if the wait for the standby was cut short.
+        Raises StandbyMissing if one is required and there is none, before the commit; and CommittedLocally if the wait
+        for the standby was cut short, or if one is required and it is not certain that the commit waited.
         """
+        if self._require_standby:
+            await self._standby_named()  # rather than after a wait for the lock
+            await wait_until_settled(self._connection)
+        committed_after: datetime | None = None
         with LocalCommit(self._connection) as local:
             try:
                 async with self._connection.transaction():
                     await self._connection.execute(f"SELECT {COMMIT_SETTINGS}")
                     yield
+                    if self._require_standby:
+                        committed_after = await self._standby_named()
             except TimeoutError as error:
                 self._connection.terminate()  # before asyncpg sends a cancel request that could cut the wait short
                 raise JournalUnavailable(_UNKNOWN) from error
@@ -75,9 +94,32 @@ class Acts:
                 await local.rule_out(_LOCALLY)
                 raise
             await local.rule_out(_LOCALLY)
+        if committed_after is not None:
+            await self._require_waited(committed_after)
         if self._notification_due:
             self._notification_due = False
             await notify_act(self._connection)
+
+    async def _standby_named(self) -> datetime:
+        """Require that commits wait for a synchronous standby, and return the server's time."""
+        row = await self._connection.fetchrow(
+            "SELECT waits_for_standby(false) AS waits, clock_timestamp() AS now"
+        )
+        assert row is not None
+        if not row["waits"]:
+            raise StandbyMissing(_MISSING)
+        now: datetime = row["now"]
+        return now
+
+    async def _require_waited(self, committed_after: datetime) -> None:
+        """Require that the commit waited for a synchronous standby. Raises CommittedLocally."""
+        try:
+            with translate_db_errors():
+                await require_waited(self._connection, committed_after)
+        except JournalUnavailable as error:
+            raise CommittedLocally(
+                f"committed on the primary, but perhaps not on a synchronous standby ({error}): {_REPEAT}"
+            ) from error
 
     @asynccontextmanager
     async def _act(self, election: str) -> AsyncIterator[LockedElection]:

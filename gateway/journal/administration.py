@@ -15,7 +15,7 @@ import orjson
 from gateway.election.previous import canonical, previous_differences, read_previous
 from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
-from gateway.errors import ElectionStarted, JournalUnavailable, MalformedPrevious, Refused
+from gateway.errors import ElectionStarted, JournalUnavailable, MalformedPrevious, Refused, StandbyMissing
 from gateway.humanize import counted
 from gateway.journal.acts import Acts, LockedElection
 from gateway.journal.connection import connect
@@ -319,8 +319,8 @@ class Administration(Acts, ElectionReads):
                 await self._issue(locked, tokens, role, expires_at, keys)
         except CommittedLocally as error:
             raise CommittedLocally(
-                "committed on the primary, but the wait for the synchronous standby was cut short: a failover can still"
-                f" lose the issued tokens (numbers {', '.join(map(str, keys))}). Their secrets are not shown: revoke"
+                "committed on the primary, but perhaps not on the synchronous standby: a failover can still lose the"
+                f" issued tokens (numbers {', '.join(map(str, keys))}). Their secrets are not shown: revoke"
                 " these tokens and issue new ones once the standby is back"
             ) from error
         return [IssuedToken(key, token.secret) for key, token in zip(keys, tokens, strict=True)]
@@ -428,12 +428,15 @@ def _require_fit(document: bytes, registry: Registry) -> None:
 
 @asynccontextmanager
 async def administration(
-    url: str, author: str, on_wait: Callable[[str], None] | None = None
+    url: str, author: str, on_wait: Callable[[str], None] | None = None, *, require_standby: bool = False
 ) -> AsyncIterator[Administration]:
-    """Open a connection for administrative acts by `author`; `on_wait` is called with a text while one waits."""
+    """Open a connection for administrative acts by `author`; `on_wait` is called with a text while one waits.
+
+    With `require_standby`, none is performed without a synchronous standby, see `Acts`.
+    """
     connection = await connect(url, statement_s=60.0)
     try:
-        acts = Administration(connection, author)
+        acts = Administration(connection, author, require_standby=require_standby)
         if on_wait is None:
             with _lock_waits_named(LockWait()):
                 yield acts
@@ -450,6 +453,8 @@ def _lock_waits_named(wait: LockWait) -> Iterator[None]:
     """Name the lock that an act did not get, and who has it, in its error."""
     try:
         yield
+    except (CommittedLocally, StandbyMissing):  # it did not give up, whatever it waited for
+        raise
     except JournalUnavailable as error:
         if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
             raise JournalUnavailable(gave_up(wait)) from error

@@ -1,5 +1,6 @@
 """An append on a connection: one call of `append_v3`, and the decisions that it returns."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -306,6 +307,24 @@ async def committed(
     if require_standby:
         await require_waited(connection, row["committed_after"])
     return row
+
+
+async def wait_until_settled(connection: Connection) -> None:
+    """Wait until the server's configuration has been in force for SETTLED_S, if it was reloaded more recently.
+
+    A commit that follows is then certain for `require_waited`, unless there is another reload; also if the server's
+    clock was set back. Appends do not wait: their senders repeat them.
+    """
+    row = await connection.fetchrow(
+        "SELECT pg_conf_load_time() AS loaded_at,"
+        " pg_conf_load_time() < clock_timestamp() - make_interval(secs => $1) AS settled",
+        SETTLED_S,
+    )
+    assert row is not None
+    observe_reload(connection, row["loaded_at"])
+    if not row["settled"]:
+        await asyncio.sleep(SETTLED_S + 0.1)
+        observe_reload(connection, await connection.fetchval("SELECT pg_conf_load_time()"))
 
 
 async def require_waited(connection: Connection, committed_after: datetime) -> None:

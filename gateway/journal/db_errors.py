@@ -38,7 +38,7 @@ class VersionChanged(GatewayError):
 
 
 class CommittedLocally(JournalUnavailable):
-    """A commit's wait for the synchronous standby was cut short: the commit may be on the primary only."""
+    """A commit did not wait for the synchronous standby to the end, or perhaps not: it may be on the primary only."""
 
 
 class LoginRefused(JournalUnavailable):

@@ -35,6 +35,8 @@ class GatewayUrls(NamedTuple):
     database: str
     push: str
     feed: str
+    require_standby: bool = False
+    """Whether it requires a synchronous standby."""
 
 
 class Rehearsal(msgspec.Struct):
@@ -94,7 +96,9 @@ async def rehearse(
     started = datetime.now(UTC) + timedelta(seconds=SET_UP_S)
     document = rehearsal_of(dataset.registry, started, schedule)
     senders = prepare(recorded, started, schedule)
-    async with administration(gateway.database, author) as administered:
+    async with administration(
+        gateway.database, author, require_standby=gateway.require_standby
+    ) as administered:
         election = await administered.load_election(document, dataset.previous())
         if prepare_log is not None:
             await prepare_log(election)

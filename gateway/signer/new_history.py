@@ -40,7 +40,9 @@ async def start_history(
         keys = directory.keys(log).signing
         unused = bool(keys) and directory.state(log) == NOTHING_SIGNED
         key = keys[0] if unused else directory.create(log)
-        async with administration(owner_url, author, on_wait=on_wait) as acts:
+        async with administration(
+            owner_url, author, on_wait=on_wait, require_standby=config.require_standby
+        ) as acts:
             await acts.start_history(election, previous[0], reason)
     return key
 

@@ -16,8 +16,9 @@ import aiohttp
 import asyncpg
 import pytest
 
+from gateway.errors import StandbyMissing
 from gateway.journal import migrate as migrate_module
-from gateway.journal.administration import IssuedToken
+from gateway.journal.administration import IssuedToken, administration
 from gateway.journal.migrate import migrate
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.rehearsal.judge import ObservedBlock
@@ -84,6 +85,31 @@ async def test_a_suspended_primary_that_returns_after_a_failover_commits_nothing
         await night.wait_progress()
         await night.settle()
         assert gateway.logged_errors() == []
+
+
+async def test_an_act_that_was_acknowledged_with_require_standby_survives_a_failover(
+    tmp_path: Path, small: GeneratedElection
+) -> None:
+    """Also one right after a reload, as it first waits until that is certain; without a standby, none is performed."""
+    async with a_pair(tmp_path) as pair:
+        await migrate(pair.database.url)
+        primary = pair.servers["a"]
+        async with administration(pair.database.url, "test", require_standby=True) as acts:
+            await primary.ask("SELECT pg_reload_conf()")
+            election = await acts.load_election(small.registry)
+            tokens = [
+                (await acts.issue_token(election, [small.registry["areas"][0]["id"]])).key for _ in range(2)
+            ]
+            await acts.revoke_token(tokens[0])
+            await primary.ask("ALTER SYSTEM SET synchronous_standby_names = ''")
+            await primary.ask("SELECT pg_reload_conf()")
+            with pytest.raises(StandbyMissing):
+                await acts.revoke_token(tokens[1])
+        primary.crash()
+        await pair.promote("b")
+        async with administration(pair.database.url, "test") as acts:
+            revoked = {each.key: each.revoked_at is not None for each in await acts.tokens(election)}
+        assert revoked == dict(zip(tokens, (True, False), strict=True))
 
 
 async def test_with_require_standby_receipts_are_given_only_while_a_standby_is_configured(

@@ -629,6 +629,17 @@ ACTS: dict[str, Callable[[Administration, str, str], Awaitable[object]]] = {
     "open": lambda acts, election, _: acts.open_election(election),
     "token revoke": lambda acts, _, token: acts.revoke_token(int(token)),
 }
+
+
+async def _issue(acts: Administration, election: str, _: str) -> object:
+    return await acts.issue_token(election, ["no"])
+
+
+async def _recorded_acts(owner: Connection) -> int:
+    found: int = await owner.fetchval("SELECT count(*) FROM act")
+    return found
+
+
 PUBLISH_FROM = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 MOVED_TO = datetime.now(UTC) + timedelta(hours=2)
 
@@ -803,6 +814,111 @@ async def test_standby_names_that_are_cleared_and_restored_during_a_commit_are_d
             names_restored.set()
             with pytest.raises(JournalUnavailable, match="reloaded"):
                 await appending
+
+
+@pytest.mark.parametrize("act", [*ACTS.values(), _issue], ids=[*ACTS, "token issue"])
+async def test_with_require_standby_no_act_is_performed_without_one(
+    first: str, owner: Connection, act: Callable[[Administration, str, str], Awaitable[object]]
+) -> None:
+    """Nothing is changed, and the error says so, and what to do; without the option the act is performed."""
+    async with (
+        administration(first, "test") as acts,
+        administration(first, "test", require_standby=True) as strict,
+    ):
+        election = await acts.load_election(a_registry(publish_from=PUBLISH_FROM))
+        token = str((await acts.issue_token(election, ["no"])).key)
+        before = await _recorded_acts(owner)
+        for _ in range(2):
+            with pytest.raises(StandbyMissing, match=r"nothing was changed.*--no-require-standby"):
+                await act(strict, election, token)
+        assert await _recorded_acts(owner) == before
+        await act(acts, election, token)
+
+
+async def test_what_an_act_finds_already_done_is_not_confirmed_without_a_required_standby(
+    first: str, owner: Connection
+) -> None:
+    """The first one may have been committed without a standby, so repeating it must not look like a success."""
+    async with (
+        administration(first, "test") as acts,
+        administration(first, "test", require_standby=True) as strict,
+    ):
+        election = await acts.load_election(a_registry())
+        token = (await acts.issue_token(election, ["no"])).key
+        await acts.revoke_token(token)
+        with pytest.raises(StandbyMissing):
+            await strict.revoke_token(token)
+
+
+async def test_standby_names_that_are_cleared_while_an_act_waits_for_a_lock_prevent_it(
+    first: str, owner: Connection
+) -> None:
+    """The setting is checked again right before the commit, and nothing was changed."""
+    async with (
+        administration(first, "test") as acts,
+        administration(first, "test", require_standby=True) as strict,
+    ):
+        election = await acts.load_election(a_registry())
+        before = await _recorded_acts(owner)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(server_set(first, "synchronous_standby_names", "nobody"))
+            async with owner.transaction():
+                await owner.execute("SELECT FROM head FOR UPDATE")
+                closing = asyncio.create_task(strict.close_election(election))
+                await until(lambda: waiting_for_locks(owner, 1))
+                await stack.aclose()
+            with pytest.raises(StandbyMissing, match="nothing was changed"):
+                await closing
+        assert await _recorded_acts(owner) == before
+
+
+@pytest.mark.parametrize("restored", [False, True])
+async def test_an_act_whose_commit_may_not_have_waited_says_that_it_happened(
+    first: str, owner: Connection, monkeypatch: pytest.MonkeyPatch, *, restored: bool
+) -> None:
+    """The standby names are cleared during its commit, and perhaps set again; Postgres sends no warning."""
+    checked = asyncio.Event()
+    require_waited = acts_module.require_waited
+
+    async def require_later(*args: Any) -> None:
+        await checked.wait()
+        await require_waited(*args)
+
+    monkeypatch.setattr(acts_module, "require_waited", require_later)
+    async with (
+        administration(first, "test") as acts,
+        administration(first, "test", require_standby=True) as strict,
+    ):
+        election = await acts.load_election(a_registry())
+        token = (await acts.issue_token(election, ["no"])).key
+        async with standby_missing(first, owner):
+            revoking = asyncio.create_task(strict.revoke_token(token))
+            await until(lambda: waiting_for_standby(owner))
+        async with AsyncExitStack() as stack:
+            if restored:
+                await stack.enter_async_context(server_set(first, "synchronous_standby_names", "nobody"))
+            checked.set()
+            with pytest.raises(
+                CommittedLocally, match=r"committed on the primary, but perhaps.*Repeat the command"
+            ):
+                await revoking
+        assert [each.revoked_at is not None for each in await acts.tokens(election)] == [True]
+
+
+async def test_a_token_whose_commit_may_not_have_waited_is_not_returned(
+    first: str, owner: Connection
+) -> None:
+    """The error contains the number of the token, so that it can be revoked."""
+    async with (
+        administration(first, "test") as acts,
+        administration(first, "test", require_standby=True) as strict,
+    ):
+        election = await acts.load_election(a_registry())
+        async with standby_missing(first, owner):
+            issuing = asyncio.create_task(strict.issue_token(election, ["no"]))
+            await until(lambda: waiting_for_standby(owner))
+        with pytest.raises(CommittedLocally, match=r"numbers \d+.*revoke"):
+            await issuing
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,9 @@ async def test_check_says_in_one_line_per_election_what_is_refused_and_a_new_his
     assert lines[good] == "signed up to entry 4"
     assert lines[lost].startswith("record_behind: this signer signed 9 entries, and the record has only 4")
     assert f"valgnatt key create {without_key}" in lines[without_key]
+    refused = valgnatt("sign", "--new-history", lost, "--reason", "x", "--require-standby")
+    assert refused.status == 1
+    assert "no synchronous standby" in refused.err
     started = valgnatt("sign", "--new-history", lost, "--reason", "the disk was lost")
     assert started.status == 0, started
     assert f"{LOG_NAME}/live/{lost}/2" in started.out
