@@ -217,8 +217,10 @@ class PostgresJournal(HoldJournal):
 
     async def newest_reports(self, election: int, units: Iterable[str]) -> list[StoredReport]:
         """Return the newest revisions of units, of those that have one."""
-        rows = await self._read_durable(election, _NEWEST, list(units))
-        return [_stored_report(row) for row in rows]
+        wanted = list(units)
+        if not wanted:
+            return []
+        return [_stored_report(row) for row in await self._read_durable(election, _NEWEST, wanted)]
 
     async def _read_durable(self, election: int, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Return the rows of a query about reports, the first column of which is the election's version.

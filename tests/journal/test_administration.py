@@ -573,6 +573,19 @@ async def test_the_newest_report_of_a_unit_is_the_highest_revision(
     assert await journal.newest_reports(row.key, []) == []
 
 
+async def test_reading_the_reports_of_no_units_appends_nothing(
+    acts: Administration, journal: PostgresJournal, owner: Connection
+) -> None:
+    """A file of counts may name no unit of the sender; then there is nothing to be durable."""
+    row = await journal.election(await acts.load_election(a_registry()))
+    appends = "SELECT appends FROM head WHERE election = $1"
+    before = await owner.fetchval(appends, row.key)
+    assert await journal.newest_reports(row.key, []) == []
+    assert await owner.fetchval(appends, row.key) == before
+    assert await journal.newest_reports(row.key, ["a-1"]) == []
+    assert await owner.fetchval(appends, row.key) > before
+
+
 async def test_transfers_count_accepted_reports_per_unit(
     acts: Administration, journal: PostgresJournal
 ) -> None:
