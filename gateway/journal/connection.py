@@ -116,7 +116,8 @@ class Hosts:
     * A host that failed, left a statement unanswered or cancelled one that waited for too long, is tried last from then
       on. So the last good one comes first, and repeated attempts reach every host even if each lasts little more than
       HOST_S.
-    * All pools that share this object leave a host together: what one of them writes is about what another one wrote.
+    * All pools that share this object change to another host together, whatever the reason: what one of them writes is
+      about what another one wrote.
     * The first session on a host is proven not to be shared with other clients before anything is changed in it.
     """
 
@@ -127,8 +128,10 @@ class Hosts:
         self._hosts = list(self._url.hosts)
         self._unshared: set[Host] = set()
         self._pools: list[Pool] = []
+        self._last: Host | None = None
+        """The host of the newest connection."""
         self._last_attrs: SessionAttrs = "any"
-        """What the last host that was connected to was required to be, for `prefer-standby`."""
+        """What it was required to be, for `prefer-standby`."""
         if self._url.shuffle_hosts:
             SYSTEM_CHANCE.shuffle(self._hosts)
 
@@ -153,6 +156,7 @@ class Hosts:
                     failures.append((host, error))
                     self._put_last(host)
                 else:
+                    await self._change_to(host)
                     self._last_attrs = attrs
                     return connection
         text = "; ".join(f"{host.name}: {name_of(error)}" for host, error in failures)
@@ -193,8 +197,18 @@ class Hosts:
     async def leave(self, host: Host) -> None:
         """Try a host last from now on, and reopen all connections: others may be dead too, or to a former primary."""
         self._put_last(host)
+        await self._expire_connections()
+
+    async def _change_to(self, host: Host) -> None:
+        """Reopen the connections of all pools if this is another host than that of the newest connection."""
+        before, self._last = self._last, host
+        if before not in (None, host):
+            await self._expire_connections()
+
+    async def _expire_connections(self) -> None:
         for pool in self._pools:
-            await pool.expire_connections()
+            if not pool.is_closing():
+                await pool.expire_connections()
 
     def _put_last(self, host: Host) -> None:
         self._hosts.remove(host)

@@ -235,6 +235,29 @@ async def test_a_pool_leaves_a_host_where_a_statement_waits_for_too_long(
         assert await port_of_pool(pool) == await port_of_pool(announcing) == port_of(second)
 
 
+async def test_pools_with_the_same_hosts_use_the_same_one_after_a_failed_login(
+    first: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A former primary that accepts no more connections may still answer on those that it has."""
+    url = with_hosts(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)])
+    hosts = Hosts(url, feed=False)
+    refused, open_usual = hosts.all[0], hosts._open
+
+    async def open_other(host: Host, *arguments: Any) -> Connection:
+        if host == refused:
+            raise ConnectionRefusedError
+        return await open_usual(host, *arguments)
+
+    async with open_pool(url, hosts=hosts) as pool, open_pool(url, hosts=hosts, max_size=1) as announcing:
+        assert await port_of_pool(announcing) == port_of(first)
+        monkeypatch.setattr(hosts, "_open", open_other)
+        assert await port_of_pool(pool) == await port_of_pool(announcing) == port_of(second)
+        pool.terminate()  # as at the end of a drain, before the last confirmation
+        refused = hosts.all[1]
+        await announcing.expire_connections()
+        assert await port_of_pool(announcing) == port_of(first)
+
+
 async def test_confirmations_leave_a_server_that_lacks_the_append(first: str, second: str) -> None:
     """A former primary takes a confirmation without an error, and the feeds of the new one would wait for ever."""
     key = await load_election_key(first)
