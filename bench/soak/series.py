@@ -195,7 +195,14 @@ KINDS = {
         {r"postgres": Limit(50.0, 0.05, {"elections": 300.0})},
     ),
     "threads": Kind("Threads, and processes of Postgres", "", 1.0, Limit(1.0)),
-    "cpu": Kind("CPU", "cores", 1.0, Limit(0.02, 0.1)),
+    "cpu": Kind(
+        "CPU",
+        "cores",
+        1.0,
+        Limit(0.02, 0.1),
+        # Every process asks several times per second for the heads of all elections, each in a partition.
+        {r"postgres": Limit(0.02, 0.1, {"elections": 0.02})},
+    ),
     "latency": Kind("Latency", "ms", 1000.0, Limit(0.005, 0.2)),
     "table": Kind("Tables", "MB", 1 / MB, Limit(64 * KB), _TABLES),
     "index": Kind("Indexes of tables", "MB", 1 / MB, Limit(64 * KB), _TABLES),
@@ -228,7 +235,13 @@ KINDS = {
     ),
     "connections": Kind("Connections of the database", "", 1.0, Limit(1.0)),
     "snapshot": Kind("Age of the oldest snapshot", "transactions", 1.0, Limit(1000.0, 0.5)),
-    # A feed process has one gauge for each election.
-    "metrics": Kind("Answer of /metrics", "", 1.0, Limit(200.0, 0.02, {"elections": 2 * KB})),
+    # Each feed process has six gauges for each election, and the signer nine.
+    "metrics": Kind(
+        "Answer of /metrics",
+        "",
+        1.0,
+        Limit(200.0, 0.02, {"elections": 4 * KB}),
+        {r"lines": Limit(2.0, 0.02, {"elections": 30.0})},
+    ),
     "readers": Kind("Readers", "", 1.0, Limit(5.0, 0.05)),
 }
