@@ -9,9 +9,11 @@ J. R. Slack, R. A. Smith, Water Resources Research 18 (1982).
 """
 
 import statistics
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 from math import sqrt
+from operator import itemgetter
 from typing import Literal
 
 import msgspec
@@ -118,12 +120,14 @@ def without_warm_up(points: Sequence[Point]) -> Sequence[Point]:
 
 
 def interpolated(driver: Sequence[Point], at: float) -> float:
-    """Return a count at some time, between the samples of it."""
+    """Return a count at some time, between the samples of it, which are in order; 0 if there are none."""
     if not driver:
         return 0.0
-    before = [point for point in driver if point[0] <= at] or list(driver[:1])
-    after = [point for point in driver if point[0] >= at] or list(driver[-1:])
-    (begin, first), (end, last) = before[-1], after[0]
+    place = bisect_left(driver, at, key=itemgetter(0))
+    begin, first = driver[max(0, place - 1)]
+    end, last = driver[min(place, len(driver) - 1)]
+    if not begin <= at <= end:  # before the first sample, or after the last one
+        return first if at < begin else last
     return first if end <= begin else first + (last - first) * (at - begin) / (end - begin)
 
 

@@ -127,4 +127,14 @@ def test_lives_of_a_process_are_compared_at_equal_age() -> None:
 
 def test_a_count_between_two_samples_is_interpolated() -> None:
     counts = [(0.0, 0.0), (1.0, 10.0), (2.0, 10.0)]
-    assert [interpolated(counts, at) for at in (-1.0, 0.5, 1.5, 9.0)] == [0.0, 5.0, 10.0, 10.0]
+    assert [interpolated(counts, at) for at in (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 9.0)] == [
+        0,
+        0,
+        5,
+        10,
+        10,
+        10,
+        10,
+    ]
+    assert [interpolated([(1.0, 7.0)], at) for at in (0.0, 1.0, 2.0)] == [7, 7, 7]
+    assert interpolated([], 1.0) == 0.0
