@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from msgspec.structs import replace
 
@@ -20,6 +20,7 @@ from gateway.election.record import JournalHold, JournalReport
 from gateway.election.registry import read_registry
 from gateway.errors import ElectionUnknown, Refused
 from gateway.journal.administration import NewToken
+from gateway.journal.session import Connection
 from tests.simulation.rows import (
     Election,
     ElectionRow,
@@ -57,8 +58,13 @@ class SimulatedDatabase:
     Every method that is not `async` is called by a test or a plan at any time.
     """
 
-    def __init__(self, world: World, *, standby: bool, pace: float = 1.0) -> None:
-        """`pace`: by what all times are multiplied that are drawn, apart from time limits."""
+    def __init__(
+        self, world: World, *, standby: bool, pace: float = 1.0, acts_require_standby: bool = False
+    ) -> None:
+        """`pace`: by what all times are multiplied that are drawn, apart from time limits.
+
+        `acts_require_standby`: whether administrative acts are performed with `require_standby`.
+        """
         self.world = world
         self.chance = world.chance_for("database")
         self.context = world.server_side()
@@ -70,6 +76,7 @@ class SimulatedDatabase:
         self._paths: dict[str, _Path] = {}
         self._clients: dict[str, Client] = {}
         self._hosts: dict[tuple[str, bool], SimulatedHosts] = {}
+        self._acts_require_standby = acts_require_standby
         self.standby_planned = standby
         """Whether clients know several servers."""
         self._answers_to_lose = 0
@@ -218,24 +225,31 @@ class SimulatedDatabase:
     async def act(self, election: str, do: Callable[[SessionTransaction, Election], None]) -> None:
         """Perform an administrative act: change an election under its head lock, and wait for the standby.
 
-        Raises what a command gets if Postgres does not answer.
+        Raises what a command gets: CommittedLocally if the wait was cut short, and so on; see `gateway.journal.acts`.
         """
-        from tests.simulation.journal import connect
+        from tests.simulation.journal import SimulatedActs, connect
 
         key = self.primary.tables.keys.get(election)
         if key is None:
             raise ElectionUnknown(election)
 
-        def changed(tx: Any, key: int) -> Sequence[Found]:
+        changed = False
+
+        def change(tx: Any, key: int) -> Sequence[Found]:
+            nonlocal changed
             do(tx, tx.tables.elections[key])
-            if tx.changes:
-                tx.notifications.append("act")
+            changed = bool(tx.changes)
             return ()
 
-        statement: Do = changed
+        statement: Do = change
         connection = await connect(self, ADMINISTRATION)
+        acts = SimulatedActs(
+            cast("Connection", connection), "operator", require_standby=self._acts_require_standby
+        )
         try:
-            await connection.perform(Statement("act", statement, head=True, writes=True), (key,))
+            await acts.perform(
+                Statement("act", statement, head=True, writes=True), key, has_changed=lambda: changed
+            )
         finally:
             connection.terminate()
 

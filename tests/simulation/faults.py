@@ -135,7 +135,7 @@ class Faults:
         self._act(partial(self._database.close, ELECTION))
 
     def _revoke_token(self, fault: Fault) -> None:
-        async def revoke() -> None:
+        async def revoke() -> None:  # counts only once it is acknowledged
             await self._database.revoke(ELECTION, self._tokens[fault.of])
             self.revoked_after[fault.of] = len(self._database.journal_reports(ELECTION))
 

@@ -8,8 +8,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
@@ -17,10 +17,11 @@ from typing import Any, cast
 import asyncpg
 
 from gateway.deadline import Deadline
+from gateway.journal.acts import Acts
 from gateway.journal.announcer import Announcer
 from gateway.journal.confirmations import PostgresConfirmations
 from gateway.journal.connection import ANSWER_S, CONNECT_S, Hosts, Pool
-from gateway.journal.db_errors import translate_db_errors
+from gateway.journal.db_errors import OUTAGES, translate_db_errors
 from gateway.journal.log import LogRecord
 from gateway.journal.newest_host import NewestHost
 from gateway.journal.notifications import notifications
@@ -137,9 +138,20 @@ class SimulatedConnection:
 
     async def perform(self, what: Statement, arguments: Sequence[Any]) -> Sequence[Found]:
         """Execute a statement that has no text. Raises as others do."""
-        with translate_db_errors():
-            async with self._answered_in(None):
-                return await self._exchange(lambda session: session.receive(what, arguments))
+        async with self._answered_in(None):
+            return await self._exchange(lambda session: session.receive(what, arguments))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """See asyncpg."""
+        await self.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            with suppress(*OUTAGES):
+                await self.execute("ROLLBACK")
+            raise
+        await self.execute("COMMIT")
 
     def _answered_in(self, timeout: float | None) -> AbstractAsyncContextManager[object]:
         seconds = self._answer_s if timeout is None else timeout
@@ -252,6 +264,17 @@ class SimulatedConnection:
     def add_termination_listener(self, callback: Callable[..., object]) -> None:
         """See asyncpg."""
         self._termination_listeners.append(callback)
+
+
+class SimulatedActs(Acts):
+    """Administrative acts in the gateway's own transaction; what one does is a statement that has no text."""
+
+    async def perform(self, act: Statement, key: int, *, has_changed: Callable[[], bool]) -> None:
+        """Execute the statement of an act, commit, and notify if something `has_changed`."""
+        with translate_db_errors():
+            async with self._transaction():
+                await cast("SimulatedConnection", self._connection).perform(act, (key,))
+                self._notification_due = has_changed()
 
 
 async def connect(

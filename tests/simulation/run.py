@@ -137,7 +137,7 @@ class Night:
         self.found: list[BrokenGuarantee] = []
         """What was broken besides what the history shows."""
         self.registry = registry(plan, simulation.now())
-        self.database = SimulatedDatabase(simulation, standby=plan.standby)
+        self.database = SimulatedDatabase(simulation, standby=plan.standby, acts_require_standby=plan.standby)
         chance = simulation.chance_for("tokens")
         tokens = [
             NewToken([each.municipality], each.name, chance.randbytes(16).hex()) for each in plan.senders
@@ -402,10 +402,17 @@ class Night:
                 self._break(ARRIVES, f"{reader.name} received {reader.sequence} of {public} publications")
 
     def _check_revoked(self) -> None:
-        """Check that nothing was accepted from a sender after its token was revoked, in units that only it reports."""
+        """Check that each revocation that was acknowledged is in the journal, and was effective from then on.
+
+        Nothing was accepted from its sender since, in units that only it reports.
+        """
+        rows = self.database.primary.tables.of_id(ELECTION)
+        revoked = {token.note for token in rows.tokens.values() if token.revoked_at is not None}
         alone = rising(self.plan)
         held = {(hold.unit, hold.revision) for hold in self.database.journal_holds(ELECTION)}
         for name, last in self._faults.revoked_after.items():
+            if name not in revoked:
+                self._break("a revocation that was acknowledged is kept", name)
             sender = next(each for each in self.plan.senders if each.name == name)
             units = alone & {report.unit for report in sender.reports if not report.invalid}
             for stored in self.database.journal_reports(ELECTION)[last:]:

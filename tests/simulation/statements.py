@@ -21,6 +21,7 @@ from gateway.journal.appending import LOCK
 from gateway.journal.continuation import LINES, REPORTS, SOME_REPORTS
 from gateway.journal.db_errors import VERSION_CHANGED
 from gateway.journal.holds import ENDED_MAX
+from gateway.journal.session import COMMIT_SETTINGS
 from gateway.transparency.entries import Opening, registry_hash
 from tests.simulation.rows import (
     ConfirmationRow,
@@ -861,6 +862,28 @@ def _waited(tx: Transaction, committed_after: datetime, settled_s: float) -> Seq
     return [_SETTLED(tx.waits_for_standby, tx.conf_loaded_at, settled)]
 
 
+_RELOADED = _columns("loaded_at settled")
+
+
+def _reloaded(tx: Transaction, settled_s: float) -> Sequence[Found]:
+    """See `appending.wait_until_settled`."""
+    return [_RELOADED(tx.conf_loaded_at, tx.conf_loaded_at < tx.now() - timedelta(seconds=settled_s))]
+
+
+_LOADED = _columns("pg_conf_load_time")
+
+
+def _conf_load_time(tx: Transaction) -> Sequence[Found]:
+    return [_LOADED(tx.conf_loaded_at)]
+
+
+_WAITS = _columns("waits now")
+
+
+def _waits(tx: Transaction) -> Sequence[Found]:
+    return [_WAITS(tx.waits_for_standby, tx.now())]
+
+
 _CONFIRMED = _columns("confirm_v1 known")
 
 
@@ -1104,7 +1127,11 @@ _STATEMENTS = (
     Statement(" FROM decide_v1(", _decide, head=True, requires_standby=9, writes=True),
     Statement("SELECT s.document, s.at, s.author, t.note FROM rules s", _policy),
     Statement("SELECT set_rules_v1(", _set_policy, head=True, requires_standby=4, writes=True),
-    Statement("pg_conf_load_time() <", _waited),
+    Statement("pg_conf_load_time() < $1::timestamptz", _waited),
+    Statement("pg_conf_load_time() < clock_timestamp()", _reloaded),
+    Statement("=SELECT pg_conf_load_time()", _conf_load_time),
+    Statement("SELECT waits_for_standby(false)", _waits),
+    Statement(f"=SELECT {COMMIT_SETTINGS}", _nothing),
     Statement("SELECT confirm_v1(", _confirm, writes=True),
     Statement("SELECT e.id, greatest(h.confirmed_append, c.append) AS confirmed", _unconfirmed),
     Statement("=NOTIFY valgnatt", _notify, writes=True),
