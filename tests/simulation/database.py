@@ -76,7 +76,7 @@ class SimulatedDatabase:
         self._paths: dict[str, _Path] = {}
         self._clients: dict[str, Client] = {}
         self._hosts: dict[tuple[str, bool], SimulatedHosts] = {}
-        self._acts_require_standby = acts_require_standby
+        self.acts_require_standby = acts_require_standby
         self.standby_planned = standby
         """Whether clients know several servers."""
         self._answers_to_lose = 0
@@ -244,7 +244,7 @@ class SimulatedDatabase:
         statement: Do = change
         connection = await connect(self, ADMINISTRATION)
         acts = SimulatedActs(
-            cast("Connection", connection), "operator", require_standby=self._acts_require_standby
+            cast("Connection", connection), "operator", require_standby=self.acts_require_standby
         )
         try:
             await acts.perform(

@@ -123,7 +123,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "gateway.journal.writer",
         "            if pending.election is not self._election:\n",
         "            if False:\n",
-        seed=162,
+        seed=172,
         guarantee="a revoked token is not accepted",
     ),
     Mutant(

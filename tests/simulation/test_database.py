@@ -388,6 +388,24 @@ def test_a_required_standby_must_be_there() -> None:
     over_seeds(test)
 
 
+def test_an_act_requires_the_standby_as_a_gateway_does() -> None:
+    """Without it nothing is changed; one right after a change of the configuration waits, and survives a failover."""
+
+    async def test(site: Site) -> None:
+        site.database.acts_require_standby = True
+        site.database.set_synchronous(False)
+        with pytest.raises(StandbyMissing):
+            await site.database.revoke(site.id, 1)
+        journal = site.journal()
+        assert len((await journal.election(site.id)).tokens) == 1
+        site.database.set_synchronous(True)
+        await site.database.revoke(site.id, 1)
+        assert site.database.failover()
+        assert site.database.primary.tables.of_id(site.id).tokens[1].revoked_at is not None
+
+    over_seeds(test)
+
+
 # Crashes and failovers.
 
 

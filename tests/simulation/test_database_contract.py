@@ -640,6 +640,24 @@ def test_a_revoked_token_is_gone_with_its_version(run: Run) -> None:
     run(test)
 
 
+def test_an_act_whose_wait_is_cut_short_is_local_and_reported(run: Run) -> None:
+    """It is visible all the same; repeated, it waits again."""
+
+    async def test(db: Subject) -> None:
+        client = await db.client()
+        async with db.standby_cut():
+            for _ in range(2):
+                act = asyncio.create_task(db.revoke())
+                await one_waits(db)
+                await db.cancel_wait()
+                with pytest.raises(CommittedLocally):
+                    await act
+            assert (await client.journal.election(db.id)).tokens == []
+        await db.revoke()
+
+    run(test)
+
+
 def test_a_closed_election_takes_no_more_reports(run: Run) -> None:
     """Those that it has are known."""
 
