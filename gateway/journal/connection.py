@@ -207,8 +207,7 @@ class Hosts:
 
     async def _expire_connections(self) -> None:
         for pool in self._pools:
-            if not pool.is_closing():
-                await pool.expire_connections()
+            await pool.expire_connections()
 
     def _put_last(self, host: Host) -> None:
         self._hosts.remove(host)
