@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.election.registry import read_registry
 from gateway.journal.administration import NewToken
 from gateway.journal.intake import Intake
 from gateway.rehearsal.judge import BrokenGuarantee, History, ReaderHistory, judge
@@ -27,7 +28,7 @@ from tests.simulation.loop import CallbackFailed, Stuck, Task
 from tests.simulation.operator import Operator
 from tests.simulation.plan import COUNTRY, ELECTION, Plan, registry, rising
 from tests.simulation.processes import Process, Simulation
-from tests.simulation.verdict import Answered, SenderOutcome, first_failing, verdict
+from tests.simulation.verdict import Answered, SenderOutcome, first_failing, judged_otherwise, verdict
 
 LIVENESS_S = 240.0
 """Virtual seconds within which everything owed has to arrive. A client waits up to 60 s for an answer before it tries
@@ -323,6 +324,7 @@ class Night:
         self._check_streams()
         self._check_revoked()
         self._check_decided()
+        self.found += self._judged_otherwise()
         for line in self.installation.unexpected:
             self._break("no process fails", line)
         by_history = self._verdict(self._history(), self.outcomes or self._outcomes())
@@ -400,6 +402,12 @@ class Night:
         for reader in self.readers:
             if isinstance(reader, PublicationReader) and reader.sequence < public and public:
                 self._break(ARRIVES, f"{reader.name} received {reader.sequence} of {public} publications")
+
+    def _judged_otherwise(self) -> list[BrokenGuarantee]:
+        rows = self.database.primary.tables.of_id(ELECTION)
+        assert rows is not None
+        held = {(hold.unit, hold.revision) for hold in rows.all_holds()}
+        return list(judged_otherwise(read_registry(self.registry), rows.reports, held))
 
     def _check_revoked(self) -> None:
         """Check that each revocation that was acknowledged is in the journal, and was effective from then on.

@@ -4,17 +4,25 @@ On top of `gateway.rehearsal.judge`:
 
 * every report has an answer, unless its sender was ended by an act;
 * every refusal has its reason, and no report that a unit's only sender sent in order is stale;
-* no invalid report has a receipt.
+* no invalid report has a receipt;
+* the rules compared each report with everything that the record had before it.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import msgspec
 
 from gateway.client.publisher import Answer
+from gateway.election.registry import Registry
+from gateway.election.report import decode_stored
+from gateway.election.rules.current import CurrentReports
+from gateway.election.rules.evaluation import evaluate
 from gateway.rehearsal.judge import BrokenGuarantee, History, expected_digest, judge
 from tests.simulation.plan import Plan, Report, rising
+from tests.simulation.rows import ReportRow
+
+JUDGED = "rules see every report before"
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -85,6 +93,27 @@ def _wrong(answered: Answered, accepted: dict[int, str], in_order: frozenset[str
         case _:
             explained = False
     return None if explained else BrokenGuarantee("a refusal has its reason", which)
+
+
+def judged_otherwise(
+    registry: Registry, placed: Sequence[ReportRow], held: Container[tuple[str, int]]
+) -> Iterator[BrokenGuarantee]:
+    """Check that every report was judged by the rules of a registry with all reports before it.
+
+    `placed`: all reports in the record, in order; `held`: the unit and revision of those that are or were held. One that
+    was never held has the warnings of the rules, and would not have been held.
+    """
+    current = CurrentReports(registry)
+    for row in placed:
+        report = decode_stored(row.body)
+        if (row.unit, row.revision) not in held:
+            found = evaluate(current, report, registry.policy)
+            which = f"{row.unit} revision {row.revision} at {row.sequence}"
+            if found.holding:
+                yield BrokenGuarantee(JUDGED, f"{which} was not held: {', '.join(found.holding)}")
+            elif set(found.warnings) != set(row.warnings or ()):
+                yield BrokenGuarantee(JUDGED, f"{which}: warnings {row.warnings}, not {found.warnings}")
+        current.place(report)
 
 
 def first_failing(times: Sequence[float], fails: Callable[[float], bool]) -> float | None:
