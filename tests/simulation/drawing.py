@@ -23,6 +23,8 @@ Embargo = Literal["before", "within", "after"]
 
 LOST_COMMITS = 0.4
 """Share of the plans with a standby in which a failover loses commits."""
+SMALL_SIZES, UNSTORABLE = 0.3, 0.1
+"""Shares of the plans with small sizes, and with a unit whose reports are not stored."""
 
 
 def draw(seed: int) -> Plan:
@@ -52,7 +54,17 @@ def draw(seed: int) -> Plan:
     )
     faults = tuple(_faults(plan, chance))
     operator = plan.rules == "hold" and chance.random() < 0.75
-    return msgspec.structs.replace(plan, faults=faults, operator=operator)
+    return _rarities(msgspec.structs.replace(plan, faults=faults, operator=operator))
+
+
+def _rarities(plan: Plan) -> Plan:
+    """Draw what few nights have, from a chance of its own, so that the rest of a plan does not depend on it."""
+    chance = random.Random(f"rarities {plan.seed}")
+    small = chance.random() < SMALL_SIZES
+    unstorable = ""
+    if chance.random() < UNSTORABLE:
+        unstorable = chance.choice(units_of(municipality(chance.randrange(plan.municipalities)), plan.units))
+    return msgspec.structs.replace(plan, small=small, unstorable=unstorable)
 
 
 def _end_of_embargo(chance: random.Random, lasts_s: float) -> float:

@@ -39,6 +39,8 @@ CRASHES_MAX = 3
 """How often a process that fails is started again: each failure is a bug, and a run with one is not to take long."""
 NOT_EXPECTED = ("error", "critical", "exception")
 """Levels of log lines that are bugs, whatever fails."""
+UNSTORABLE = "report refused by Postgres"
+"""In a line that is expected of a database that refuses reports."""
 
 keep_pages()
 
@@ -222,7 +224,7 @@ class Installation:
     def note(self, process: str, level: str, line: str) -> None:
         """Record a line of a process's log."""
         self.log.append(f"{process} {level}: {line}")
-        if level in NOT_EXPECTED:
+        if level in NOT_EXPECTED and not (self.database.unstorable and UNSTORABLE in line):
             self.unexpected.append(self.log[-1])
 
     def platform(self, process: Process, worker: Worker) -> Platform:

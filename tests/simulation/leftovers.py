@@ -4,12 +4,13 @@ The parts are found by the tasks that run them, and their counters are read dire
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gateway.feed.hub import Hub
 from gateway.journal.intake import Intake
 from gateway.web.connections import Connections
+from gateway.web.feed_door import FeedDoor
 from gateway.web.push_door import PushDoor
 from tests.simulation.loop import Owner, Task
 
@@ -17,12 +18,47 @@ from tests.simulation.loop import Owner, Task
 def left_in(process: Owner | None) -> Iterator[str]:
     """Yield what a process keeps, in words."""
     kinds = {"intake": _in_intake, "hub": _in_hub, "push door": _in_push_door, "connections": _in_connections}
+    yield from _kept(process, kinds)
+    if process is not None and (door := _feed_door_of(process)) is not None:
+        yield from (f"{process.name}: {count} {what}" for what, count in _in_feed_door(door).items() if count)
+
+
+def left_of_senders(process: Owner | None) -> Iterator[str]:
+    """Yield what a push process keeps of senders that have their answers, whether or not they still read, in words."""
+    yield from _kept(process, {"intake": _in_intake, "push door": _in_push_door})
+
+
+def _kept(process: Owner | None, kinds: dict[str, Callable[[Any], dict[str, int]]]) -> Iterator[str]:
     for task in asyncio.all_tasks():
         if isinstance(task, Task) and task.owner is process and task.get_name() in kinds:
             frame = getattr(task.get_coro(), "cr_frame", None)
             if frame is not None:
                 kept = kinds[task.get_name()](frame.f_locals["self"])
                 yield from (f"{process.name}: {count} {what}" for what, count in kept.items() if count)
+
+
+def _feed_door_of(process: Owner) -> FeedDoor | None:
+    """Return the door of a feed process, which is a local variable of what its main task runs."""
+    for task in asyncio.all_tasks():
+        if isinstance(task, Task) and task.owner is process and task.get_name() == process.name:
+            waiting: Any = task.get_coro()
+            while waiting is not None:
+                frame = getattr(waiting, "cr_frame", None)
+                if frame is not None and isinstance(door := frame.f_locals.get("door"), FeedDoor):
+                    return door
+                waiting = getattr(waiting, "cr_await", None)
+    return None
+
+
+def _in_feed_door(door: FeedDoor) -> dict[str, int]:
+    limits = door.limits
+    return {
+        "streams": limits.readers,
+        "streams of addresses": sum(limits._readers_of._counts.values()),
+        "waits of addresses": sum(limits.waits_of._counts.values()),
+        "selections": limits._selections,
+        "selections of addresses": sum(limits._selections_of._counts.values()),
+    }
 
 
 def _in_intake(intake: Intake) -> dict[str, int]:
@@ -59,6 +95,8 @@ def _in_push_door(door: PushDoor) -> dict[str, int]:
         "bytes of bodies": requests.bodies.total,
         "bytes of answers": requests._answers.total,
         "turns": len(requests.turns),
+        "deadlines of requests": len(requests._deadlines),
+        "sockets with an allowance": sum(each.sockets for each in door._allowances._of.values()),
     }
 
 

@@ -216,6 +216,54 @@ MUTANTS: tuple[Mutant, ...] = (
         seed=5,
         guarantee="figures are exact at every block",
     ),
+    Mutant(
+        "an append does not say what its rules have seen",
+        "gateway.journal.appending",
+        """        evaluated.chain if evaluated is not None else None,
+        evaluated.hold_chain if evaluated is not None else None,
+""",
+        """        None,
+        None,
+""",
+        seed=42,
+        guarantee="rules see every report before",
+    ),
+    Mutant(
+        "the second half of a batch that is split is appended first",
+        "gateway.journal.writer",
+        "return await self._append(batch[:middle]) + await self._append(batch[middle:])",
+        "return await self._append(batch[middle:]) + await self._append(batch[:middle])",
+        seed=53,
+        guarantee="reports are decided in the order sent",
+    ),
+    Mutant(
+        "a connection that has left returns its credit twice",
+        "gateway.journal.admission",
+        "self.given -= self._credit.pop(connection) - self._unanswered.get(connection, 0)",
+        "self.given -= self._credit.pop(connection)",
+        seed=26,
+        guarantee="nothing is kept of clients that have left",
+    ),
+    Mutant(
+        "a publication stream that breaks off is counted for ever",
+        "gateway.web.feed_streams",
+        """        finally:
+            self._limits.remove_reader(client)
+        return response""",
+        """        else:
+            self._limits.remove_reader(client)
+        return response""",
+        seed=1,
+        guarantee="nothing is kept of clients that have left",
+    ),
+    Mutant(
+        "lines of an older range of the record are off by one",
+        "gateway.feed.archive",
+        "whole[first - 1 - number * RANGE_SIZE : last - number * RANGE_SIZE]",
+        "whole[first - number * RANGE_SIZE : last + 1 - number * RANGE_SIZE]",
+        seed=2,
+        guarantee="the last value arrives",
+    ),
 )
 """Every mutant, each with the first seed that shows it."""
 

@@ -130,6 +130,10 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     municipalities: int = 2
     units: int = 2
     """Units per municipality."""
+    small: bool = False
+    """Whether pages, ranges and slices are small, see `sizes`."""
+    unstorable: str = ""
+    """A unit whose reports Postgres refuses to store; empty if there is none."""
 
     @property
     def reports(self) -> int:

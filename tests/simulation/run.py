@@ -8,7 +8,8 @@ anything of the clients that have left.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -23,16 +24,19 @@ from tests.simulation.clients import PublicationReader, Reader, Sender, readers_
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import Faults
 from tests.simulation.gateway import Installation, Worker
-from tests.simulation.leftovers import left_in
+from tests.simulation.leftovers import left_in, left_of_senders
 from tests.simulation.loop import CallbackFailed, Stuck, Task
 from tests.simulation.operator import Operator
 from tests.simulation.plan import COUNTRY, ELECTION, Plan, registry, rising
 from tests.simulation.processes import Process, Simulation
+from tests.simulation.sizes import small_sizes
 from tests.simulation.verdict import Answered, SenderOutcome, first_failing, judged_otherwise, verdict
 
 LIVENESS_S = 240.0
 """Virtual seconds within which everything owed has to arrive. A client waits up to 60 s for an answer before it tries
 again."""
+KEPT_S = 120.0
+"""Virtual seconds within which a process has noticed that a client has left, also one whose machine lost its power."""
 READY_S = 30.0
 """Virtual seconds within which all processes have to be ready, at the start and once all is healed."""
 STEPS_MAX = 120_000
@@ -80,7 +84,9 @@ def run(
     `prepare` is called with the night before it begins.
     """
     began = time.process_time()
-    with Simulation(plan.seed) as simulation:
+    with Simulation(plan.seed) as simulation, ExitStack() as sizes:
+        if plan.small:
+            sizes.enter_context(small_sizes())
         night = Night(plan, simulation)
         prepare(night)
         if trace is not None:
@@ -145,6 +151,8 @@ class Night:
         ]
         operators = [NewToken([COUNTRY], "operator", chance.randbytes(16).hex())] if plan.operator else []
         self.database.load(self.registry, tokens, operators=operators)
+        if plan.unstorable:
+            self.database.unstorable[plan.unstorable] = None
         self.installation = Installation(
             simulation,
             self.database,
@@ -192,6 +200,7 @@ class Night:
         await self._faults.heal(LIVENESS_S)
         await self._until(lambda: not self.installation.ready, READY_S, "processes are ready again")
         await self._wait_done()
+        await self._check_left(left_of_senders)
         await self._settle()
         await self._end()
 
@@ -253,15 +262,7 @@ class Night:
             client.kill()
         workers = list(self.installation.workers.values())
         await self._until(lambda: not self.installation.ready, READY_S, "processes are ready at the end")
-        left: list[str] = []
-
-        def leaking() -> bool:
-            left[:] = [each for worker in workers for each in left_in(worker.process)]
-            return bool(left)
-
-        await self._until(leaking, LIVENESS_S, "", required=False)
-        for each in left:
-            self._break("nothing is kept of clients that have left", each)
+        await self._check_left(left_in)
         for worker in workers:
             worker.drain(1e9)
         await self._until(
@@ -270,6 +271,20 @@ class Night:
         for line in self.installation.log[self._healthy_since :]:
             if "drain timed out" in line:
                 self._break("a process in good health stops in time", line)
+
+    async def _check_left(self, left_in: Callable[[Process | None], Iterable[str]]) -> None:
+        """Check that no process keeps anything of clients that have left, once it had time to notice that."""
+        left: list[str] = []
+
+        def leaking() -> bool:
+            left[:] = [
+                each for worker in self.installation.workers.values() for each in left_in(worker.process)
+            ]
+            return bool(left)
+
+        await self._until(leaking, KEPT_S, "", required=False)
+        for each in left:
+            self._break("nothing is kept of clients that have left", each)
 
     def _look(self) -> None:
         """Look, again and again, whether a report waits for too long in a push process."""
