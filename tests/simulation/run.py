@@ -19,7 +19,7 @@ import msgspec
 from gateway.election.registry import read_registry
 from gateway.journal.administration import NewToken
 from gateway.journal.intake import Intake
-from gateway.rehearsal.judge import BrokenGuarantee, History, ReaderHistory, judge
+from gateway.rehearsal.judge import BrokenGuarantee, History, ReaderHistory
 from tests.simulation.clients import PublicationReader, Reader, Sender, readers_of
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import Faults
@@ -356,6 +356,21 @@ class Night:
             for each in self.senders
         ]
 
+    def _answered(self, until: float) -> list[SenderOutcome]:
+        """Return the answers that senders had at a time; nothing is owed to them yet."""
+        return [
+            SenderOutcome(
+                each.name,
+                [
+                    Answered(report, answer)
+                    for push, (report, answer) in zip(each.pushes, each.answered, strict=True)
+                    if push.answered_at <= until
+                ],
+                (),
+            )
+            for each in self.senders
+        ]
+
     def _history(self, until: float = math.inf) -> History:
         """Return what clients observed, up to a time, and what the journal has at the end."""
         readings = (
@@ -400,7 +415,11 @@ class Night:
         times = [push.answered_at for each in self.senders for push in each.pushes]
         times += [seen.at for each in self.readings() for seen in each.observed]
         times += [received[0] for each in self._history().streams.values() for received in each]
-        fails = lambda until: any(each.guarantee != ARRIVES for each in judge(self._history(until)))  # noqa: E731
+
+        def fails(until: float) -> bool:
+            found = verdict(self.plan, self._history(until), self._answered(until))
+            return any(each.guarantee != ARRIVES for each in found)
+
         failed_at = first_failing(times, fails)
         if failed_at is None:
             return None

@@ -73,6 +73,18 @@ def test_the_plans_have_every_kind_of_fault_topology_and_client() -> None:
     assert any(len({sender.municipality for sender in plan.senders}) < len(plan.senders) for plan in PLANS)
 
 
+def test_what_few_nights_have_is_drawn() -> None:
+    """Small sizes, and a unit whose reports Postgres refuses."""
+    small = [plan for plan in PLANS if plan.small]
+    refusing = [plan for plan in PLANS if plan.unstorable]
+    assert len(PLANS) // 5 < len(small) < len(PLANS) // 2
+    assert len(PLANS) // 20 < len(refusing) < len(PLANS) // 5
+    for plan in refusing:
+        assert plan.unstorable in {
+            unit for place in range(plan.municipalities) for unit in units_of(municipality(place), plan.units)
+        }
+
+
 def test_reports_are_valid_unless_they_are_invalid_on_purpose() -> None:
     """The gateway's own validator says so."""
     registries: dict[int, Registry] = {}

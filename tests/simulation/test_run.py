@@ -7,10 +7,11 @@ import sys
 import msgspec
 import pytest
 
+from gateway.client.publisher import Answer
 from tests.simulation.drawing import KINDS, draw
 from tests.simulation.faults import Faults
 from tests.simulation.plan import Plan
-from tests.simulation.run import run
+from tests.simulation.run import Night, run
 
 AGAIN = """
 import sys
@@ -45,6 +46,24 @@ def test_another_seed_is_another_order_of_the_same_plan() -> None:
     results = [run(msgspec.structs.replace(plan, seed=seed)) for seed in (5, 6)]
     assert results[0].digest != results[1].digest
     assert [result.broken for result in results] == [(), ()]
+
+
+def test_the_step_of_a_wrong_answer_is_found() -> None:
+    """An answer is shown at its step, also if only the verdict on answers tells that it is wrong."""
+
+    def prepare(night: Night) -> None:
+        sender = night.senders[0]
+        record = sender._record
+
+        def refuse(index: int, answer: Answer) -> None:
+            record(index, msgspec.structs.replace(answer, outcome="refused", code="election_closed"))
+
+        sender._record = refuse  # type: ignore[method-assign]
+
+    result = run(draw(3), prepare=prepare)
+    assert "a refusal has its reason" in {each.guarantee for each in result.broken}
+    assert result.failed_at is not None
+    assert 0 < result.failed_at < result.steps
 
 
 def test_every_kind_of_fault_can_happen() -> None:
