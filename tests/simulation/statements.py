@@ -884,19 +884,18 @@ def _waits(tx: Transaction) -> Sequence[Found]:
     return [_WAITS(tx.waits_for_standby, tx.now())]
 
 
-_CONFIRMED = _columns("case known")
+_CONFIRMED = _columns("confirm_v1 known")
 
 
 def _confirm(tx: Transaction, election: int, append: int, accepted: int) -> Sequence[Found]:
-    """See `confirm_v1`, which is called if the append is known."""
+    """See `confirm_v1`."""
     tx.synchronous = False
     rows = tx.tables.elections.get(election)
     if rows is None:
         return []
-    known = rows.head.appends >= append
-    if known:
-        tx.change(election, ConfirmationRow(append, min(accepted, rows.head.accepted)))
-    return [_CONFIRMED(None, known)]
+    row = ConfirmationRow(min(append, rows.head.appends), min(accepted, rows.head.accepted))
+    tx.change(election, row)
+    return [_CONFIRMED(None, rows.head.appends >= append)]
 
 
 _UNCONFIRMED = _columns("id confirmed")
@@ -1133,7 +1132,7 @@ _STATEMENTS = (
     Statement("=SELECT pg_conf_load_time()", _conf_load_time),
     Statement("SELECT waits_for_standby(false)", _waits),
     Statement(f"=SELECT {COMMIT_SETTINGS}", _nothing),
-    Statement("THEN confirm_v1(", _confirm, writes=True),
+    Statement("SELECT confirm_v1(", _confirm, writes=True),
     Statement("SELECT e.id, greatest(h.confirmed_append, c.append) AS confirmed", _unconfirmed),
     Statement("=NOTIFY valgnatt", _notify, writes=True),
     Statement("pg_notify($1, $2)", _notify_act, writes=True),
