@@ -530,6 +530,22 @@ async def test_a_split_that_is_interrupted_decides_nothing(desk: Desk, memory: M
     assert codes(await desk.push(*reports)) == ["duplicate", "unstorable", "accepted", "accepted"]
 
 
+async def test_a_report_that_was_refused_before_its_batch_is_split_is_answered(
+    desk: Desk, memory: MemoryJournal
+) -> None:
+    """One whose token was revoked meanwhile, in a batch with one that cannot be stored."""
+    memory.unstorable = {"a-2"}
+    with memory.paused():
+        desk.submit(a_report("b-1"), sender=3)
+        await memory.wait_append_started()
+        revoked = desk.submit(a_report("a-1"), sender=1)
+        others = desk.submit(a_report("a-2"), a_report("a-3"), sender=2)
+        desk.change(tokens=[a_token(2), a_token(3)])
+    async with asyncio.timeout(10.0):
+        assert codes(await revoked.all()) == ["token_revoked"]
+        assert codes(await others.all()) == ["unstorable", "accepted"]
+
+
 # The journal becomes unavailable.
 
 
