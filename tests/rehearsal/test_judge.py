@@ -403,3 +403,11 @@ def test_each_fault_is_found(good: History, fault: str) -> None:
     found = judge(seed(good))
     assert promise in {broken.guarantee for broken in found}, found
     assert all(broken.example for broken in found)
+
+
+def test_the_example_of_wrong_figures_names_the_first_area(good: History) -> None:
+    """Not any of a set: a simulated night that is run again is described in the same words."""
+    areas = good.readings[0].observed[4].areas
+    assert len(areas) > 1
+    (broken,) = judge(FAULTS["a copy that is not the sum"][1](good))
+    assert broken.example.endswith(f": {min(areas)}")
