@@ -23,8 +23,10 @@ Embargo = Literal["before", "within", "after"]
 
 LOST_COMMITS = 0.4
 """Share of the plans with a standby in which a failover loses commits."""
-SMALL_SIZES, UNSTORABLE = 0.3, 0.1
-"""Shares of the plans with small sizes, and with a unit whose reports are not stored."""
+SMALL_SIZES, UNSTORABLE, ALIKE = 0.3, 0.1, 0.1
+"""Shares of the plans with small sizes, with a unit whose reports are not stored, and with readers that are alike."""
+COMMON = {"levels": None, "areas": None, "every_s": 1, "gzip": False}
+"""What readers have that are alike: they share one channel, which waits for its interval."""
 
 
 def draw(seed: int) -> Plan:
@@ -64,7 +66,13 @@ def _rarities(plan: Plan) -> Plan:
     unstorable = ""
     if chance.random() < UNSTORABLE:
         unstorable = chance.choice(units_of(municipality(chance.randrange(plan.municipalities)), plan.units))
-    return msgspec.structs.replace(plan, small=small, unstorable=unstorable)
+    readers = plan.readers
+    if chance.random() < ALIKE:
+        readers = tuple(
+            each if each.stream == "publications" else msgspec.structs.replace(each, **COMMON)
+            for each in readers
+        )
+    return msgspec.structs.replace(plan, small=small, unstorable=unstorable, readers=readers)
 
 
 def _end_of_embargo(chance: random.Random, lasts_s: float) -> float:

@@ -264,6 +264,18 @@ MUTANTS: tuple[Mutant, ...] = (
         seed=2,
         guarantee="the last value arrives",
     ),
+    Mutant(
+        "a reader that joins moves its channel to the present",
+        "gateway.feed.channel",
+        """        self.wrote_at = self.wrote_at or now
+        self._skip_unchanged()
+""",
+        """        self.wrote_at = self.wrote_at or now
+        self.position = self._maker.position
+""",
+        seed=202,
+        guarantee="figures are exact at every block",
+    ),
 )
 """Every mutant, each with the first seed that shows it."""
 
