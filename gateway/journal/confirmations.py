@@ -11,7 +11,8 @@ WHERE greatest(h.confirmed_append, c.append) < h.appends
 """
 
 _CONFIRM = """
-SELECT confirm_v1($1, $2, $3), h.appends >= $2 AS known FROM head h WHERE h.election = $1
+SELECT CASE WHEN h.appends >= $2 THEN confirm_v1($1, $2, $3) END, h.appends >= $2 AS known
+FROM head h WHERE h.election = $1
 """
 
 
@@ -25,8 +26,9 @@ class PostgresConfirmations:
     async def confirm(self, election: int, append: int, accepted: int) -> None:
         """See `Confirmations.confirm`.
 
-        A server that lacks the append is a former primary, or a restored one. It confirms what it has, and another host
-        is used from then on, if there is one. There, the append is unconfirmed until the next one.
+        A server that lacks the append is a former primary, or a restored one. It confirms nothing, as its own appends
+        may be others, and another host is used from then on, if there is one. There, the append is unconfirmed until
+        the next one.
         """
         with translate_db_errors():
             async with acquired(self._pool) as connection:

@@ -267,6 +267,21 @@ async def test_confirmations_leave_a_server_that_lacks_the_append(first: str, se
         assert await port_of_pool(pool) == port_of(second)
 
 
+async def test_a_server_that_lacks_an_append_confirms_none_of_its_own(
+    first: str, second: str, owner: Connection
+) -> None:
+    """Unconfirmed appends of a former primary are not those that the new one has under their numbers."""
+    key = await load_election_key(first)
+    url = with_hosts(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)])
+    async with open_pool(url) as pool:
+        confirmed, other = [await append(PostgresJournal(pool), key, 1, a_report("a-1", n)) for n in (1, 2)]
+        confirmations = PostgresConfirmations(pool)
+        await confirmations.confirm(key, confirmed.number, 1)
+        await confirmations.confirm(key, other.number + 1, 3)
+    row = await owner.fetchrow("SELECT append, sequence FROM confirmation WHERE election = $1", key)
+    assert tuple(row or ()) == (confirmed.number, 1)
+
+
 # Hosts whose record is behind.
 
 

@@ -884,18 +884,19 @@ def _waits(tx: Transaction) -> Sequence[Found]:
     return [_WAITS(tx.waits_for_standby, tx.now())]
 
 
-_CONFIRMED = _columns("confirm_v1 known")
+_CONFIRMED = _columns("case known")
 
 
 def _confirm(tx: Transaction, election: int, append: int, accepted: int) -> Sequence[Found]:
-    """See `confirm_v1`."""
+    """See `confirm_v1`, which is called if the append is known."""
     tx.synchronous = False
     rows = tx.tables.elections.get(election)
     if rows is None:
         return []
-    row = ConfirmationRow(min(append, rows.head.appends), min(accepted, rows.head.accepted))
-    tx.change(election, row)
-    return [_CONFIRMED(None, rows.head.appends >= append)]
+    known = rows.head.appends >= append
+    if known:
+        tx.change(election, ConfirmationRow(append, min(accepted, rows.head.accepted)))
+    return [_CONFIRMED(None, known)]
 
 
 _UNCONFIRMED = _columns("id confirmed")
@@ -1132,7 +1133,7 @@ _STATEMENTS = (
     Statement("=SELECT pg_conf_load_time()", _conf_load_time),
     Statement("SELECT waits_for_standby(false)", _waits),
     Statement(f"=SELECT {COMMIT_SETTINGS}", _nothing),
-    Statement("SELECT confirm_v1(", _confirm, writes=True),
+    Statement("THEN confirm_v1(", _confirm, writes=True),
     Statement("SELECT e.id, greatest(h.confirmed_append, c.append) AS confirmed", _unconfirmed),
     Statement("=NOTIFY valgnatt", _notify, writes=True),
     Statement("pg_notify($1, $2)", _notify_act, writes=True),
