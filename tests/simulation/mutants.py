@@ -156,17 +156,6 @@ MUTANTS: tuple[Mutant, ...] = (
         guarantee="receipt means durable",
     ),
     Mutant(
-        "a confirmation is written before the wait for the standby ends",
-        "gateway.journal.appending",
-        """        await self._connection.execute("COMMIT")
-        return row""",
-        """        self._announce(self._election, appended(row, reports))
-        await self._connection.execute("COMMIT")
-        return row""",
-        seed=145,
-        guarantee="figures are exact at every block",
-    ),
-    Mutant(
         "a reader is admitted between head and block",
         "gateway.feed.stream",
         """            if applied:  # more than one page: a state between two heads must not be shown
