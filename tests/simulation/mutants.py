@@ -139,6 +139,14 @@ MUTANTS: tuple[Mutant, ...] = (
         guarantee="a process in good health stops in time",
     ),
     Mutant(
+        "a draining process starts a writer",
+        "gateway.journal.intake",
+        "        elif not self._draining:\n",
+        "        else:\n",
+        seed=246,
+        guarantee="no process fails",
+    ),
+    Mutant(
         "a receipt comes before the commit",
         "gateway.journal.appending",
         """        await self._connection.execute("COMMIT")
