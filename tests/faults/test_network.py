@@ -202,6 +202,7 @@ async def test_readers_behind_a_bad_network_resume_from_their_cursors(database: 
         assert night.longest_receipt_gap_s() < LATE_S
 
 
+@full_only
 async def test_senders_behind_a_bad_network_lose_no_report(database: Database) -> None:
     """Reports without an answer are sent again, and readers stay connected."""
     async with night_with_client_links(database) as (link, _, night):

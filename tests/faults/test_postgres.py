@@ -352,6 +352,7 @@ END $$;
 # Clock changes.
 
 
+@full_only
 async def test_clock_changes_do_not_set_times_of_the_record_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

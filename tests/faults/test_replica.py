@@ -80,6 +80,7 @@ async def feeds(three: ReplicatedServers) -> AsyncIterator[tuple[Gateway, Gatewa
         yield push, near, far
 
 
+@full_only
 async def test_readers_can_move_between_the_primary_and_a_replica(three: ReplicatedServers) -> None:
     """Cursors are valid on every feed of a record, so readers miss nothing and need no second snapshot."""
     async with feeds(three) as (push, near, far):
