@@ -54,12 +54,12 @@ def _last_lines(log: Path) -> str:
     return " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:]) or "it logged nothing"
 
 
-async def end(process: Process) -> None:
-    """Terminate a process; kill it if it has not ended after END_S."""
+async def end(process: Process, within_s: float = END_S) -> None:
+    """Terminate a process; kill it if it has not ended after `within_s` seconds."""
     if process.returncode is None:
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), END_S)
+            await asyncio.wait_for(process.wait(), within_s)
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -19,6 +19,7 @@ import aiohttp
 import orjson
 
 from bench.load.local import Local
+from bench.load.processes import end
 from gateway.journal.embedded import find
 
 START_S, END_S = 180.0, 60.0
@@ -93,13 +94,7 @@ async def installation(directory: Path) -> AsyncIterator[Installation]:
     try:
         yield Installation(process, directory, await _ports(process, log))
     finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), END_S)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        await end(process, END_S)
 
 
 async def _ports(process: Process, log: Path) -> dict[str, int]:
