@@ -9,9 +9,10 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
@@ -104,9 +105,34 @@ class _Pooled(asyncpg.Connection):
             for query in queries:
                 await self._get_statement(query, None, named=True)  # type: ignore[attr-defined]
 
-    def _answered_in(self, timeout: float | None) -> AbstractAsyncContextManager[object]:
+    def _answered_in(self, timeout: float | None) -> "_Statement":
         seconds = self.answer_s if timeout is None else timeout
-        return nullcontext() if seconds is None else Deadline(seconds)
+        return _Statement(self, None if seconds is None else Deadline(seconds))
+
+
+class _Statement:
+    """Bounds a statement of a connection, which fails with an InterfaceError if the connection is terminated meanwhile.
+
+    Between its round trips, asyncpg would raise AttributeError, since a terminated connection has no protocol.
+    """
+
+    __slots__ = ("_connection", "_deadline")
+
+    def __init__(self, connection: _Pooled, deadline: Deadline | None) -> None:
+        self._connection = connection
+        self._deadline = deadline
+
+    async def __aenter__(self) -> None:
+        if self._deadline is not None:
+            await self._deadline.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._deadline is not None:
+            await self._deadline.__aexit__(kind, error, traceback)
+        if kind is AttributeError and self._connection.is_closed():
+            raise asyncpg.InterfaceError("the connection was closed during a statement") from error
 
 
 class Hosts:

@@ -334,6 +334,26 @@ async def test_an_append_whose_connection_breaks_has_an_unknown_outcome(
     assert sequences(await append(journal, election.key, 1, a_report())) == [1]
 
 
+async def test_a_statement_on_a_pool_that_is_terminated_is_an_outage(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also between its round trips, where asyncpg raises AttributeError: a process that ends terminates its pools."""
+    pooled = connection_module._Pooled
+    prepare = pooled._get_statement  # type: ignore[attr-defined]
+    async with open_pool(database.url) as pool:
+        journal = PostgresJournal(pool)
+        await journal.versions()
+
+        async def terminated(connection: Connection, *options: Any, **named: Any) -> Any:
+            statement = await prepare(connection, *options, **named)
+            pool.terminate()
+            return statement
+
+        monkeypatch.setattr(pooled, "_get_statement", terminated)
+        with pytest.raises(JournalUnavailable, match="closed during a statement"):
+            await journal.record_contacts({1: datetime.now(UTC)})
+
+
 async def test_a_cancelled_append_is_cancelled_in_postgres(
     acts: Administration, journal: PostgresJournal, owner: Connection
 ) -> None:
