@@ -88,6 +88,7 @@ class Guard:
         random.seed(self._chance.getrandbits(64))
         _MASKS.seed(self._chance.getrandbits(64))
         self._logging = structlog.get_config(), logging.root.handlers, logging.root.level
+        structlog.reset_defaults()  # all levels, whatever another part of this process has configured
         structlog.configure(processors=[self._log_event], cache_logger_on_first_use=False)
         logging.root.handlers = [_Forward(self._log)]
         logging.root.setLevel(logging.WARNING)

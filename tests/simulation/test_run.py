@@ -6,8 +6,10 @@ import sys
 
 import msgspec
 import pytest
+import structlog
 
 from gateway.client.publisher import Answer
+from gateway.telemetry import logs
 from tests.simulation.drawing import KINDS, draw
 from tests.simulation.faults import Faults
 from tests.simulation.plan import Plan
@@ -38,6 +40,18 @@ def test_a_seed_replays_to_the_last_step_whatever_ran_before_and_whatever_the_ha
     first = _digests("1", 5, 21, 49)
     assert _digests("2", 49, 5, 21) == [first[2], first[0], first[1]]
     assert run(draw(21)).digest == first[1]
+
+
+def test_a_run_is_the_same_in_a_process_that_logs() -> None:
+    """All that a simulated process logs is part of its run, whatever level this process shows."""
+    before = structlog.get_config()
+    plan = draw(21)
+    expected = run(plan).digest
+    logs.configure("push-0", format="json", level="error")
+    try:
+        assert run(plan).digest == expected
+    finally:
+        structlog.configure(**before)
 
 
 def test_another_seed_is_another_order_of_the_same_plan() -> None:
