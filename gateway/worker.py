@@ -25,4 +25,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from gateway.commands.running import end_process_after
+
+    end_process_after(main)

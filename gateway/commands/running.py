@@ -35,6 +35,24 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+def end_process_after(run: Callable[[], object]) -> NoReturn:
+    """Run a command, and end the process with its status without freeing its memory object by object.
+
+    Freeing the state of a feed process takes seconds on a busy machine, in which its supervisor waits for its end. An
+    error of the command is raised, and the process then ends as usual.
+    """
+    status: object = 0
+    try:
+        run()
+    except SystemExit as exited:
+        status = exited.code or 0
+    if not isinstance(status, int):
+        sys.exit(str(status))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
