@@ -1,8 +1,8 @@
 """A gateway as an operator runs it: `python -m gateway serve` by itself, with the options that it has by default.
 
-Its supervisor is a process of its own, so its memory can be told from that of the load, and everything is logged to
-files, whose growth is observed. It has two push and two feed processes, so that one of each can be restarted while the
-other one goes on, and a signer.
+Its supervisor is a process of its own, so its memory is measured apart from that of the load, and everything is logged
+to files, whose growth is observed. It has two push and two feed processes, so that one of each can be restarted while
+the other one goes on, and a signer.
 """
 
 import asyncio

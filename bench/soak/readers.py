@@ -90,7 +90,7 @@ class Reader(asyncio.Protocol):
                 self.leave()
                 return
             self._streaming = True
-            if b"content-encoding: gzip" not in head.lower():  # it was told when to come back
+            if b"content-encoding: gzip" not in head.lower():  # a refusal that says when to connect again
                 self._inflate = None
         if self._inflate is not None:
             data = self._inflate.decompress(data)

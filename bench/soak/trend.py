@@ -139,7 +139,7 @@ def judge(
 ) -> Verdict:
     """Return whether a series of points, whose time is in hours, is flat, or what explains its growth.
 
-    It is flat if its slope cannot be told from zero, or if even the upper end of the interval is within the limit.
+    It is flat if the interval of its slope reaches zero, or if even the upper end of the interval is within the limit.
     Growth is explained by the first driver for each of which it is within the limit: load that stays in the record
     costs what it has to cost. A driver grows with time, as a leak does; so what decides is the limit, not the fit.
     """

@@ -23,7 +23,7 @@ class Standby(msgspec.Struct, frozen=True):
     sync_state: str | None
     """`sync`, `quorum`, `potential` or `async`; None: not shown to this login."""
     state: str | None = None
-    """`streaming`, or what comes before; None: not shown to this login."""
+    """`streaming`, or the state before it; None: not shown to this login."""
 
     @property
     def streams(self) -> bool:

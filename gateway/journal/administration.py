@@ -453,7 +453,7 @@ def _lock_waits_named(wait: LockWait) -> Iterator[None]:
     """Name the lock that an act did not get, and who has it, in its error."""
     try:
         yield
-    except (CommittedLocally, StandbyMissing):  # it did not give up, whatever it waited for
+    except (CommittedLocally, StandbyMissing):  # the wait for a lock was not the cause
         raise
     except JournalUnavailable as error:
         if isinstance(error.__cause__, asyncpg.LockNotAvailableError):

@@ -26,7 +26,7 @@ IN_BOTH_MODES = pytest.mark.parametrize("mode", ["synchronous", "strict"])
 async def test_a_suspended_leader_that_continues_after_a_failover_gives_no_receipt(
     tmp_path: Path, mode: str
 ) -> None:
-    """Its whole machine stands still, with open connections of the gateway, and continues as if nothing was."""
+    """Its whole machine stands still, with open connections of the gateway, and then continues."""
     async with a_night_on_patroni(tmp_path, mode=mode) as (cluster, _, night):
         old = await cluster.wait_led()
         with suspended(old.processes()):
