@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from gateway.journal.embedded import EmbeddedPostgres
 from gateway.rehearsal.generator import GeneratedElection
 from tests.counts import variants
-from tests.running import Gateway, Sender
+from tests.running import Gateway, Sender, served
+from tests.web.conftest import make_database
 from tests.web.doors import (
     COUNTRY,
     HERE,
@@ -24,7 +27,7 @@ from tests.web.doors import (
     waiting_for_lock,
 )
 
-FEED_CONNECTIONS = "valgnatt_connections{"
+OPEN_CONNECTIONS = "valgnatt_connections{"
 READERS = "valgnatt_readers{"
 PUBLICATION_READERS = "valgnatt_publication_readers{"
 
@@ -185,8 +188,17 @@ async def test_an_incomplete_body_is_an_error_at_once(gateway: Gateway, sender: 
     assert status_of(await answer_to(gateway.push_url, post(sender, a_report()))) == 201
 
 
-async def test_nothing_to_answer_ends_the_connection(gateway: Gateway, sender: Sender) -> None:
+@pytest.fixture
+def own_gateway(postgres: EmbeddedPostgres) -> Iterator[Gateway]:
+    """A gateway that nothing else uses: a browser of other tests may keep connections to a shared one open."""
+    with served(make_database(postgres)) as gateway:
+        yield gateway
+
+
+async def test_nothing_to_answer_ends_the_connection(own_gateway: Gateway, small: GeneratedElection) -> None:
     """No request, half of one, a whole one and half of another, or a WebSocket."""
+    gateway = own_gateway
+    sender = await gateway.open_election(a_registry(small), [COUNTRY])
     await shown(gateway, sender.election)
     whole = get(f"/v1/elections/{sender.election}")
     assert await answer_to(gateway.feed_url) == b""
@@ -204,7 +216,7 @@ async def test_nothing_to_answer_ends_the_connection(gateway: Gateway, sender: S
     assert status_of(await answer_to(gateway.push_url, handshake)) in (101, 400)  # it may be open by then
 
     async def all_closed() -> bool:
-        return await total(gateway, FEED_CONNECTIONS) == 0
+        return await total(gateway, OPEN_CONNECTIONS) == 0
 
     await until(all_closed)
 

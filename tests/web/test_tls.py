@@ -165,6 +165,7 @@ async def test_a_renewed_certificate_is_presented_after_sighup_and_no_connection
         files.push.write_bytes(whole[: len(whole) // 2])
         gateway.signal(signal.SIGHUP)
         await until(lambda: logged(gateway, "certificate not reloaded"))
+        await until(lambda: logged(gateway, "certificate reloaded"))  # by the other door, from whole files
         assert await serial(gateway.push_url, context) == before[0]
         gateway.log.clear()  # this error was expected
         files.issue()
