@@ -54,7 +54,7 @@ format: $(VENV)/.dev  ## correct the style
 types: $(VENV)/.dev  ## check static types
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev  ## measure every target, as in docs/performance.md; some 10 minutes
+bench: $(VENV)/.dev  ## measure the goals of docs/performance.md, and every other figure; some 25 minutes
 	$(BIN)/python -m bench measure
 
 pages: node_modules/.installed  ## format, lint and types of the web pages (needs npm; `npm run format` corrects the format)

@@ -1,6 +1,7 @@
 """PURE: figures with their targets, the ceiling or peer measured in the same run, percentiles, tables and documents.
 
-A measurement returns a `Result`; its rows are shown by `measured_table` or, beside peers, by `compared_table`.
+A measurement returns a `Result`; its rows are shown by `measured_table` or, beside peers, by `compared_table`. Goals of
+the project are shown by `goals_table` too.
 """
 
 import statistics
@@ -156,6 +157,8 @@ class Row(msgspec.Struct, frozen=True):
     """Whether the target applies to the ratio to `beside`, not to the figure."""
     command: str = ""
     """What measures this row alone, if that is not the command of the whole result."""
+    goal: int = 0
+    """Its number in the table of goals; 0: it is not in that table."""
 
     @classmethod
     def single(
@@ -167,16 +170,23 @@ class Row(msgspec.Struct, frozen=True):
         beside: Series | None = None,
         *,
         of_ratio: bool = False,
+        goal: int = 0,
     ) -> Self:
         """Return the row of a figure that is measured once."""
-        return cls(what, Series.single(what, value, unit), beside, target, of_ratio)
+        return cls(what, Series.single(what, value, unit), beside, target, of_ratio, goal=goal)
 
     @classmethod
     def compared(
-        cls, what: str, ours: Series, peer: Series | None = None, target: Target | None = None
+        cls,
+        what: str,
+        ours: Series,
+        peer: Series | None = None,
+        target: Target | None = None,
+        *,
+        goal: int = 0,
     ) -> Self:
         """Return a row whose target applies to the ratio if there is a peer, else to the figure."""
-        return cls(what, ours, peer, target, peer is not None)
+        return cls(what, ours, peer, target, peer is not None, goal=goal)
 
     @property
     def ratio(self) -> Ratio | None:
@@ -223,7 +233,9 @@ def measured_document(result: Result) -> dict[str, object]:
             "of_ratio": row.of_ratio,
             "command": row.command,
             "ratio": row.ratio.times if row.ratio is not None else None,
+            "spread": [row.ratio.least, row.ratio.most] if row.ratio is not None else None,
             "reached": row.reached,
+            "goal": row.goal or None,
         }
         for row in result.rows
     ]
@@ -255,6 +267,7 @@ def compared_document(result: Result) -> dict[str, object]:
             "medians": [row.ours.median, row.beside.median if row.beside is not None else None],
             "ratio": msgspec.to_builtins(row.ratio),
             "reached": row.reached,
+            "goal": row.goal or None,
         }
         for row in result.rows
     ]
@@ -284,6 +297,33 @@ def compared_table(results: Sequence[Result]) -> str:
     return _table(results, _COMPARED)
 
 
+def goal_rows(results: Iterable[Result]) -> list[tuple[Row, str]]:
+    """Return the rows that are goals, in the order of the goals, each with the command that measures it."""
+    rows = [(row, row.command or each.command) for each in results for row in each.rows if row.goal]
+    return sorted(rows, key=lambda found: found[0].goal)
+
+
+def unreached_goals(results: Iterable[Result], expected: Iterable[int]) -> list[int]:
+    """Return the goals of which a row was not reached, and those of the expected ones that have no row."""
+    rows = [row for each in results for row in each.rows if row.goal]
+    missed = {row.goal for row in rows if row.reached is False}
+    return sorted(missed | ({*expected} - {row.goal for row in rows}))
+
+
+def goals_table(results: Iterable[Result], names: Mapping[int, str]) -> str:
+    """Return the goals as Markdown; goals of `names` without a row are shown as not measured."""
+    rows = goal_rows(results)
+    lines = [_line(["goal", *_GOALS]), _line("---" for _ in range(len(_GOALS) + 1))]
+    for number in sorted({*names, *(row.goal for row, _ in rows)}):
+        found = [(row, command) for row, command in rows if row.goal == number]
+        lines += [
+            _line([str(number), *(cell(row, command) for cell in _GOALS.values())]) for row, command in found
+        ]
+        if not found:
+            lines.append(_line([str(number), names[number], "not measured", *[""] * (len(_GOALS) - 2)]))
+    return "\n".join(lines)
+
+
 def _table(results: Sequence[Result], columns: Columns) -> str:
     lines = [_line(columns), _line("---" for _ in columns)]
     lines += [
@@ -309,7 +349,7 @@ def _measured_target(row: Row, _: str) -> str:
 def _measured_beside(row: Row, _: str) -> str:
     if row.beside is None or row.ratio is None:
         return ""
-    return f"{row.beside.name}: {row.beside.text()} ({row.ratio.times:.3g} ×)"
+    return f"{row.beside.name}: {row.beside.text()} ({_compared_ratio(row, _)})"
 
 
 def _compared_ratio(row: Row, _: str) -> str:
@@ -334,6 +374,16 @@ _COMPARED: Columns = {
     "ratio (rounds)": _compared_ratio,
     "target": lambda row, _: row.target.text(as_ratio=row.of_ratio) if row.target is not None else "",
     "reached": lambda row, _: {None: "", True: "yes", False: "NO"}[row.reached],
+}
+
+_GOALS: Columns = {
+    "what": _COMPARED["what"],
+    "Valgnatt": _COMPARED["Valgnatt"],
+    "beside it": _COMPARED["beside it"],
+    "ratio (rounds)": _COMPARED["ratio (rounds)"],
+    "limit": _COMPARED["target"],
+    "reached": lambda row, _: {None: "", True: "yes", False: "**NO**"}[row.reached],
+    "command": _MEASURED["command"],
 }
 
 

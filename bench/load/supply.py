@@ -12,20 +12,17 @@ import asyncpg
 import orjson
 
 from bench.load.local import Local
-from bench.load.target import Data, create_election
+from bench.load.target import Data, create_election, without_rules
 
 
 class Supply:
     """The reports of one data set, by number.
 
-    They start again after the last one; figures fall then, so the rules only warn.
+    They start again after the last one; figures fall then, so all rules are off.
     """
 
     def __init__(self, data: Data) -> None:
-        self.registry = {
-            **data.registry,
-            "election": {name: value for name, value in data.registry["election"].items() if name != "rules"},
-        }
+        self.registry = without_rules(data.registry)
         reports: dict[str, dict[str, list[dict[str, object]]]] = {}
         for each in data.reports():
             units = reports.setdefault(each.municipality, {})

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from bench.load.local import Local
+from gateway.election.rules.policy import RULES
 from gateway.errors import GatewayError
 from gateway.journal.administration import administration
 from gateway.rehearsal.dataset import RecordedReport
@@ -62,6 +63,14 @@ class Created(msgspec.Struct, frozen=True):
     """Tokens, one per group of senders."""
 
 
+def without_rules(registry: dict[str, Any]) -> dict[str, Any]:
+    """Return a registry with all rules off; rules that it does not name would be evaluated, and warn."""
+    return {
+        **registry,
+        "election": {**registry["election"], "rules": {code: {"do": "off"} for code in RULES}},
+    }
+
+
 async def create_election(
     local: Local,
     registry: dict[str, Any],
@@ -81,10 +90,12 @@ async def create_election(
     return Created(election, document, publish_from, [token.secret for token in issued])
 
 
-async def own_target(local: Local, data: Data, publish_in_s: float, tokens_max: int | None = None) -> Target:
+async def own_target(
+    local: Local, data: Data, publish_in_s: float, tokens_max: int | None = None, *, rules: bool = True
+) -> Target:
     """Create an election of a data set at our own gateway; its embargo ends after `publish_in_s`.
 
-    Each municipality has its own token, or shares one of `tokens_max` with others.
+    Each municipality has its own token, or shares one of `tokens_max` with others. Without `rules`, all are off.
     """
     counted_at: list[datetime] = []
     senders: dict[str, None] = {}
@@ -93,7 +104,8 @@ async def own_target(local: Local, data: Data, publish_in_s: float, tokens_max: 
         senders[each.municipality] = None
     tokens = min(len(senders), tokens_max or len(senders))
     groups = [list(senders)[place::tokens] for place in range(tokens)]
-    created = await create_election(local, data.registry, groups, publish_in_s, counted_at)
+    registry = data.registry if rules else without_rules(data.registry)
+    created = await create_election(local, registry, groups, publish_in_s, counted_at)
     await wait_served(local, created.id)
     return Target(
         local.push_url,

@@ -10,7 +10,7 @@ other senders.
 import copy
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +23,10 @@ from bench.load.plan import Planned, Planner
 from bench.load.processes import cpu_s
 from bench.load.pusher import Order, Pushed
 from bench.load.pushing import pushing
-from bench.load.target import create_election
+from bench.load.target import create_election, without_rules
 from bench.measure.options import Options
 from bench.measure.pairs.rounds import Rounds
-from gateway.election.rules.policy import MOST_OPEN_MAX, RULES, recommended
+from gateway.election.rules.policy import MOST_OPEN_MAX, recommended
 from gateway.journal.administration import administration
 
 PAIRS = 7
@@ -35,7 +35,6 @@ CHANCE_PERMILLE = 1
 """‰ of the reports that may be held nevertheless: the rules depend on the order in which senders are served."""
 SPEED = Target(0.6, 0.7)
 P99 = Target(1.1, most=True)
-OFF: Mapping[str, Any] = {code: {"do": "off"} for code in RULES}
 WITHOUT, WITH, FREE, HELD = "rules off", "recommended rules", "nothing held", "one municipality held"
 
 
@@ -176,8 +175,8 @@ class _Pairs:
 def _registries(registry: dict[str, Any], municipality: str, units: int) -> dict[str, dict[str, Any]]:
     """Return the registry of each side; a municipality without eligible voters has too many with its first ballot."""
     unlimited = msgspec.structs.replace(recommended(units), most_open=MOST_OPEN_MAX).document()
-    sides = {side: copy.deepcopy(registry) for side in (WITHOUT, WITH, FREE, HELD)}
-    sides[WITHOUT]["election"]["rules"] = OFF
+    sides = {side: copy.deepcopy(registry) for side in (WITH, FREE, HELD)}
+    sides[WITHOUT] = without_rules(registry)
     sides[WITH]["election"]["rules"] = "recommended"
     for side in (FREE, HELD):
         sides[side]["election"]["rules"] = unlimited

@@ -201,8 +201,8 @@ async def under_load(
     *,
     judged: bool = True,
 ) -> AsyncIterator[ElectionLoad]:
-    """Create an election and follow it."""
-    target = await own_target(local, dataset, publish_in_s, tokens_max)
+    """Create an election with all rules off, and follow it."""
+    target = await own_target(local, dataset, publish_in_s, tokens_max, rules=False)
     with tempfile.TemporaryDirectory(prefix="valgnatt-measure-") as scratch:
         async with (
             local.session(streams=True) as session,

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ def run_all(
     command: str,
     store: Callable[[Sequence[Result]], object],
 ) -> list[Result]:
-    """Run each module's `measure(options)`; what is unavailable on this machine is reported as skipped."""
+    """Run each module's `measure(options)`, as in `measured`."""
     results: list[Result] = []
     for name, each in modules:
         say(f"measuring {name} …", end=" ", err=True)
@@ -46,12 +47,25 @@ def run_all(
 def _run(name: str, each: ModuleType, options: Any, command: str) -> Result:
     started = time.monotonic()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            result: Result = runner.run(each.measure(options))
-        except Unavailable as error:
-            result = Result(name, skipped=[Skipped.of(error)])
+        result = runner.run(measured(name, each, options))
     result.seconds = time.monotonic() - started
     result.command = result.command or command
+    return result
+
+
+async def measured(name: str, each: ModuleType, options: Any) -> Result:
+    """Run a module's `measure(options)`.
+
+    What is unavailable on this machine is reported as skipped. Any other error makes the result invalid, so that what
+    remains is measured nevertheless.
+    """
+    try:
+        result: Result = await each.measure(options)
+    except Unavailable as error:
+        return Result(name, skipped=[Skipped.of(error)])
+    except Exception as error:
+        traceback.print_exc()
+        return Result(name, invalid=[f"{type(error).__name__}: {error}"])
     return result
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,11 @@ from bench.figures import (
     Unavailable,
     compared_document,
     compared_table,
+    goals_table,
     measured_document,
     measured_table,
     ratio,
+    unreached_goals,
 )
 
 # Percentiles.
@@ -131,3 +134,27 @@ def test_a_row_of_a_comparison_keeps_its_command_in_the_table_of_measurements() 
     (stored,) = measured_document(Result("peers", [row]))["rows"]  # type: ignore[misc]
     assert (stored["reached"], stored["ratio"], stored["command"]) == (True, 0.3, "bench peers x")
     assert Row.compared("x", ours, None, Target(40)).reached is False
+
+
+def test_the_table_of_goals_has_the_rows_of_each_goal_in_order_and_names_what_was_not_measured() -> None:
+    ours, peer = Series("a", "/s", (30.0, 32.0)), Series("b", "/s", (3.0, 4.0))
+    results = [
+        Result("late", [Row.single("memory", 3.0, "kB", Target(2.5, most=True), goal=3)], command="late"),
+        Result("peers", [Row.compared("rate", ours, peer, Target(8), goal=1), Row.compared("more", ours)]),
+    ]
+    table = goals_table(results, {1: "first", 2: "second"}).splitlines()
+    assert table[2:] == [
+        "| 1 | rate | 31.0 (30.0-32.0) /s | b: 3.50 (3.00-4.00) /s | 8.86 × (8-10) | ≥ 8 × | yes | `` |",
+        "| 2 | second | not measured |  |  |  |  |  |",
+        "| 3 | memory | 3.00 kB |  |  | ≤ 2.50 | **NO** | `late` |",
+    ]
+
+
+def test_a_goal_is_reached_if_all_its_rows_are() -> None:
+    reached, missed = (
+        Row.single("x", value, "s", Target(2, most=True), goal=number)
+        for value, number in ((1.0, 1), (3.0, 2))
+    )
+    results = [Result("x", [reached, missed, msgspec.structs.replace(reached, goal=2)])]
+    assert unreached_goals(results, ()) == [2]
+    assert unreached_goals(results, (1, 2, 3)) == [2, 3]

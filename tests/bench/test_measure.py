@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.figures import Result, Row, Target
+from bench.figures import Result, Row, Target, Unavailable
 from bench.load import local
 from bench.measure import (
+    GOALS,
     MEASUREMENTS,
+    OF_GOALS,
     about,
+    decode,
     holds,
     log,
     measure_all,
@@ -24,6 +27,8 @@ from bench.measure import (
     sign,
     start,
     table,
+    tree,
+    unreached,
     write,
 )
 from bench.measure.load import ElectionLoad
@@ -87,6 +92,7 @@ def small(
         publications=count(500, full=1000),
         scales=(0.02, 0.04),
         reports=count(200, full=400),
+        rounds=1,
     )
 
 
@@ -97,6 +103,31 @@ def test_results_are_written_as_they_are_printed(tmp_path: Path) -> None:
     kept = json.loads((path.parent / "measured.json").read_text())
     assert kept["measurements"][0]["rows"][0]["reached"] is True
     assert kept["options"]["publications"] == Options().publications
+
+
+def test_an_error_makes_a_result_invalid_and_the_next_measurement_is_run_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failed(_: Options) -> Result:
+        raise RuntimeError("it broke")
+
+    async def unavailable(_: Options) -> Result:
+        raise Unavailable("wrk", "not found", "install it")
+
+    monkeypatch.setattr(decode, "measure", failed)
+    monkeypatch.setattr(tree, "measure", unavailable)
+    first, second = measure_all(["decode", "tree"], Options(out=tmp_path))
+    assert first.invalid == ["RuntimeError: it broke"]
+    assert [left.name for left in second.skipped] == ["wrk"]
+
+
+def test_goals_that_all_measurements_of_goals_leave_out_are_missed() -> None:
+    row = Row.single("x", 1.0, "s", Target(2, most=True), goal=6)
+    results = [Result("night", [row])]
+    assert unreached(results, ["night"]) == []
+    assert unreached(results, OF_GOALS) == [number for number in GOALS if number != 6]
+    assert "| 6 | x | 1.00 s |" in table(results)
+    assert f"| 1 | {GOALS[1]} | not measured |" in table(results)
 
 
 # The measurements.

@@ -7,6 +7,8 @@ from bench.measure import running
 from bench.measure.pairs.options import Options
 
 PAIRS = ("ingest", "http", "fanout", "follow")
+OF_GOALS = ("ingest", "http", "fanout")
+"""The pairs that have rows of goals."""
 RESULTS = "peers.json"
 
 
