@@ -31,9 +31,13 @@ async def fill(local: Local, document: dict[str, object], bodies: Sequence[bytes
     """Append reports to a new election; return its identifier, and in how many seconds Postgres took them."""
     reports = Checker(document).check_all(bodies)
     created = await create_election(local, document)
+    return created.id, await append_to(local, created.id, reports)
+
+
+async def append_to(local: Local, election: str, reports: Sequence[ValidReport]) -> float:
+    """Append reports to an election of our own gateway; return in how many seconds Postgres took them."""
     async with open_pool(local.database_url, max_size=4) as pool:
-        seconds = await append_all(PostgresJournal(pool), created.id, reports)
-    return created.id, seconds
+        return await append_all(PostgresJournal(pool), election, reports)
 
 
 async def postgres_alone(local: Local, data: Data) -> float:

@@ -20,6 +20,7 @@ from bench.measure import (
     holds,
     log,
     measure_all,
+    memory,
     mirror_counts,
     mirror_edge,
     peers,
@@ -77,6 +78,7 @@ def small(
 ) -> Options:
     """Return options for small crowds, loads and elections; what is repeated for a median is measured once."""
     monkeypatch.setattr(start, "STARTS", count(1, full=3))
+    monkeypatch.setattr(memory, "STARTS", count(1, full=3))
     monkeypatch.setattr(reconnect, "TURNS", count(1, full=2))
     monkeypatch.setattr(holds, "PAIRS", count(1, full=2))
     monkeypatch.setattr(sign, "ROUNDS", count(1, full=2))
