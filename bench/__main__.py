@@ -261,7 +261,10 @@ def peers(
 
     wanted = _known("pair", names, PAIRS)
     keep_earlier(out / RESULTS)
-    options = Options(rounds, seconds, reports, readers, burst, rate, feed, data, out)
+    options = Options(
+        rounds=rounds, seconds=seconds, reports=reports, readers=readers, burst=burst, rate=rate, feed=feed,
+        data=data, out=out,
+    )  # fmt: skip
     found = measure_pairs(wanted, options)
     say(f"\n{machine()}\n\n{compared_table(found)}\n\n{out / RESULTS}")
     sys.exit(INVALID if any(pair.invalid for pair in found) else 0)

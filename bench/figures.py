@@ -388,7 +388,7 @@ _GOALS: Columns = {
 
 
 def _limit(value: float, as_ratio: bool) -> str:
-    return f"{value:g} ×" if as_ratio else number(value)
+    return f"{value:.3g} ×" if as_ratio else number(value)
 
 
 def number(value: float) -> str:

@@ -6,6 +6,8 @@ in the latencies, and does not delay the reports that follow (no coordinated omi
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from random import Random
 from typing import Any
 
 import msgspec
@@ -108,6 +110,12 @@ class Planner:
         if reason is not None:
             members["reason"] = reason
         return Planned(due_s, self._senders[unit], unit, revision, dumps_trimmed(members))
+
+
+def independent_times(rate: float, count: int, seed: int = 1) -> list[float]:
+    """Return when reports of many senders that know nothing of each other are due, in s: a Poisson process."""
+    gaps = Random(seed)
+    return list(accumulate(gaps.expovariate(rate) for _ in range(count)))
 
 
 def _interleaved(units: Sequence[str]) -> list[str]:

@@ -48,6 +48,8 @@ class Order(msgspec.Struct):
     rate: float = 0.0
     """Reports per second in total, each sent when it is due; 0: as fast as the credit allows."""
     limit_s: float = 60.0
+    due_s: list[float] = []
+    """When each report is due, in s after the start, if they are sent when they are due; empty: evenly spaced."""
     senders: list[int] = []
     """The sender of each report, as index into `tokens`; empty: the senders take turns."""
     answers: str = ""
@@ -239,15 +241,14 @@ class Pusher:
 
     def _send_when_due(self, started: float, ends: float) -> None:
         connections, turns, rate = self._connections, self._turns, self._order.rate
+        times = [started + due_s for due_s in self._order.due_s or (n / rate for n in range(self._reports))]
         sent, now = 0, time.monotonic()
         waiting = [self._poll.fileno()]
         while self._missing and now < ends:
-            due = min(self._reports, int((now - started) * rate) + 1)
             touched = set()
-            while sent < due:
+            while sent < self._reports and (at := times[sent]) <= now:
                 sender, number = turns[sent]
                 connection = connections[sender]
-                at = started + sent / rate
                 connection.due_at[number] = at
                 connection.unsent.append(number)
                 if connection.in_flight < connection.credit:

@@ -4,16 +4,19 @@ import time
 
 import msgspec
 
-from bench.figures import Result, Row, Series, Target, counted
+from bench.figures import Result, Row, Target, counted
 from bench.load.hub import feed_crowd
 from bench.load.local import Local, gateway, open_data_set
 from bench.load.pusher import Pushed
 from bench.measure.filled import postgres_alone
 from bench.measure.load import Cpu, under_load
 from bench.measure.options import Options
+from bench.measure.pairs.rounds import Rounds
 from gateway.rehearsal.dataset import DataSet
 
 SUBSCRIBERS = 10
+RATE, COMPLETE = "rate", f"last of {SUBSCRIBERS} subscribers complete"
+ALONE = "Postgres alone, batches of 1000"
 
 
 class PushedNight(msgspec.Struct, frozen=True):
@@ -75,23 +78,20 @@ async def push_all(local: Local, dataset: DataSet) -> PushedNight:
 
 
 async def measure(options: Options) -> Result:
-    """Measure once, beside Postgres alone."""
-    async with open_data_set(options.data) as dataset, gateway() as local:
-        pushed = await push_all(local, dataset)
-        alone = await postgres_alone(local, dataset)
+    """Measure in turns with Postgres alone, each round on a new gateway."""
+    result, rounds = Result("night"), Rounds()
+    async with open_data_set(options.data) as dataset:
+        for _ in range(options.rounds):
+            async with gateway() as local:
+                pushed = await push_all(local, dataset)
+                rounds.add(ALONE, "reports/s", await postgres_alone(local, dataset))
+            rounds.add(COMPLETE, "s", pushed.seconds)
+            rounds.add(RATE, "reports/s", pushed.reports / pushed.seconds)
+            result.notes.append(pushed.text)
+            result.invalid += pushed.faults
     what = f"{pushed.reports} reports at once over {pushed.senders} WebSockets"
-    beside = Series.single("Postgres alone, batches of 1000", alone, "reports/s")
-    return Result(
-        "night",
-        [
-            Row.single(
-                f"{what}: last of {SUBSCRIBERS} subscribers complete",
-                pushed.seconds,
-                "s",
-                Target(1.5, 1.0, most=True),
-            ),
-            Row.single(f"{what}: rate", pushed.reports / pushed.seconds, "reports/s", None, beside),
-        ],
-        notes=[pushed.text],
-        invalid=pushed.faults,
-    )
+    result.rows = [
+        Row.compared(f"{what}: {RATE}", rounds[RATE], rounds[ALONE], Target(0.25, 0.35), goal=6),
+        Row.compared(f"{what}: {COMPLETE}", rounds[COMPLETE]),
+    ]
+    return result

@@ -20,6 +20,8 @@ class Options(msgspec.Struct, frozen=True):
     """Sizes of the elections that show how costs grow, as multiples of Norway's."""
     reports: int = 20_000
     """Reports of a round of peers that is limited by their number."""
+    receipts: int = 10_000
+    """Reports of a round of peers in which each is sent when it is due."""
     rounds: int = 3
     """Rounds of each side of a comparison."""
     goals_only: bool = False

@@ -19,6 +19,8 @@ async def measure(options: Options) -> Result:
         reports=options.reports,
         readers=options.readers[0] if options.readers else None,
         burst=1,
+        receipts=options.receipts,
+        goals_only=options.goals_only,
         data=options.data,
         out=options.out,
     )

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
+
 from bench.figures import Unavailable
 from bench.load.crowd import crowd, readers
 from bench.load.hub import Hub
@@ -16,6 +18,20 @@ from gateway.reserved_ports import reserved_port
 
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "sse-starlette")
 APPS = Path(__file__).parent / "apps"
+REPORTS = "/reports"
+"""Path of `one_insert`, to which reports are posted."""
+TABLE = """
+DROP SCHEMA IF EXISTS peer CASCADE;
+CREATE SCHEMA peer;
+CREATE TABLE peer.report (
+    sequence    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    unit        text NOT NULL,
+    revision    integer NOT NULL,
+    accepted_at timestamptz NOT NULL DEFAULT now(),
+    body        bytea NOT NULL,
+    UNIQUE (unit, revision)
+);
+"""
 INSTALL_S = 240.0
 COMPLETE = "complete"
 """A file of the environment that exists once everything is installed."""
@@ -48,8 +64,9 @@ async def _run(*command: str) -> None:
 class Served:
     """A running app."""
 
-    def __init__(self, url: str, pid: int) -> None:
-        self.url = url
+    def __init__(self, port: int, pid: int) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
         self.pid = pid
 
 
@@ -65,18 +82,29 @@ async def served(app: str, scratch: Path, **variables: str) -> AsyncIterator[Ser
             "--backlog", "4096",
         ]  # fmt: skip
         async with running("FastAPI", command, port, log, variables=variables) as process:
-            yield Served(f"http://127.0.0.1:{port}", process.pid)
+            yield Served(port, process.pid)
+
+
+@asynccontextmanager
+async def one_insert(database_url: str, scratch: Path) -> AsyncIterator[Served]:
+    """FastAPI with one INSERT per request, into a table that is empty at first. Raises Unavailable."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(TABLE)
+    finally:
+        await connection.close()
+    async with served("one_insert", scratch, DATABASE_URL=database_url) as app:
+        yield app
 
 
 @asynccontextmanager
 async def queue_per_subscriber(scratch: Path) -> AsyncIterator[Hub]:
     """FastAPI with sse-starlette and one queue per subscriber. Raises Unavailable."""
-    async with served("queues", scratch) as app:
-        port = int(app.url.rpartition(":")[2])
-        async with (
-            crowd(
-                readers("127.0.0.1", port, "/changes", marker='data: {"sequence":', end_of_event="\n\n\r\n")
-            ) as audience,
-            posting(port, "/changes") as publish,
-        ):
-            yield Hub("FastAPI", audience, publish, lambda: cpu_s(app.pid), lambda: pss_kb(app.pid))
+    async with (
+        served("queues", scratch) as app,
+        crowd(
+            readers("127.0.0.1", app.port, "/changes", marker='data: {"sequence":', end_of_event="\n\n\r\n")
+        ) as audience,
+        posting(app.port, "/changes") as publish,
+    ):
+        yield Hub("FastAPI", audience, publish, lambda: cpu_s(app.pid), lambda: pss_kb(app.pid))

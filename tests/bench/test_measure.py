@@ -94,6 +94,7 @@ def small(
         publications=count(500, full=1000),
         scales=(0.02, 0.04),
         reports=count(200, full=400),
+        receipts=count(100, full=400),
         rounds=1,
     )
 

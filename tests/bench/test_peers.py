@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.figures import Unavailable
+from bench.load import committer, poster
 from bench.load.frames import (
     PING,
     TEXT,
@@ -24,6 +25,7 @@ from bench.load.frames import (
     report_frame,
     split,
 )
+from bench.load.generating import generator
 from bench.load.processes import cpu_s, program
 from bench.load.supply import Supply
 from bench.measure.pairs import PAIRS, about
@@ -139,7 +141,7 @@ async def test_a_masked_frame_is_what_a_server_reads(size: int) -> None:
 class _serving:  # noqa: N801 - read as a verb
     def __init__(self, handler: object) -> None:
         application = web.Application()
-        application.router.add_get("/", handler)  # type: ignore[arg-type]
+        application.router.add_route("*", "/{path:.*}", handler)  # type: ignore[arg-type]
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
 
     async def __aenter__(self) -> int:
@@ -214,6 +216,51 @@ def test_the_cpu_time_of_a_process_is_counted_until_it_ends() -> None:
             assert process.poll() is None
         process.kill()
     assert cpu_s(process.pid) == 0.0
+
+
+# Requests that are sent when they are due.
+
+
+async def test_the_latency_of_a_request_starts_when_it_is_due(tmp_path: Path) -> None:
+    """A request that waits for the answer to the one before it on its connection counts its wait."""
+    first_released, three_received = asyncio.Event(), asyncio.Event()
+    bodies: list[bytes] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        if len(bodies) == 3:  # both of the other connection; the first connection still waits
+            three_received.set()
+        if len(bodies) == 1:
+            await first_released.wait()
+        return web.Response(status=201 if request.path == "/reports" else 404, text="{}")
+
+    file = tmp_path / "reports"
+    file.write_bytes(b"".join(b'{"number":%d}\n' % number for number in range(4)))
+    async with _serving(answer) as port:
+        order = poster.Order(port, "/reports", str(file), 2, due_s=[0.0, 0.0, 0.0, 0.0], limit_s=20.0)
+        async with generator("bench.load.poster", order) as started:
+            started.tell("go")
+            await asyncio.wait_for(three_received.wait(), 20.0)
+            asyncio.get_running_loop().call_later(0.2, first_released.set)
+            posted = await started.result(poster.Posted, 30.0)
+    assert (posted.requests, posted.statuses, posted.unanswered) == (4, {201: 4}, 0)
+    assert sorted(bodies) == file.read_bytes().split()
+    assert 0.2 <= posted.p99_s < 20.0  # of the two that waited
+
+
+@full_only
+@pytest.mark.long
+async def test_bare_commits_are_made_until_enough_are_made_and_the_load_has_ended() -> None:
+    from bench.load.local import gateway
+
+    async with gateway(role="push") as local:
+        order = committer.Order(local.database_url, 1000.0, 50)
+        async with generator("bench.load.committer", order) as started:
+            started.tell("go")
+            started.tell("stop")
+            found = await started.result(committer.Committed, 30.0)
+    assert found.commits >= 50
+    assert 0 < found.p50_s <= found.p99_s
 
 
 # Pairs.

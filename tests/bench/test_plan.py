@@ -2,13 +2,14 @@
 
 import json
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bench.load.plan import Planner
+from bench.load.plan import Planner, independent_times
 from bench.load.target import NoTarget, running_target
 from gateway.rehearsal.dataset import RecordedReport
 from gateway.rehearsal.generator import GeneratedElection
@@ -52,6 +53,15 @@ def test_a_sender_reports_only_its_own_units(planner: Planner) -> None:
         assert planner.units_of(sender)
     endless = planner.endless(planner.units_of(planner.senders[0]))
     assert {next(endless).sender for _ in range(50)} == {planner.senders[0]}
+
+
+def test_independent_times_are_the_same_in_each_run_and_have_the_rate() -> None:
+    times = independent_times(100.0, 2000)
+    assert times == independent_times(100.0, 2000) == sorted(times)
+    assert 18.0 < times[-1] < 22.0
+    gaps = [after - before for before, after in pairwise(times)]
+    assert max(gaps) > 0.04  # not evenly spaced
+    assert sum(gap < 0.005 for gap in gaps) > 600
 
 
 # Targets.

@@ -8,15 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import asyncpg
-
 from bench.figures import Result, Row, Skipped, Target, Unavailable, counted
 from bench.load.checked import Checker
 from bench.load.local import Local, gateway, open_data_set
+from bench.load.plan import Planner
 from bench.load.processes import cpu_s, program
 from bench.load.pusher import Order, Pushed
 from bench.load.pushing import pushing
 from bench.load.supply import Stock, Supply, journal_faults, stock
+from bench.load.target import create_election
 from bench.measure.filled import append_all
 from bench.measure.pairs.options import Options
 from bench.measure.pairs.rounds import Round, Rounds, alternate
@@ -24,6 +24,7 @@ from bench.peers import fastapi, nats
 from bench.peers.wrk import HOW, request, write_requests, wrk
 from gateway.journal.connection import open_pool
 from gateway.journal.postgres import PostgresJournal
+from gateway.rehearsal.dataset import DataSet
 
 BATCHES = (200, 500, 1000)
 """Batch sizes for Postgres alone; the best result is the ceiling."""
@@ -34,47 +35,41 @@ BUSY_MAX = 0.95
 PROCESSES = 2
 """Push processes of the side with several: as many as the reference machine has cores."""
 OURS, BURST, SEVERAL = "WebSocket", "WebSocket, several frames per write", "WebSocket, several push processes"
+RULED = "WebSocket, recommended rules and a signer"
 ALONE, FASTAPI, NATS = "Postgres alone", "FastAPI", "NATS"
+HALF_LOAD, PER_CPU_S = "time to receipt at half load", "per CPU second"
+BESIDE_FASTAPI, BESIDE_POSTGRES = Target(10), Target(0.5)
 
 FASTAPI_MOST_S = 8_000
 """Requests per second that are prepared for FastAPI; beyond that, requests would be repeated."""
-PEER_TABLE = """
-DROP SCHEMA IF EXISTS peer CASCADE;
-CREATE SCHEMA peer;
-CREATE TABLE peer.report (
-    sequence    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    unit        text NOT NULL,
-    revision    integer NOT NULL,
-    accepted_at timestamptz NOT NULL DEFAULT now(),
-    body        bytea NOT NULL,
-    UNIQUE (unit, revision)
-);
-"""
 
 
 async def measure(options: Options) -> Result:
     """Measure the pair."""
     async with AsyncExitStack() as stack:
-        supply = Supply(await stack.enter_async_context(open_data_set(options.data)))
+        dataset = await stack.enter_async_context(open_data_set(options.data))
+        supply = Supply(dataset)
         local = await stack.enter_async_context(gateway(role="all" if options.feed else "push"))
-        several = await stack.enter_async_context(
-            gateway(role="push", push_workers=PROCESSES, database_url=local.database_url)
-        )
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valgnatt-peers-")))
         grounds = await stock(local, supply), await stock(local, supply)
-        return await Ingest(options, local, several, *grounds, scratch).measure()
+        return await Ingest(options, dataset, local, *grounds, scratch).measure()
 
 
 class Ingest:
     """The pair while it is measured."""
 
     def __init__(
-        self, options: Options, local: Local, several: Local, ours: Stock, alone: Stock, scratch: Path
+        self,
+        options: Options,
+        dataset: DataSet,
+        local: Local,
+        ours: Stock,
+        alone: Stock,
+        scratch: Path,
     ) -> None:
         self._options = options
+        self._dataset = dataset
         self._local = local
-        self._several = several
-        """A gateway with several push processes on the same journal."""
         self._ours = ours
         self._alone = alone
         self._scratch = scratch
@@ -87,20 +82,23 @@ class Ingest:
         """Run the rounds of every side, then measure latency, then check the journal."""
         options, pair = self._options, self._pair
         async with AsyncExitStack() as stack:
-            sides: dict[str, Round] = {
-                OURS: partial(self._push, OURS, 1),
-                SEVERAL: partial(self._push, SEVERAL, 1, gateway=self._several),
-            }
-            if options.burst > 1:
-                sides[BURST] = partial(self._push, BURST, options.burst)
+            sides: dict[str, Round] = {OURS: partial(self._push, OURS, 1)}
             sides[ALONE] = await stack.enter_async_context(self._postgres())
-            for name, side in ((FASTAPI, self._fastapi), (NATS, self._nats)):
+            peers = {FASTAPI: self._fastapi}
+            if not options.goals_only:
+                sides[SEVERAL] = self._several
+                peers[NATS] = self._nats
+                if options.burst > 1:
+                    sides[BURST] = partial(self._push, BURST, options.burst)
+            sides[RULED] = await stack.enter_async_context(self._with_rules())
+            for name, side in peers.items():
                 try:
                     sides[name] = await stack.enter_async_context(side())
                 except Unavailable as error:
                     pair.skipped.append(Skipped.of(error))
             await alternate(options.rounds, sides)
-        await self._half_load()
+        if not options.goals_only:
+            await self._half_load()
         pair.invalid += await journal_faults(self._ours, self._receipts)
         pair.invalid += await journal_faults(self._alone, self._rows)
         self._add_rows()
@@ -108,35 +106,39 @@ class Ingest:
 
     def _add_rows(self) -> None:
         rounds, pair, senders = self._rounds, self._pair, len(self._ours.tokens)
-        ours, alone = rounds[OURS], rounds.best(ALONE + ", batches")
+        ours, alone, per_cpu_s = (
+            rounds[OURS],
+            rounds.best(ALONE + ", batches"),
+            rounds[f"{OURS}, {PER_CPU_S}"],
+        )
         what = f"durable reports/s, WebSocket, one report per frame, {senders} senders"
-        together = f"{what}, {PROCESSES} push processes"
-        pair.rows = [
-            Row.compared(together, rounds[SEVERAL], None, Target(20_000, 27_000)),
-            Row.compared(together, rounds[SEVERAL], alone, Target(0.25, 0.35)),
-            Row.compared(what, ours, None, Target(20_000, 27_000)),
-            Row.compared(what, ours, alone, Target(0.25, 0.35)),
-        ]
-        shown = [ours, rounds[SEVERAL], alone]
         if FASTAPI in rounds:
-            pair.rows.append(Row.compared(what, ours, rounds[FASTAPI], Target(10)))
-            shown.append(rounds[FASTAPI])
+            peer = rounds[f"{FASTAPI}, {PER_CPU_S}"]
+            of_cpu = f"the same per CPU second of the server and Postgres, {senders} senders"
+            pair.rows += [
+                Row.compared(what, ours, rounds[FASTAPI], BESIDE_FASTAPI, goal=1),
+                Row.compared(of_cpu, per_cpu_s, peer, BESIDE_FASTAPI, goal=1),
+            ]
+        pair.rows.append(Row.compared(what, ours, alone, BESIDE_POSTGRES, goal=2))
+        more = {
+            RULED: "the same, recommended rules and a signer",
+            SEVERAL: f"the same, {PROCESSES} push processes",
+            BURST: f"the same, {self._options.burst} frames per write",
+        }
+        pair.rows += [
+            Row.compared(text, rounds[side], alone) for side, text in more.items() if side in rounds
+        ]
         if NATS in rounds:
             pair.rows.append(Row.compared(what, ours, rounds[NATS]))
-            shown.append(rounds[NATS])
-        if BURST in rounds:
-            several = f"the same, {self._options.burst} frames per write"
-            pair.rows.append(Row.compared(several, rounds[BURST], alone))
-            shown.append(rounds[BURST])
-        for part, most in (("p50", 8.0), ("p99", 25.0)):
-            series = rounds[f"time to receipt at half load, {part}"]
-            pair.rows.append(Row.compared(series.name, series, None, Target(most, most=True)))
-            shown.append(series)
+        for part in ("p50", "p99"):
+            if (series := rounds.get(f"{HALF_LOAD}, {part}")) is not None:
+                pair.rows.append(Row.compared(series.name, series))
+        shown = [each for row in pair.rows for each in (row.ours, row.beside) if each is not None]
         pair.figures = rounds.others(*shown)
 
     async def _push(self, side: str, burst: int, rate: float = 0.0, gateway: Local | None = None) -> None:
         """Push the next reports of the supply, through another `gateway` if one is given."""
-        options, local, postmaster = self._options, gateway or self._local, self._local.postmaster
+        options, local = self._options, gateway or self._local
         reports = round(rate * options.seconds) if rate else options.reports
         file = self._scratch / "reports"
         self._ours.write(reports, file)
@@ -144,12 +146,22 @@ class Ingest:
         order = Order(
             local.push_url, self._ours.election, list(self._ours.tokens), str(file), burst, rate, limit_s
         )
+        self._receipts += (await self._push_order(side, order, local)).outcomes.get("accepted", 0)
+
+    async def _several(self) -> None:
+        """Push through a gateway with several push processes on the same journal."""
+        url = self._local.database_url
+        async with gateway(role="push", push_workers=PROCESSES, database_url=url) as several:
+            await self._push(SEVERAL, 1, gateway=several)
+
+    async def _push_order(self, side: str, order: Order, local: Local) -> Pushed:
+        """Push, and add the figures of the round."""
         push_pids = [pid for name, pid in (await local.pids()).items() if name.startswith("push-")]
+        postmaster, rate = local.postmaster or self._local.postmaster, order.rate
         async with pushing(order) as go:
             before = sum(map(cpu_s, push_pids)), cpu_s(postmaster)
             pushed = await go()
             after = sum(map(cpu_s, push_pids)), cpu_s(postmaster)
-        self._receipts += pushed.outcomes.get("accepted", 0)
         self._check(side, pushed)
         if rate:
             for part, seconds in (("p50", pushed.p50_s), ("p99", pushed.p99_s)):
@@ -157,12 +169,19 @@ class Ingest:
             self._rounds.add(f"{side}, delay of the generator itself, p99", "ms", 1000 * pushed.late_p99_s)
             self._rounds.add(f"{side}, offered", "reports/s", rate)
         else:
-            self._rounds.add(side, "reports/s", pushed.reports / pushed.seconds)
+            self._add_rate(side, pushed.reports, pushed.seconds, sum(after) - sum(before))
         self._rounds.add_cpu(
             side,
             {"push processes": after[0] - before[0], "Postgres": after[1] - before[1], "generator": pushed.cpu_s},
             pushed.reports, PER, "reports",
         )  # fmt: skip
+        return pushed
+
+    def _add_rate(self, side: str, reports: int, seconds: float, cpu_seconds: float) -> None:
+        """Add how many reports were durable per second, and per CPU second of a server and Postgres."""
+        self._rounds.add(side, "reports/s", reports / seconds)
+        if cpu_seconds:
+            self._rounds.add(f"{side}, {PER_CPU_S}", "reports per CPU s", reports / cpu_seconds)
 
     def _check(self, side: str, pushed: Pushed) -> None:
         if pushed.outcomes != {"accepted": pushed.reports}:
@@ -179,7 +198,26 @@ class Ingest:
     async def _half_load(self) -> None:
         rate = self._rounds[OURS].median / 2
         for _ in range(self._options.rounds):
-            await self._push("time to receipt at half load", 1, rate)
+            await self._push(HALF_LOAD, 1, rate)
+
+    @asynccontextmanager
+    async def _with_rules(self) -> AsyncIterator[Round]:
+        """One push process with the recommended rules and a signer: each round pushes the recorded election."""
+        dataset, file = self._dataset, self._scratch / "recorded"
+        registry = {**dataset.registry, "election": {**dataset.registry["election"], "rules": "recommended"}}
+        plan = Planner(dataset.reports()).recorded()
+        senders = list(dict.fromkeys(each.sender for each in plan))
+        turns = [senders.index(each.sender) for each in plan]
+        file.write_bytes(b"".join(each.body + b"\n" for each in plan))
+        keys = self._scratch / "keys"
+        async with gateway(role="push", sign_dir=keys, log_name="measured.example") as local:
+
+            async def one_round() -> None:
+                created = await create_election(local, registry, [[sender] for sender in senders])
+                order = Order(local.push_url, created.id, created.secrets, str(file), senders=turns)
+                await self._push_order(RULED, order, local)
+
+            yield one_round
 
     @asynccontextmanager
     async def _postgres(self) -> AsyncIterator[Round]:
@@ -208,9 +246,7 @@ class Ingest:
     async def _fastapi(self) -> AsyncIterator[Round]:
         """FastAPI with one INSERT per request, in the same Postgres, loaded by wrk."""
         program("wrk", HOW)
-        await _execute(self._local.database_url, PEER_TABLE)
-        url = self._local.database_url
-        async with fastapi.served("one_insert", self._options.out / "peers", DATABASE_URL=url) as app:
+        async with fastapi.one_insert(self._local.database_url, self._options.out / "peers") as app:
             supply, place = self._ours.supply, 0
             host = app.url.removeprefix("http://")
 
@@ -220,7 +256,7 @@ class Ingest:
                 bodies = [supply.body(place + number) for number in range(count)]
                 place += count
                 file = self._scratch / "requests"
-                write_requests((request(host, "/reports", body) for body in bodies), file)
+                write_requests((request(host, fastapi.REPORTS, body) for body in bodies), file)
                 before = cpu_s(app.pid), cpu_s(self._local.postmaster)
                 load = await wrk(app.url, file, connections=CONNECTIONS, seconds=self._options.seconds)
                 taken = {
@@ -229,7 +265,7 @@ class Ingest:
                 }
                 if load.bad_statuses or load.socket_errors:
                     self._pair.invalid.append(f"FastAPI: {load}")
-                self._rounds.add(FASTAPI, "reports/s", load.requests_s)
+                self._add_rate(FASTAPI, load.requests, load.seconds, sum(taken.values()))
                 self._rounds.add_cpu(FASTAPI, taken, load.requests, PER, "reports")
 
             yield one_round
@@ -250,12 +286,3 @@ class Ingest:
                 )
 
             yield one_round
-
-
-async def _execute(database_url: str, statements: str) -> None:
-    """Execute SQL statements."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        await connection.execute(statements)
-    finally:
-        await connection.close()

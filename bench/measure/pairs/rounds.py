@@ -27,6 +27,10 @@ class Rounds:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
+    def get(self, name: str) -> Series | None:
+        """Return the series of a name; None if no round has it."""
+        return self[name] if name in self._values else None
+
     def __getitem__(self, name: str) -> Series:
         unit, values = self._values[name]
         return Series(name, unit, tuple(values))
