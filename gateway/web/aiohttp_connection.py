@@ -13,6 +13,7 @@ queue of requests and its write flow control, how it releases a connection, and 
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
@@ -547,11 +548,14 @@ R = TypeVar("R", bound=asyncio.BaseProtocol)
 
 
 def take_over(
-    request: web.Request, make: Callable[[asyncio.Transport, Callable[[], None]], R], gone: Callable[[], None]
+    request: web.Request,
+    make: Callable[[asyncio.Transport, Callable[[], None], socket.socket | None], R],
+    gone: Callable[[], None],
 ) -> R | None:
     """Hand the connection of a request over to an event stream; return None if it is closed already.
 
-    `make` creates the stream, which calls `gone` when it ends. To aiohttp the connection appears to be lost, so it
+    `make` creates the stream, which calls `gone` when it ends; the socket, if it is known, is that of the transport,
+    which remains its owner and closes it. To aiohttp the connection appears to be lost, so it
     releases the connection without closing it. If the client is half closed, the stream has
     to end after what there is to send.
     """
@@ -559,7 +563,8 @@ def take_over(
     handler = request.protocol
     if transport is None or transport.is_closing() or getattr(handler, "ended", False):
         return None
-    stream = make(transport, gone)
+    connection = connection_of(request)
+    stream = make(transport, gone, connection.sock if connection is not None else None)
     transport.set_protocol(stream)
     handler.transport = None
     handler.connection_lost(None)

@@ -52,11 +52,12 @@ Documents = dict[str, Any]
 class Wire:
     """One reader with its socket, and the client that reads what was written."""
 
-    def __init__(self, channel: Channel, start: Documents | None, now: float) -> None:
+    def __init__(self, channel: Channel, start: Documents | None, now: float, *, direct: bool = True) -> None:
         self.channel = channel
         self.socket = FakeTransport()
         self.gone = 0
-        self.reader = Reader(self.socket.as_transport(), self._forget)
+        sock = self.socket.as_socket() if direct else None
+        self.reader = Reader(self.socket.as_transport(), self._forget, sock)
         self.socket.set_protocol(self.reader)
         self.client = Client(gzip=channel.gzip, copy=start)
         self.read = 0
@@ -127,14 +128,21 @@ class Feed:
                 channel.send_heartbeat(self.now)
 
     def join(
-        self, selection: Selection, gzip: bool, every_s: int, sequence: int | None, *, stalled: bool
+        self,
+        selection: Selection,
+        gzip: bool,
+        every_s: int,
+        sequence: int | None,
+        *,
+        stalled: bool,
+        direct: bool = True,
     ) -> Wire:
         key = (selection.key, gzip, every_s)
         if key not in self.channels:
             self.channels[key] = Channel(selection, gzip, every_s, self.maker, METRICS)
             self.channels[key].on_empty = lambda: self.drop(key)
         start = None if sequence is None else within(self.moments[sequence], selection)
-        wire = Wire(self.channels[key], start, self.now)
+        wire = Wire(self.channels[key], start, self.now, direct=direct)
         if stalled:
             wire.socket.stall()
         head = GZIP_START + deflate(RETRY) if gzip else RETRY
@@ -220,23 +228,24 @@ class Readers(RuleBasedStateMachine):
         target=wires,
         resume=st.booleans(),
         stalled=st.integers(0, 3),
+        direct=st.booleans(),
         data=st.data(),
     )
-    def join(self, resume: bool, stalled: int, data: st.DataObject) -> Wire:
+    def join(self, resume: bool, stalled: int, direct: bool, data: st.DataObject) -> Wire:
         """A reader joins, new or with an earlier cursor; its socket may be slow from the start."""
         selection, gzip = data.draw(self.selections), data.draw(self.codings)
         every_s = data.draw(self.paces)
         known = [sequence for sequence in self.feed.moments if sequence > 0]
         sequence = data.draw(st.sampled_from(known)) if resume and known else None
-        wire = self.feed.join(selection, gzip, every_s, sequence, stalled=not stalled)
+        wire = self.feed.join(selection, gzip, every_s, sequence, stalled=not stalled, direct=direct)
         self.all.append(wire)
         wire.catch_up(self.feed.now)
         assert wire.client.blocks[0].block["snapshot"] == (sequence is None)
         return wire
 
-    @rule(wire=wires)
-    def stall(self, wire: Wire) -> None:
-        wire.socket.stall()
+    @rule(wire=wires, room=st.sampled_from((0, 1, 100, 1_000)))
+    def stall(self, wire: Wire, room: int) -> None:
+        wire.socket.stall(room)
 
     @rule(wire=wires, most=st.integers(1, 5_000))
     def take_some(self, wire: Wire, most: int) -> None:

@@ -4,12 +4,17 @@
 """
 
 import asyncio
+import errno
+import socket
 from collections.abc import Iterable
 from typing import cast
 
 
 class FakeTransport:
-    """The writing side of a transport: bytes are sent to the peer at once, or buffered while it is stalled."""
+    """The writing side of a transport: bytes are sent to the peer at once, or buffered while it is stalled.
+
+    It is its own socket as well: `send` goes past the buffer.
+    """
 
     def __init__(self, *, encrypted: bool = False) -> None:
         self._encrypted = encrypted
@@ -20,6 +25,8 @@ class FakeTransport:
         self.written = b""
         """Everything ever written."""
         self.stalled = False
+        self._room = 0
+        """Bytes that its socket accepts while it is stalled."""
         self.overruns = 0
         """How often something was written behind what was not taken yet."""
         self.protocol: asyncio.Protocol | None = None
@@ -30,6 +37,9 @@ class FakeTransport:
 
     def as_transport(self) -> asyncio.Transport:
         return cast("asyncio.Transport", self)
+
+    def as_socket(self) -> socket.socket:
+        return cast("socket.socket", self)
 
     # What a transport does.
 
@@ -65,6 +75,20 @@ class FakeTransport:
             self._paused = True
             self._protocol.pause_writing()
 
+    def send(self, data: bytes) -> int:
+        """Send what the socket accepts, as a non-blocking socket does."""
+        assert not self._lost, "the descriptor may be that of another connection by now"
+        if self._closing:
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        self.overruns += bool(self.unsent)
+        sent = min(self._room, len(data)) if self.stalled else len(data)
+        if not sent:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        self._room -= sent
+        self.written += data[:sent]
+        self.taken += data[:sent]
+        return sent
+
     def close(self) -> None:
         self._closing = True
 
@@ -88,9 +112,9 @@ class FakeTransport:
         self.taken += self.unsent[:most]
         self.unsent = self.unsent[most:]
 
-    def stall(self) -> None:
-        """Let the peer accept nothing from now on."""
-        self.stalled = True
+    def stall(self, room: int = 0) -> None:
+        """Let the peer accept nothing from now on; its socket accepts a few more bytes if they are sent directly."""
+        self.stalled, self._room = True, room
 
     def take(self, most: int | None = None) -> None:
         """Let the peer accept this many buffered bytes or, with None, all of them and everything later."""
