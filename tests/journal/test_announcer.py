@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from gateway.errors import JournalUnavailable
+from gateway.journal import announcer as announcer_module
 from gateway.journal.administration import administration
 from gateway.journal.announcer import Announcer
 from gateway.journal.confirmations import PostgresConfirmations
@@ -228,6 +229,42 @@ async def test_feeds_are_notified_of_appends_only_after_the_release(server: Embe
         assert await notifications_received.get() == ""
         await site.append("a-2")
         assert await notifications_received.get() == ""
+
+
+class Counting:
+    """Confirmations that are only counted."""
+
+    def __init__(self) -> None:
+        self.notified = 0
+        self.confirmed: list[int] = []
+
+    async def confirm(self, election: int, append: int, accepted: int) -> None:
+        self.confirmed.append(append)
+
+    async def notify(self) -> None:
+        self.notified += 1
+
+    async def unconfirmed(self) -> dict[str, int]:
+        return {}
+
+
+async def test_commits_soon_after_an_announcement_share_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is announced at once, and the last is not forgotten."""
+    monkeypatch.setattr(announcer_module, "PAUSE_S", 0.3)
+    counting = Counting()
+    announcer = Announcer(counting)
+    running = asyncio.create_task(announcer.run(lambda election: None))
+    async with asyncio.timeout(TIMEOUT_S):
+        announcer.committed(1, append=1, accepted=1, released=True)
+        await announcer.wait_announced()
+        assert (counting.notified, counting.confirmed) == (1, [1])
+        for append_number in range(2, 100):
+            announcer.committed(1, append=append_number, accepted=append_number, released=True)
+            await asyncio.sleep(0)
+        await announcer.wait_announced()
+    assert (counting.notified, counting.confirmed) == (2, [1, 99])
+    running.cancel()
+    await asyncio.wait((running,))
 
 
 async def test_appends_and_acts_succeed_while_the_notification_queue_is_full(site: Site) -> None:
