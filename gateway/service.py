@@ -79,7 +79,9 @@ async def push_service(control: Control, platform: Platform = MACHINE) -> None:
             parts.create_task(sample_loop_lag(metrics.loop_lag, clock=clock), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)
-        async with serving(application, control, connections, metrics, platform.accept) as listener:
+        async with serving(
+            application, control, connections, metrics, platform.accept, take=door.take
+        ) as listener:
             await _until_ready(control, elections.wait_known())
             await control.stop.wait()
             control.set_ready(False)

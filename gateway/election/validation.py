@@ -86,8 +86,8 @@ class ExplanationBudget:
 
     __slots__ = ("_read", "_text", "_violations")
 
-    def __init__(self) -> None:
-        self._violations = self.VIOLATIONS
+    def __init__(self, violations: int = VIOLATIONS) -> None:
+        self._violations = violations
         self._text = self.TEXT
         self._read = self.READ
 
@@ -101,6 +101,10 @@ class ExplanationBudget:
         self._read -= read
         self._violations -= len(violations)
         self._text -= sum(map(text_size, violations))
+
+
+NOT_EXPLAINED = ExplanationBudget(violations=0)
+"""A budget that is spent, for a caller that only has to know whether a report is valid."""
 
 
 class Scope:

@@ -269,6 +269,8 @@ class Intake:
         Raises Draining, ElectionUnknown, TokenMissing, TokenInvalid and JournalUnavailable.
         """
         self._require_open()
+        if (known := self.known_sender(election, secret)) is not None:
+            return known
         await self.elections.find(election)
         if not secret:
             raise TokenMissing("a token is required: Authorization: Bearer …")
@@ -278,6 +280,18 @@ class Intake:
         self._require_open()
         self._contacts[token.key] = self._clock.now()
         return self._open[version.id], token
+
+    def known_sender(self, election: str, secret: str) -> tuple[OpenElection, Token] | None:
+        """Return an election and the token of a sender if both are known without asking Postgres, and not draining."""
+        version = self.elections.get(election)
+        if version is None or self._draining:
+            return None
+        now = self._clock.now()
+        token = version.find_token(secret, now)
+        if token is None:
+            return None
+        self._contacts[token.key] = now
+        return self._open[election], token
 
     def note_refused_request(self, election: str, secret: str, code: str) -> None:
         """Count a refused request; `secret` is its token, which may be expired, unknown, or empty."""

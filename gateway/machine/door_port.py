@@ -15,7 +15,7 @@ from gateway.machine.control import Control
 from gateway.machine.ports import listen_socket
 from gateway.telemetry.metrics import DoorMetrics
 from gateway.web.accepting import Make, accepting
-from gateway.web.aiohttp_connection import door_handlers
+from gateway.web.aiohttp_connection import Take, door_handlers
 from gateway.web.answers import ANY_ORIGIN
 from gateway.web.connections import Connections
 from gateway.web.tls import Certificate, feed_certificate, push_certificate
@@ -50,8 +50,10 @@ async def serving(
     connections: Connections,
     metrics: DoorMetrics,
     accept: Accept,
+    *,
+    take: Take | None = None,
 ) -> AsyncIterator[Accepting]:
-    """Serve an application on the port of the control's door."""
+    """Serve an application on the port of the control's door, and the requests that `take` takes without it."""
     config = control.config
     push = control.role == "push"
     port = config.push_port if push else config.feed_port
@@ -64,7 +66,8 @@ async def serving(
         _set_expiry_gauge(certificate, control.role, metrics)
         control.renew = partial(_renew, certificate, tls, control.role, metrics)
     try:
-        make = door_handlers(connections, runner.server, answer_headers=None if push else ANY_ORIGIN)
+        headers = None if push else ANY_ORIGIN
+        make = door_handlers(connections, runner.server, answer_headers=headers, take=take)
         async with accept(config, port, connections, make, tls) as listener:
             control.set_port(port)
             yield listener

@@ -131,6 +131,11 @@ def end() -> None:
         flushing.join(FLUSH_S)
 
 
+def exporting() -> bool:
+    """Return whether spans are exported."""
+    return _Export.tracer is not None
+
+
 def span(name: str, links: Iterable[Trace | None] = (), **about: str | int) -> AbstractContextManager[None]:
     """Return a span for a block, in the current trace; `links` are the requests that the block works for."""
     return _OFF if _Export.tracer is None else _timed(_Export.tracer, name, links, about)

@@ -8,6 +8,7 @@ queue of requests and its write flow control, how it releases a connection, and 
   headers, and repeat what the client sent, which may include a token.
 * `AdminHandler`: answers a client that has closed its side, as `DoorHandler` does.
 * `DoorHandler`: reports requests and buffers to `Connections`, and closes connections whose clients do not read.
+  A `DirectRequest` is answered without aiohttp's task for the connection, and without the application.
 * `take_over` and `switch_protocols`: an event stream and a WebSocket need no request, no parser and no task.
 """
 
@@ -18,14 +19,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar, cast
 
 import structlog
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp._websocket.helpers import websocket_mask
-from aiohttp.http import HttpProcessingError
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import HttpProcessingError, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
-from gateway.web.answers import SECURITY_HEADERS, Problem, internal_error, is_gone, problem_of
+from gateway.web.answers import SECURITY_HEADERS, Head, Problem, internal_error, is_gone, problem_of
 from gateway.web.connections import BEHIND_PROXIES, Connection, Connections
 
 log = structlog.get_logger()
@@ -104,9 +106,13 @@ class ProblemHandler(web.RequestHandler):
         error = LineTooLong(b"", str(HEAD_MAX))
         self._messages.clear()
         self._messages.append((_ErrInfo(status=431, exc=error, message=""), EMPTY_PAYLOAD))
+        self._wake()
+        self._close = True
+
+    def _wake(self) -> None:
+        """Let aiohttp's task answer the queued requests, if it waits for one."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        self._close = True
 
     def _without_route(self, problem: Problem) -> web.Response:
         """Return a problem document with the headers that the application adds to every answer."""
@@ -157,15 +163,54 @@ def _problem(status: int, exc: BaseException | None) -> Problem:
     return internal_error()
 
 
+class DirectRequest:
+    """A POST request that arrived whole, in one read, on a connection without another one.
+
+    What takes it calls `answer` or `abort` once, later. Its connection may be lost by then.
+    """
+
+    __slots__ = ("_handler", "content", "headers", "path")
+
+    def __init__(self, handler: "DoorHandler", path: str, headers: Mapping[str, str], content: bytes) -> None:
+        self._handler = handler
+        self.path = path
+        """The target as it was sent, with its query."""
+        self.headers = headers
+        self.content = content
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that it arrived on."""
+        return self._handler.connection
+
+    def answer(self, head: Head, body: bytes) -> None:
+        """Write the answer, which is small, in one piece."""
+        self._handler.answer_directly(head, body)
+
+    def abort(self) -> None:
+        """Close the connection."""
+        self._handler.abort()
+
+
+Take = Callable[[DirectRequest], bool]
+"""Takes a request, to answer it later, and returns True; or returns False, and the application answers it."""
+
+
 class DoorHandler(ProblemHandler):
-    """A connection of a door: reports when requests begin and end, and what is buffered for its client."""
+    """A connection of a door: reports when requests begin and end, and what is buffered for its client.
+
+    Invariant: a request is answered by aiohttp's task for the connection, or directly by what `take` stands for. While
+    one is answered directly, that task waits, and requests that arrive meanwhile are queued for it.
+    """
 
     __slots__ = (
         "_ahead",
         "_body",
         "_busy",
         "_connections",
+        "_directly",
         "_framing",
+        "_take",
         "_written",
         "connection",
         "ended",
@@ -175,11 +220,20 @@ class DoorHandler(ProblemHandler):
     )
 
     def __init__(
-        self, connections: Connections, connection: Connection, server: web.Server, **options: Any
+        self,
+        connections: Connections,
+        connection: Connection,
+        server: web.Server,
+        *,
+        take: Take | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(server, **options)
         self._connections = connections
         self.connection = connection
+        self._take = take
+        self._directly: asyncio.Future[None] | None = None
+        """While a request is answered directly, what aiohttp's task waits for; aiohttp does not know it meanwhile."""
         self.ended = False
         """Whether the client has closed its side, which ends the connection."""
         self.half_closed = False
@@ -249,6 +303,8 @@ class DoorHandler(ProblemHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Stop counting the connection."""
         self._connections.remove(self.connection)
+        if self._directly is not None:
+            self._waiter, self._directly = self._directly, None  # it ends with the task
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp returns None, which closes the connection
@@ -274,7 +330,9 @@ class DoorHandler(ProblemHandler):
         before = self._request_count
         in_body = self._body is not None and not self._body.is_eof()
         arrived = self._body.total_bytes if self._body is not None else 0
+        waiter, self._waiter = self._waiter, None  # it is woken below, and not for what is answered directly
         super().data_received(data)
+        self._waiter = waiter
         if in_body and self._body is not None:
             self._framing = self._framing + len(data) if self._body.total_bytes == arrived else 0
             if self._framing > FRAMING_MAX:
@@ -284,6 +342,8 @@ class DoorHandler(ProblemHandler):
             self._body = self._messages[-1][1]
             if not self._busy:
                 self._begin(len(data))
+                if not self._is_taken(len(data)):
+                    self._wake()
                 return
         if data and not in_body and self._payload_parser is None and not self._upgraded:
             self._read_ahead(len(data))
@@ -315,6 +375,63 @@ class DoorHandler(ProblemHandler):
         self._connections.metrics.evicted_connections["input"].inc()
         self.abort()
 
+    # Requests that are answered directly.
+
+    def _is_taken(self, size: int) -> bool:
+        """Have a request that has just begun answered directly, if it may be; return whether it is."""
+        waiter = self._waiter
+        if self._take is None or size > HEAD_MAX or len(self._messages) != 1:
+            return False
+        if waiter is None or waiter.done() or self._close or self.unsent:
+            return (
+                False  # aiohttp's task has not finished the one before, or the client has not read its answer
+            )
+        message, body = self._messages[0]
+        if not isinstance(message, RawRequestMessage) or message.method != hdrs.METH_POST:
+            return False
+        if message.version != HttpVersion11 or message.should_close or message.upgrade or message.chunked:
+            return False
+        if body is EMPTY_PAYLOAD or not body.is_eof() or len(body._buffer) != 1:
+            return False
+        content = body._buffer[0]  # it is not consumed: the application may have to read it
+        if not self._take(DirectRequest(self, message.path, message.headers, content)):
+            return False
+        self._messages.clear()
+        assert self._parser is not None
+        self._parser.message_consumed()
+        self._directly, self._waiter = waiter, None
+        self._request_in_progress = True
+        return True
+
+    def answer_directly(self, head: Head, body: bytes) -> None:
+        """Answer the request that was taken, and let the connection go on as after any other answer."""
+        if self._directly is None:
+            return  # the connection is lost
+        self._waiter, self._directly = self._directly, None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        if self.transport is None or self.transport.is_closing():
+            return
+        answer = head.before(body, rfc822_formatted_time())
+        self.transport.write(answer)
+        self._record_written(len(answer))
+        if self._finished():
+            self._close = True
+        if self._close and not self._messages:
+            self.force_close()
+        elif self._messages:
+            self._wake()
+        else:
+            self._keep_alive()
+
+    def _keep_alive(self) -> None:
+        """Keep the connection open for another request, as aiohttp's task does after an answer."""
+        until = self._loop.time() + self._keepalive_timeout
+        self._next_keepalive_close_time = until
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(until, self._process_keepalive)
+
     # Answers.
 
     async def finish_response(
@@ -330,24 +447,30 @@ class DoorHandler(ProblemHandler):
             resp = await self.write(request, resp)
         finished = await super().finish_response(request, resp, start_time)
         if not finished[1]:
-            self._record_written(resp)
-            self._ahead = 0
-            if not self._messages:
-                self._busy = False
-                self._connections.request_finished(self.connection)
-                if self.half_closed:
-                    self._close = True
+            body = resp.body if isinstance(resp, web.Response) else None
+            self._record_written(
+                512 + (len(body) if isinstance(body, bytes) and len(body) < SMALL_MAX else 0)
+            )
+            if self._finished():
+                self._close = True
         return finished
+
+    def _finished(self) -> bool:
+        """Record that an answer is written; return whether the connection ends with it."""
+        self._ahead = 0
+        if self._messages:
+            return False
+        self._busy = False
+        self._connections.request_finished(self.connection)
+        return self.half_closed
 
     def fits_buffer(self, answer: web.StreamResponse) -> bool:
         """Return whether an answer is written without waiting: it is small, and everything before it was taken."""
         body = answer.body if isinstance(answer, web.Response) else None
         return isinstance(body, bytes) and len(body) < SMALL_MAX and not self.unsent
 
-    def _record_written(self, answer: web.StreamResponse) -> None:
-        """Record an answer, to be measured later."""
-        body = answer.body if isinstance(answer, web.Response) else None
-        size = 512 + (len(body) if isinstance(body, bytes) and len(body) < SMALL_MAX else 0)
+    def _record_written(self, size: int) -> None:
+        """Record an answer of about `size` bytes, to be measured later."""
         if self.transport is not None:
             if self.encrypted:
                 self._written += size

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from random import Random
+from typing import Protocol
 
 from aiohttp import web
 
 from gateway.backoff import jittered_s
 from gateway.clock import SYSTEM_CHANCE
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
+from gateway.election.report import Report
 from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable
-from gateway.web.answers import JSON, Problem, json_response
+from gateway.web.answers import JSON, Head, Problem, json_response
 from gateway.web.push_body import Steps
 from gateway.wire.json import to_json
 from gateway.wire.outcomes import outcome_document
@@ -68,14 +71,22 @@ class RequestOutcomes:
                 await self._complete
             finally:
                 deadlines.leave(self)
-        return [self._or_retry(place, outcome, chance) for place, outcome in enumerate(self._outcomes)]
+        return [
+            outcome if outcome is not None else undecided(self.valid[place].report, chance)
+            for place, outcome in enumerate(self._outcomes)
+        ]
 
-    def _or_retry(self, place: int, outcome: Outcome | None, chance: Random) -> Outcome:
-        if outcome is not None:
-            return outcome
-        report = self.valid[place].report
-        retry_after_s = jittered_s(1.0, chance=chance)
-        return Retry(JournalUnavailable.code, retry_after_s, report.unit, report.revision)
+
+def undecided(report: Report, chance: Random) -> Retry:
+    """Return the outcome of a report that is not decided at its deadline."""
+    return Retry(JournalUnavailable.code, jittered_s(1.0, chance=chance), report.unit, report.revision)
+
+
+class Waiting(Protocol):
+    """A request that waits for its outcomes."""
+
+    def end(self) -> None:
+        """End the wait."""
 
 
 class AnswerDeadlines:
@@ -86,27 +97,25 @@ class AnswerDeadlines:
     """
 
     def __init__(self) -> None:
-        self._until: dict[RequestOutcomes, float] = {}
+        self._until: dict[Waiting, float] = {}
         self._now = 0.0
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def enter(self, outcomes: RequestOutcomes) -> None:
+    def enter(self, request: Waiting) -> None:
         """Add a request that begins to wait."""
-        self._until[outcomes] = self._now + ANSWER_S
+        self._until[request] = self._now + ANSWER_S
 
-    def leave(self, outcomes: RequestOutcomes) -> None:
+    def leave(self, request: Waiting) -> None:
         """Remove it."""
-        del self._until[outcomes]
+        del self._until[request]
 
     def pass_time(self, seconds: float) -> None:
         """Advance the clock, and end the waits that have reached their deadline."""
         self._now += seconds
-        for outcomes, until in self._until.items():
-            if until > self._now:
-                break
-            outcomes.end()
+        for request, _ in list(takewhile(lambda each: each[1] <= self._now, self._until.items())):
+            request.end()
 
 
 def respond(
@@ -133,13 +142,28 @@ def respond_single(outcome: Outcome, *, rehearsal: bool, chance: Random = SYSTEM
     """Return the answer to a request of one report: its status shows the outcome."""
     match outcome:
         case Receipt():
-            document = outcome_document(outcome, rehearsal=rehearsal)
-            return json_response(document, 200 if outcome.duplicate else 201)
+            return json_response(outcome_document(outcome, rehearsal=rehearsal), _status(outcome))
         case Retry():
             return _undecided(outcome, chance)
         case Refusal():
             members = outcome_document(outcome, rehearsal=rehearsal)
             return Problem.of_refusal(outcome.code, _detail(outcome), members).response(chance=chance)
+
+
+_HEADS = {status: Head(status, {"Content-Type": JSON}) for status in (200, 201)}
+
+
+def answer_single(outcome: Outcome, *, rehearsal: bool, chance: Random) -> tuple[Head, bytes]:
+    """Return the same answer as `respond_single`, for a request that no application answers."""
+    if isinstance(outcome, Receipt):
+        return _HEADS[_status(outcome)], to_json(outcome_document(outcome, rehearsal=rehearsal))
+    answer = respond_single(outcome, rehearsal=rehearsal, chance=chance)
+    assert isinstance(answer.body, bytes)
+    return Head(answer.status, answer.headers), answer.body
+
+
+def _status(receipt: Receipt) -> int:
+    return 200 if receipt.duplicate else 201
 
 
 def _detail(refusal: Refusal) -> str:

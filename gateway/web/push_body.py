@@ -127,9 +127,12 @@ def reading(body: bytes, *, ndjson: bool) -> Steps[Body]:
     """
     if ndjson:
         return _reading_lines(body)
-    if body.lstrip()[:1] != b"[":
-        return _reading_one(body)
-    return _reading_array(body)
+    return _reading_array(body) if is_array(body) else _reading_one(body)
+
+
+def is_array(body: bytes) -> bool:
+    """Return whether a body of JSON is an array of reports, and not a single one."""
+    return body.lstrip()[:1] == b"["
 
 
 def reading_eml(body: bytes, registry: Registry) -> Steps[Body]:

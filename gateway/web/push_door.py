@@ -5,7 +5,7 @@ others, a sender reads back its own reports and transfers and previews files, an
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -19,8 +19,9 @@ from gateway.journal.board import BoardReader
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection, require_sender
 from gateway.page_composition import PUSH_PAGES
+from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
-from gateway.web.aiohttp_connection import connection_of
+from gateway.web.aiohttp_connection import DirectRequest, connection_of
 from gateway.web.answers import JSON, Problem, json_response
 from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.connections import Connections
@@ -55,6 +56,9 @@ HOLDS_MAX = 2
 DECISIONS_MAX = 1
 """Decisions and changes of the rules, likewise: each of them locks the head of the record."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
+_ELECTION, _REPORTS = "/v1/elections/", "/reports"
+_NOT_DIRECT = (hdrs.CONTENT_ENCODING, hdrs.EXPECT, tracing.HEADER)
+"""Fields of a request that the application has to answer."""
 
 
 class PushDoor:
@@ -139,6 +143,23 @@ class PushDoor:
         election, token = await self._authenticate(request)
         require_sender(token)
         return await self._requests.answer(request, election, token)
+
+    def take(self, request: DirectRequest) -> bool:
+        """Answer a push request as `post_reports` does, but directly, if that is possible; see `PushRequests.take`.
+
+        Return False otherwise: the application answers it. No election has an identifier that is escaped in a path.
+        """
+        path, headers = request.path, request.headers
+        if not path.startswith(_ELECTION) or not path.endswith(_REPORTS):
+            return False
+        if headers.get(hdrs.CONTENT_TYPE) != JSON or any(name in headers for name in _NOT_DIRECT):
+            return False
+        known = self._intake.known_sender(path[len(_ELECTION) : -len(_REPORTS)], _secret_of(headers))
+        if known is None or known[1].role != "sender" or tracing.exporting():
+            return False
+        election, token = known
+        self._connections.authenticate(request.connection, str(token.key))
+        return self._requests.take(request, election, token)
 
     async def get_reports(self, request: web.Request) -> web.StreamResponse:
         """`GET …/reports`: the token's own units, with the state of each, including embargoed reports."""
@@ -255,7 +276,8 @@ class PushDoor:
 
     async def _authenticate(self, request: web.Request) -> tuple[OpenElection, Token]:
         """Return the election and the sender's token, see `Intake.authenticate`."""
-        election, token = await self._intake.authenticate(request.match_info["election"], _secret_of(request))
+        secret = _secret_of(request.headers)
+        election, token = await self._intake.authenticate(request.match_info["election"], secret)
         if (connection := connection_of(request)) is not None:
             self._connections.authenticate(connection, str(token.key))
         return election, token
@@ -264,7 +286,7 @@ class PushDoor:
         """Count a refused request that brings counts or opens the WebSocket, or any without a valid token."""
         election = request.match_info.get("election")
         if election is not None and (status == 401 or (status < 500 and _is_push(request))):
-            self._intake.note_refused_request(election, _secret_of(request), code)
+            self._intake.note_refused_request(election, _secret_of(request.headers), code)
 
 
 def _is_push(request: web.Request) -> bool:
@@ -274,9 +296,9 @@ def _is_push(request: web.Request) -> bool:
     return request.method == hdrs.METH_POST or request.path.endswith("/push")
 
 
-def _secret_of(request: web.Request) -> str:
+def _secret_of(headers: Mapping[str, str]) -> str:
     """Return the token of a request; empty if it has none."""
-    kind, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    kind, _, secret = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     return secret.strip() if kind.lower() == "bearer" else ""
 
 

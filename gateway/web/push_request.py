@@ -1,9 +1,11 @@
 """Push over HTTP: one request, whose body is read, and its reports checked, submitted and answered.
 
 One of the transports of `journal.intake`. Work that takes long is written as steps (`push_body.Steps`), which `turns`
-runs in the sender's turn.
+runs in the sender's turn. The usual request, a single valid report that has arrived whole, needs no step, no wait and
+so no task: it is taken directly, and answered when its commit returns.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -12,19 +14,29 @@ from aiohttp import web
 
 from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.election.outcome import Outcome, Refusal, refusal_of
-from gateway.election.validation import ExplanationBudget, Invalid, ValidReport
-from gateway.errors import MalformedDocument, Overloaded
+from gateway.election.report import Report
+from gateway.election.validation import NOT_EXPLAINED, ExplanationBudget, Invalid, ValidReport
+from gateway.errors import GatewayError, MalformedDocument, Overloaded
 from gateway.journal.elections import ElectionVersion, Token
 from gateway.journal.intake import OpenElection
 from gateway.journal.writer import PendingReport
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
-from gateway.web.aiohttp_connection import deliver
+from gateway.web.aiohttp_connection import DirectRequest, deliver
 from gateway.web.answers import Problem
 from gateway.web.concurrency_limit import ConcurrencyLimit
-from gateway.web.push_answers import AnswerDeadlines, RequestOutcomes, respond, respond_single, size_of
-from gateway.web.push_body import REPORTS_MAX, Body, Steps
-from gateway.web.push_receiving import receive, split
+from gateway.web.push_answers import (
+    RECEIPT_SIZE,
+    AnswerDeadlines,
+    RequestOutcomes,
+    answer_single,
+    respond,
+    respond_single,
+    size_of,
+    undecided,
+)
+from gateway.web.push_body import REPORTS_MAX, Body, Steps, is_array
+from gateway.web.push_receiving import MEMORY_FACTOR, REPORT_COST, receive, split
 from gateway.web.shares import ByteBudget, ByteReservation
 from gateway.web.turns import Turns, Work
 from gateway.wire.outcomes import outcome_document
@@ -83,6 +95,59 @@ class PushRequests:
             unread.resize(size_of(answer))
             return await deliver(request, answer)
 
+    def take(self, request: DirectRequest, election: OpenElection, token: Token) -> bool:
+        """Submit a single report that has arrived whole, and answer it once it is decided, without a task.
+
+        Return False for a request that `answer` has to answer: its report is not a single or not a valid one, or there
+        is no room or no turn for it at once. Nothing has been submitted then.
+        """
+        if (
+            not self.turns.free_for_short
+            or self._requests_of.full(str(token.key))
+            or is_array(request.content)
+        ):
+            return False
+        began_s = self._clock.monotonic()
+        try:
+            return self._submitted(request, election, token)
+        except GatewayError:
+            return False
+        finally:
+            self.turns.worked(self._clock.monotonic() - began_s)
+
+    def _submitted(self, request: DirectRequest, election: OpenElection, token: Token) -> bool:
+        """Check and submit the report of a request; return False if it is not valid. Raises GatewayError."""
+        election.check_room(token, 1)
+        received_at = self._clock.now()
+        checked = election.current.check(request.content, token, NOT_EXPLAINED)
+        if not isinstance(checked, ValidReport):
+            return False
+        answer = ByteReservation(self._answers, token.key, "unread answers")
+        body = ByteReservation(self.bodies, token.key, "request bodies")
+        direct = DirectPush(self._answer_directly, request, election, token, checked.report, answer, body)
+        try:
+            answer.grow(RECEIPT_SIZE)
+            body.grow(MEMORY_FACTOR * len(request.content) + REPORT_COST)
+            election.submit_request(token, [PendingReport(token.key, checked, received_at, direct, 0)])
+        except GatewayError:
+            answer.resize(0)
+            body.resize(0)
+            raise
+        self._requests_of.enter(str(token.key))
+        self._deadlines.enter(direct)
+        return True
+
+    def _answer_directly(self, direct: "DirectPush") -> None:
+        """Answer a request that was taken, once it is decided, or undecided at its deadline."""
+        self._deadlines.leave(direct)
+        direct.body.resize(0)
+        outcome = direct.outcome or undecided(direct.report, self._chance)
+        self._note(direct.election, direct.token, outcome)
+        rehearsal = direct.election.current.registry.rehearsal
+        direct.request.answer(*answer_single(outcome, rehearsal=rehearsal, chance=self._chance))
+        direct.answer.resize(0)
+        self._requests_of.leave(str(direct.token.key))
+
     async def deliver(self, request: web.Request, token: Token, answer: web.Response) -> web.StreamResponse:
         """Deliver another answer to a sender, counted in the same budget until it is sent. Raises Overloaded."""
         with ByteReservation(self._answers, token.key, "unread answers") as unread:
@@ -137,6 +202,49 @@ class PushRequests:
         self._metrics.answered(outcome)
         if isinstance(outcome, Refusal):
             election.note_refusal(token, outcome.code)
+
+
+class DirectPush:
+    """A request that was taken directly, from its submission until it is answered: what it occupies, and its outcome.
+
+    Invariant: `finish` is called once, when the report is decided or at the deadline.
+    """
+
+    __slots__ = ("_finish", "answer", "body", "election", "outcome", "report", "request", "token")
+
+    def __init__(
+        self,
+        finish: Callable[["DirectPush"], None],
+        request: DirectRequest,
+        election: OpenElection,
+        token: Token,
+        report: Report,
+        answer: ByteReservation,
+        body: ByteReservation,
+    ) -> None:
+        self._finish: Callable[[DirectPush], None] | None = finish
+        self.request = request
+        self.election = election
+        self.token = token
+        self.report = report
+        self.answer = answer
+        self.body = body
+        self.outcome: Outcome | None = None
+        """None until it is decided."""
+
+    def resolve(self, _: int, outcome: Outcome) -> None:
+        """Take the outcome of the report."""
+        self.outcome = outcome
+
+    def flush(self) -> None:
+        """Answer: the only report is decided."""
+        self.end()
+
+    def end(self) -> None:
+        """Answer, unless it was answered at its deadline."""
+        finish, self._finish = self._finish, None
+        if finish is not None:
+            finish(self)
 
 
 class Counted:

@@ -17,6 +17,10 @@ SLICE_S = 0.002
 """Seconds of work in one turn, and in one turn of the event loop while others wait. A piece that has begun ends at the
 next point where it may pause, a few milliseconds later at most."""
 
+SHORT_S = 0.01
+"""Seconds of work in one turn of the event loop up to which work begins that is done in some microseconds, without a
+turn. With a turn, and so a task, it would take the loop for longer."""
+
 T = TypeVar("T")
 
 
@@ -25,7 +29,8 @@ class Turns:
 
     * Senders are served in turn, and the requests of one sender in the order in which they began to wait. So a
       request waits for one slice of each other sender, however many requests they have.
-    * In one turn of the event loop, no work begins once SLICE_S was worked, whatever was expected.
+    * In one turn of the event loop, no work begins once SLICE_S was worked, whatever was expected; short work once
+      SHORT_S was worked, or somebody waits.
     * Every request that waits is served or cancelled; no turn has to be given back.
     """
 
@@ -49,6 +54,11 @@ class Turns:
     def free(self) -> bool:
         """Whether work may begin at once."""
         return not self._lanes and not self._postponed and self._worked_s < SLICE_S
+
+    @property
+    def free_for_short(self) -> bool:
+        """Return whether work that is done in some microseconds may begin without a turn."""
+        return not self._lanes and not self._postponed and self._worked_s < SHORT_S
 
     async def wait(self, sender: Hashable, expected_s: float) -> None:
         """Wait for a turn of this sender, in which it expects to work for so long, or for SLICE_S."""
