@@ -4,7 +4,7 @@ A report is the complete current state of one unit. Its canonical bytes are stor
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -67,7 +67,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     @property
     def ballots(self) -> int:
         """All approved ballots of the unit, including blank ones."""
-        return sum(counts.ballots for counts in self.counts.values())
+        return sum([counts.ballots for counts in self.counts.values()])
 
 
 def _literal_values(annotation: Any) -> tuple[str, ...]:
@@ -94,9 +94,10 @@ class NewerReport(Report, frozen=True, gc=False, kw_only=True):
 
 
 _decoder = msgspec.json.Decoder(Report)
+_encoder = msgspec.json.Encoder(order="sorted")
 
 
-def decode_report(body: bytes) -> Report:
+def decode_report(body: bytes | memoryview) -> Report:
     """Read a report as a sender sent it. Raises msgspec.ValidationError or msgspec.DecodeError.
 
     It is strict: an unknown member, status or reason is an error. For stored reports, use `decode_stored`.
@@ -156,6 +157,11 @@ def canonical(document: object) -> bytes:
     return dumps_trimmed(document, orjson.OPT_SORT_KEYS)
 
 
+def canonical_report(report: Report) -> bytes:
+    """Return the canonical bytes of a report that has only known members: those of `canonical` for its document."""
+    return _encoder.encode(report)
+
+
 def digest_of(body: bytes) -> bytes:
     """Return the SHA-256 (32 bytes) of a report's canonical bytes."""
     return hashlib.sha256(body).digest()
@@ -194,8 +200,10 @@ def status_went_back(previous: Report, report: Report) -> bool:
     return STATUS_ORDER.get(report.status, 0) < STATUS_ORDER.get(previous.status, 0)
 
 
-def all_warnings(warnings: Iterable[str], of_rules: Iterable[str]) -> tuple[str, ...]:
+def all_warnings(warnings: Sequence[str], of_rules: Sequence[str]) -> tuple[str, ...]:
     """Return the warnings of a receipt: those of rules after the others, each code once."""
+    if not of_rules:
+        return tuple(warnings)
     return tuple(dict.fromkeys([*warnings, *of_rules]))
 
 

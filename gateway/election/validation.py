@@ -15,7 +15,14 @@ import orjson
 
 from gateway.election.lookalikes import registered_form
 from gateway.election.registry import COUNT_MAX, Area, Registry, read_time
-from gateway.election.report import REVISION_CEILING, Report, canonical, digest_of
+from gateway.election.report import (
+    REVISION_CEILING,
+    Report,
+    canonical,
+    canonical_report,
+    decode_report,
+    digest_of,
+)
 from gateway.election.violations import (
     OBJECTS_MAX,
     TooManyObjects,
@@ -157,25 +164,21 @@ class Validator:
             raw = bytes(raw).strip(_WHITE_SPACE)
             if len(raw) > REPORT_MAX:
                 return _too_large(raw, scope)
-        document = read_json(raw)
         try:
-            body = canonical(document)
-        except orjson.JSONEncodeError:
-            raise MalformedDocument("nested too deeply") from None
-        try:
-            report = msgspec.convert(document, Report)
+            report = decode_report(raw)
             unit = self.registry.units[report.unit]
             read_time(report.counted_at)
-        except (msgspec.ValidationError, KeyError, ValueError):
-            return self._explain(raw, document, scope, budget)
+        except (msgspec.DecodeError, KeyError, ValueError, RecursionError):
+            return self._explain(raw, scope, budget)
         if report.unit not in scope:
             return _forbidden(report.unit, report.revision, scope)
         if report.revision > REVISION_CEILING and report.revision > self._ceiling(report.unit):
-            return self._explain(raw, document, scope, budget)
+            return self._explain(raw, scope, budget)
         if not self._adds_up(report, unit):
-            return self._explain(raw, document, scope, budget)
+            return self._explain(raw, scope, budget)
+        body = canonical_report(report)
         if not _no_repeated_member(raw, body) and next(self._violations_in(raw), None):
-            return self._explain(raw, document, scope, budget)
+            return self._explain(raw, scope, budget)
         return ValidReport(report, body, digest_of(body))
 
     def _ceiling(self, unit: object) -> int:
@@ -192,10 +195,12 @@ class Validator:
                 return False
         return True
 
-    def _explain(
-        self, raw: bytes | memoryview, document: object, scope: Scope, budget: ExplanationBudget | None
-    ) -> Invalid:
-        """Read an invalid report again and return its violations, as far as the budget allows."""
+    def _explain(self, raw: bytes | memoryview, scope: Scope, budget: ExplanationBudget | None) -> Invalid:
+        """Read an invalid report again and return its violations, as far as the budget allows.
+
+        Raises MalformedDocument if it is not JSON, or is nested too deeply to be encoded again.
+        """
+        document = _read_encodable(raw)
         unit = document.get("unit") if isinstance(document, dict) else None
         revision = document.get("revision") if isinstance(document, dict) else None
         if isinstance(unit, str) and unit not in scope:
@@ -230,11 +235,9 @@ def check_shape(raw: bytes) -> tuple[Violation, ...]:
     raw = raw.strip(_WHITE_SPACE)
     if len(raw) > REPORT_MAX:
         return (_report_too_large(raw),)
+    _read_encodable(raw)
     try:
-        canonical(read_json(raw))
         return capped(find_violations(read_exactly(raw), None))
-    except orjson.JSONEncodeError:
-        raise MalformedDocument("nested too deeply") from None
     except TooManyObjects:
         return (Violation("report_too_large", "$", f"more than {OBJECTS_MAX} objects in one report"),)
 
@@ -248,6 +251,16 @@ def read_json(raw: bytes | memoryview) -> Any:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise MalformedDocument(str(error)) from None
+
+
+def _read_encodable(raw: bytes | memoryview) -> Any:
+    """Decode JSON that could be encoded again. Raises MalformedDocument."""
+    document = read_json(raw)
+    try:
+        canonical(document)
+    except orjson.JSONEncodeError:
+        raise MalformedDocument("nested too deeply") from None
+    return document
 
 
 def _readable_unit(unit: object) -> str | None:

@@ -169,7 +169,11 @@ class WaitingRoom(Generic[T]):
                 count = min(part, len(lane), most - len(taken))
                 if not count:
                     break
-                taken.extend(lane.popleft() for _ in range(count))
+                if count == len(lane):
+                    taken += lane
+                    lane.clear()
+                else:
+                    taken += [lane.popleft() for _ in range(count)]
                 self._length -= count
                 self._admitted -= 0 if key[1] else count
                 if key == self._oversized:  # its lane was empty before it, so it leaves first

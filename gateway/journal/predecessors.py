@@ -36,19 +36,19 @@ class Predecessors:
         predecessors: list[Report | None] = [None] * len(reports)
         missing: list[int] = []
         for place, (report, decision) in enumerate(zip(reports, decisions, strict=True)):
-            if not isinstance(decision, New | Held):
+            if isinstance(decision, New):
+                recent = self._recent.pop(report.unit, None)
+                self._recent[report.unit] = report
+            elif isinstance(decision, Held):
+                recent = self._recent.get(report.unit)
+            else:
                 if isinstance(decision, Known):
                     missing.append(place)
                 continue
-            if decision.previous_revision:
-                recent = self._recent.get(report.unit)
-                if recent is not None and recent.revision == decision.previous_revision:
-                    predecessors[place] = recent
-                else:
-                    missing.append(place)
-            if isinstance(decision, New):
-                self._recent[report.unit] = report
-                self._recent.move_to_end(report.unit)
+            if recent is not None and recent.revision == decision.previous_revision:
+                predecessors[place] = recent
+            elif decision.previous_revision:
+                missing.append(place)
         while len(self._recent) > PREDECESSORS_MAX:
             self._recent.popitem(last=False)
         if missing:
