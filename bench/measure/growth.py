@@ -1,5 +1,7 @@
 """Growth of costs: CPU per report in elections of several sizes, and per delivery to crowds of several sizes.
 
+First by the statements for Postgres alone, in the largest election; then with a whole gateway, in smaller ones.
+
 A flat cost does not depend on the size. The number of connections is the same at every size, because municipalities
 share tokens.
 """
@@ -12,6 +14,7 @@ from bench.load.hub import feed_crowd, valgnatt
 from bench.load.local import gateway
 from bench.measure.load import generated, under_load
 from bench.measure.options import Options
+from bench.measure.statements import measure_statements
 
 CROWDS = (100, 1_000, 10_000)
 SENDERS = 357
@@ -23,8 +26,11 @@ JUDGED_MAX = 20_000
 
 
 async def measure(options: Options) -> Result:
-    """Measure elections of growing size, each with a new gateway, then crowds of growing size."""
+    """Measure the statements alone, elections of growing size, each with a new gateway, and crowds of growing size."""
     result = Result("growth")
+    await measure_statements(generated(options.scales[0]), options.copies, result)
+    if options.goals_only:
+        return result
     by_process: dict[str, list[tuple[float, float]]] = {}
     for scale in options.scales:
         for process, cost_us in (await _report_us(scale, result)).items():

@@ -18,6 +18,8 @@ class Options(msgspec.Struct, frozen=True):
     """Publications of the election that a feed process starts with."""
     scales: tuple[float, ...] = (1.0, 10.0)
     """Sizes of the elections that show how costs grow, as multiples of Norway's."""
+    copies: int = 100
+    """Size of the largest election whose statements are executed alone, as a multiple of the smallest of `scales`."""
     reports: int = 20_000
     """Reports of a round of peers that is limited by their number."""
     receipts: int = 10_000

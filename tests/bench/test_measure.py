@@ -27,6 +27,7 @@ from bench.measure import (
     reconnect,
     sign,
     start,
+    statements,
     table,
     tree,
     unreached,
@@ -80,6 +81,7 @@ def small(
     monkeypatch.setattr(start, "STARTS", count(1, full=3))
     monkeypatch.setattr(memory, "STARTS", count(1, full=3))
     monkeypatch.setattr(reconnect, "TURNS", count(1, full=2))
+    monkeypatch.setattr(statements, "ROUNDS", count(1, full=2))
     monkeypatch.setattr(holds, "PAIRS", count(1, full=2))
     monkeypatch.setattr(sign, "ROUNDS", count(1, full=2))
     monkeypatch.setattr(mirror_edge, "ROUNDS", count(1, full=2))
@@ -93,6 +95,7 @@ def small(
         seconds=count(3, full=6) / 10,
         publications=count(500, full=1000),
         scales=(0.02, 0.04),
+        copies=3,
         reports=count(200, full=400),
         receipts=count(100, full=400),
         rounds=1,
