@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.figures import Histogram
-from bench.load.pusher import TICK_S
+from bench.load.pusher import pause_s
 from bench.load.streams import received
 
 CONNECT_S = 20.0
@@ -151,8 +151,7 @@ class Poster:
                     self._statuses[status] += 1
                     self._latencies.append(last_at - connection.due_at.popleft())
                     connection.send()
-            pause = TICK_S if sent < count else 0.05
-            select.select(waiting, (), (), pause)  # epoll itself waits whole milliseconds
+            select.select(waiting, (), (), pause_s(times, sent))  # epoll itself waits whole milliseconds
             now = time.monotonic()
         return last_at
 

@@ -32,8 +32,8 @@ from bench.load.frames import (
 )
 from bench.load.streams import connected, received, written
 
-TICK_S = 0.0005
-"""Resolution of an open load. The delay counts, because latencies start when a report is due."""
+LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.0001, 0.05
+"""How long an open load may sleep. Its delay counts, because latencies start when a report is due."""
 CONNECT_S = 20.0
 
 
@@ -258,8 +258,7 @@ class Pusher:
             for connection in touched:
                 self._send(connection)
             self._serve(self._poll.poll(0))
-            pause = TICK_S if sent < self._reports else 0.05
-            select.select(waiting, (), (), pause)  # epoll itself waits whole milliseconds
+            select.select(waiting, (), (), pause_s(times, sent))  # epoll itself waits whole milliseconds
             now = time.monotonic()
 
     def _serve(self, events: Sequence[tuple[int, int]]) -> None:
@@ -316,6 +315,12 @@ class Pusher:
     def _done(self, connection: Connection, count: int) -> None:
         connection.in_flight -= count
         self._missing -= count
+
+
+def pause_s(times: Sequence[float], sent: int) -> float:
+    """Return for how long to wait for answers, in s: until what follows the first `sent` of `times` is due."""
+    left_s = times[sent] - time.monotonic() if sent < len(times) else LONGEST_PAUSE_S
+    return min(LONGEST_PAUSE_S, max(LEAST_PAUSE_S, left_s))
 
 
 def _open_websocket(order: Order, token: str) -> tuple[socket.socket, bytes]:

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from bench.load.frames import (
 )
 from bench.load.generating import generator
 from bench.load.processes import cpu_s, program
+from bench.load.pusher import LEAST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 from bench.load.supply import Supply
 from bench.measure.pairs import PAIRS, about
 from bench.measure.pairs.rounds import Rounds, alternate
@@ -246,6 +248,13 @@ async def test_the_latency_of_a_request_starts_when_it_is_due(tmp_path: Path) ->
     assert (posted.requests, posted.statuses, posted.unanswered) == (4, {201: 4}, 0)
     assert sorted(bodies) == file.read_bytes().split()
     assert 0.2 <= posted.p99_s < 20.0  # of the two that waited
+
+
+def test_a_generator_waits_until_the_next_report_is_due() -> None:
+    now = time.monotonic()
+    assert 0.01 < pause_s([now, now + 0.04], 1) <= 0.04
+    assert pause_s([now - 1.0], 0) == LEAST_PAUSE_S
+    assert pause_s([now + 60.0], 0) == pause_s([now], 1) == LONGEST_PAUSE_S
 
 
 @full_only

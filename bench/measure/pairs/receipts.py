@@ -155,5 +155,9 @@ class Receipts:
             ours, beside = rounds[f"{LOADED}, {part}"], rounds[f"{BARE}, {part}"]
             what = f"time to receipt at {load}, beside {RATE:g} bare commits/s, {part}"
             pair.rows.append(Row.compared(what, ours, beside, limit, goal=5 if limit is not None else 0))
+        for part in ("p50", "p99"):
+            if (peer := rounds.get(f"{FASTAPI}, {part}")) is not None:
+                what = f"the least that is possible: {BARE} on a connection of its own, {part}"
+                pair.rows.append(Row.compared(what, rounds[f"{BARE}, {part}"], peer))
         shown = [each for row in pair.rows for each in (row.ours, row.beside) if each is not None]
         pair.figures = rounds.others(*shown)
