@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from math import nan
 from operator import sub
 from typing import NamedTuple, TypeAlias
@@ -40,6 +41,11 @@ class Columns(NamedTuple):
         votes.append(figures[self.blank[category]])
         return votes
 
+    def place(self, category: int, number: int) -> int:
+        """Return where the figures have what `votes` of a category has at place `number`."""
+        parties = self.parties[category]
+        return parties.start + number if number < parties.stop - parties.start else self.blank[category]
+
     def total(self, figures: array[int]) -> int:
         """Return the votes of all categories, with the blank ones."""
         return sum(sum(figures[parties]) for parties in self.parties) + sum(
@@ -65,10 +71,12 @@ class Columns(NamedTuple):
 
     def same(self, one: array[int], other: array[int]) -> bool:
         """Whether two arrays have the same votes in every category."""
-        return one is other or all(
-            one[parties] == other[parties] and one[blank] == other[blank]
-            for parties, blank in zip(self.parties, self.blank, strict=True)
-        )
+        if one is other:
+            return True
+        for parties, blank in zip(self.parties, self.blank, strict=True):
+            if one[parties] != other[parties] or one[blank] != other[blank]:
+                return False
+        return True
 
 
 class Change(NamedTuple):
@@ -137,6 +145,7 @@ def code_by_status(change: Change, columns: Columns, deltas: Deltas, size: int) 
     return None
 
 
+@lru_cache(maxsize=1024)
 def time_of(counted_at: str) -> float:
     """Return when a report was counted, in Unix seconds; NaN, which is near no other time, if it cannot be read."""
     try:

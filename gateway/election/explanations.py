@@ -242,9 +242,20 @@ class History:
         most = ballots * DUPLICATE_PERMILLE // 1000
         buckets = range(bucket_of(max(ballots - most, 1)), bucket_of(ballots + most) + 1)
         similar = [growth for bucket in buckets for growth in self._growths.get(bucket, ())]
-        if not any(growth[1] == unit and self._is_near(growth, votes, most) for growth in similar):
-            return []
-        return [growth for growth in similar if self._is_near(growth, votes, most)]
+        largest = votes.index(max(votes))
+        places = [self._columns.place(category, largest) for category in range(len(self._columns.parties))]
+        low, high = votes[largest] - most, votes[largest] + most
+
+        def near(growths: Iterable[_Grown]) -> list[_Grown]:
+            """Compare by the largest of the votes first: nearly all differ there."""
+            return [
+                growth
+                for growth in growths
+                if low <= growth[5][place := places[growth[3]]] - growth[4][place] <= high
+                and self._is_near(growth, votes, most)
+            ]
+
+        return near(similar) if near(growth for growth in similar if growth[1] == unit) else []
 
     def _is_near(self, growth: _Grown, votes: array[int], most: int) -> bool:
         _, _, _, category, before, after = growth

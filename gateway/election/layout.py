@@ -1,11 +1,11 @@
-"""PURE: the layout of an area's figures in one flat array, and how a report is converted to it."""
+"""PURE: the layout of an area's figures in one flat array, and how a report is converted to it (stored_report.py)."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
 from itertools import pairwise
-from operator import attrgetter
+from operator import attrgetter, gt, sub
 
 import msgspec
 
@@ -19,7 +19,9 @@ from gateway.election.report import (
     NewerReport,
     Report,
     Status,
+    decode_stored,
 )
+from gateway.election.stored_report import UNIT_FIGURES, ReportReader, StoredReport
 
 COUNTED = 0
 """Place, from the start of a category, of the number of units that have it. The units of each optional count
@@ -58,8 +60,10 @@ class Layout:
         }
         self.statuses = {name: number for number, name in enumerate(STATUSES)}
         self.size = FIRST_FIGURE + len(self.bases) * self.width
-        self.no_figures = array("q", bytes(8 * self.size))
-        """Figures that are all 0. Must not be changed."""
+        self.no_figures = array(UNIT_FIGURES, [0] * self.size)
+        """The figures of a unit without a report: all 0. Must not be changed."""
+        self._zeros = array("q", self.no_figures)
+        self._read = ReportReader(registry.categories, registry.party_codes).read
         starts = (0, *self.bases.values(), self.size)
         self._parts = tuple(pairwise(starts))
         """Start and end of the statuses and of each category."""
@@ -80,8 +84,16 @@ class Layout:
         """What this version or the registry does not know of the reports read so far, at most UNKNOWN_MAX names."""
 
     def zeros(self) -> array[int]:
-        """Return an array of figures that are all 0 (64-bit signed)."""
-        return array("q", self.no_figures)
+        """Return an array of figures that are all 0 (64-bit signed), for the sums of an area above units."""
+        return self._zeros[:]
+
+    def read(self, body: bytes) -> tuple[StoredReport, array[int]]:
+        """Return a report of the record and its figures (32-bit signed), as `figures` does for one that is decoded."""
+        try:
+            return self._read(body)
+        except msgspec.ValidationError:
+            report = decode_stored(body)
+            return report, self.figures(report)
 
     def figures(self, report: Report) -> array[int]:
         """Return one report's figures, as far as its status, categories and parties are known.
@@ -96,7 +108,7 @@ class Layout:
             return self._figures(self._known_part(report))
 
     def _figures(self, report: Report) -> array[int]:
-        figures = self.zeros()
+        figures = self.no_figures[:]
         figures[self.statuses[report.status]] = 1
         parties = self.parties
         for category, counts in report.counts.items():
@@ -127,24 +139,9 @@ class Layout:
             if len(self.unknown) < UNKNOWN_MAX:
                 self.unknown.add(name)
 
-    def status(self, report: Report) -> Status:
+    def status(self, report: StoredReport) -> Status:
         """Return a report's status as it is shown."""
         return report.status if report.status in self.statuses else UNKNOWN_STATUS
-
-    def set_status(self, figures: array[int], status: Status) -> None:
-        """Replace the status in one report's figures."""
-        figures[:FIRST_FIGURE] = self.no_figures[:FIRST_FIGURE]
-        figures[self.statuses[status]] = 1
-
-    def set_counts(self, figures: array[int], report: Report) -> None:
-        """Replace counts, but not votes, by those of another report with the same categories."""
-        for category, counts in report.counts.items():
-            base = self.bases.get(category)
-            if base is not None:
-                for (_, place, units), count in zip(COUNT_PLACES, _every_count(counts), strict=True):
-                    known = count is not msgspec.UNSET
-                    figures[base + units] = known
-                    figures[base + place] = count if known else 0
 
     def growths(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
         """Return category and ballots of the growths of at least GROWTH_MIN ballots."""
@@ -175,7 +172,9 @@ class Layout:
 
     def fell(self, before: array[int], after: array[int]) -> bool:
         """Whether ballots or a party's votes are fewer than before."""
-        return any(after[place] < before[place] for place in self.must_not_fall)
+        return any(after[place] < before[place] for place in self._ballots) or any(
+            any(map(gt, before[parties], after[parties])) for parties in self.columns.parties
+        )
 
     def size_of_fall(self, before: array[int], after: array[int]) -> int:
         """Return by how much figures fell: the ballots, or the votes if that is more, each summed over what fell."""
@@ -183,9 +182,7 @@ class Layout:
         for base in self.bases.values():
             ballots += max(0, before[base + BALLOTS] - after[base + BALLOTS])
             parties = slice(base + PARTIES, base + self.width)
-            votes += sum(
-                old - new for old, new in zip(before[parties], after[parties], strict=True) if old > new
-            )
+            votes += sum([fall for fall in map(sub, before[parties], after[parties]) if fall > 0])
         return max(ballots, votes)
 
     def ballots(self, figures: array[int]) -> int:

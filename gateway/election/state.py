@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from operator import sub
@@ -18,12 +18,13 @@ from gateway.election.changes import NO_STATUS, Change
 from gateway.election.comparison import Comparison
 from gateway.election.corrections import Correction, CorrectionLog
 from gateway.election.explanations import Explanation, History, Later
-from gateway.election.layout import Layout
+from gateway.election.layout import FIRST_FIGURE, Layout
 from gateway.election.previous import Previous
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
-from gateway.election.report import REASONS, Reason, Report, Status, decode_stored, same_votes
+from gateway.election.report import REASONS, Reason, Status
 from gateway.election.seats import SeatsProjection
+from gateway.election.stored_report import StoredReport
 
 UNKNOWN_REASON: Reason = "other"
 """The reason as which an unknown reason is shown."""
@@ -88,7 +89,10 @@ class ElectionState:
     def __init__(self, registry: Registry, previous: Previous | None = None) -> None:
         self.registry = registry
         self.layout = Layout(registry)
-        self.areas = [AreaState(area, self.layout.zeros()) for area in registry.areas]
+        self.areas = [
+            AreaState(area, self.layout.no_figures if area.is_unit else self.layout.zeros())
+            for area in registry.areas
+        ]
         self.sequence = 0
         self.chain = CHAIN_START
         self.published_at: datetime | None = None
@@ -107,17 +111,15 @@ class ElectionState:
             raise HistoryChanged(f"expected sequence {self.sequence + 1}, got {publication.sequence}")
         if publication.chain != next_chain(self.chain, publication.digest):
             raise HistoryChanged(f"the chain breaks at sequence {publication.sequence}")
-        report = decode_stored(publication.body)
+        report, after = self.layout.read(publication.body)
         unit = self.areas[self.registry.units[publication.unit].index]
-        before, after = unit.figures, self.layout.figures(report)
+        before = unit.figures
         changes = self.layout.changes(before, after)
         of_votes, must_not_fall = self.layout.of_votes, self.layout.must_not_fall
         correction: Correction | None = None
         later: Sequence[Later] = ()
         if any(place in of_votes for place, _ in changes):
             fell = any(change < 0 and place in must_not_fall for place, change in changes)
-            if unit.report is None:
-                before = self.layout.no_figures  # one array for all units
             growths = self.layout.growths(before, after)
             if not fell:
                 later = self._history.place(
@@ -133,6 +135,8 @@ class ElectionState:
                 since = unit.sequence, unit.published_at or publication.published_at
                 correction = self._correction(publication, report, before, after, since, explained)
                 self.corrections.add(correction)
+            unit.figures = after
+        elif unit.report is None:
             unit.figures = after
         else:
             for place, change in changes:  # in the array that the history has too
@@ -153,7 +157,7 @@ class ElectionState:
     def _correction(
         self,
         publication: Publication,
-        report: Report,
+        report: StoredReport,
         before: array[int],
         after: array[int],
         since: tuple[int, datetime],
@@ -242,17 +246,20 @@ class ElectionState:
 class _Last(NamedTuple):
     """A unit's last report while many are applied."""
 
-    report: Report
     sequence: int
     published_at: datetime
-    figures: array[int] | None
-    """None: with the votes of the state."""
+    report: tuple[int, str, Status]
+    """As in `AreaState.report`."""
+    figures: array[int]
+    of_state: bool
+    """Whether the votes are those of the state, so that `figures` are to be copied into the array that is there: the
+    history has that array too."""
 
 
 class CatchUp:
     """Applies many publications to a state at once. The result is that of `apply` for each of them, at a lower cost.
 
-    Areas above units are summed once, and a report is converted to figures only if its counts differ from those before.
+    Areas above units are summed once, and falls are looked for only in reports whose votes differ from those before.
     What can be read of the state does not change until `finish` starts, and must not be read until it has ended. What
     was added must be finished, because the history of falls has it already.
     """
@@ -276,6 +283,7 @@ class CatchUp:
     def add(self, publications: Sequence[Publication]) -> None:
         """Add the next publications. Raises HistoryChanged as `ElectionState.apply` does."""
         units, last, layout = self._state.registry.units, self._last, self._state.layout
+        read = layout.read
         for publication in publications:
             if publication.sequence != self._sequence + 1:
                 raise HistoryChanged(f"expected sequence {self._sequence + 1}, got {publication.sequence}")
@@ -284,56 +292,61 @@ class CatchUp:
             self._sequence, self._chain = publication.sequence, publication.chain
             self._published_at = publication.published_at
             self._prefixes += publication.chain[:4]
-            report = decode_stored(publication.body)
+            report, figures = read(publication.body)
             index = units[publication.unit].index
-            before = last.pop(index, None)
-            if before is not None and type(report) is Report and same_votes(before.report, report):
-                figures = before.figures
-                if figures is not None:  # the history has this array too
-                    layout.set_status(figures, layout.status(report))
-                    if before.report.counts != report.counts:
-                        layout.set_counts(figures, report)
+            before, of_state = last.pop(index, None), False
+            if before is not None and before.figures[FIRST_FIGURE:] == figures[FIRST_FIGURE:]:
+                of_state = before.of_state
+                before.figures[:FIRST_FIGURE] = figures[:FIRST_FIGURE]
+                figures = before.figures  # the history may have this array too
             else:
-                figures = self._figures(index, publication, report, before)
-            last[index] = _Last(report, publication.sequence, publication.published_at, figures)
+                figures, of_state = self._changed(index, publication, report, before, figures)
+            last[index] = _Last(
+                publication.sequence,
+                publication.published_at,
+                (report.revision, report.counted_at, layout.status(report)),
+                figures,
+                of_state,
+            )
 
-    def _figures(
-        self, index: int, publication: Publication, report: Report, last: _Last | None
-    ) -> array[int] | None:
-        """Return the figures after a report, None if its votes are those of the state. Record a correction."""
+    def _changed(
+        self,
+        index: int,
+        publication: Publication,
+        report: StoredReport,
+        last: _Last | None,
+        after: array[int],
+    ) -> tuple[array[int], bool]:
+        """Record what a report changes. Return `_Last.figures` and `_Last.of_state` of its unit."""
         state, layout, unit = self._state, self._state.layout, self._state.areas[index]
-        before, status_before, since = self._before(unit, last, publication)
-        after = layout.figures(report)
+        before = last.figures if last is not None else unit.figures
         if layout.same_votes(before, after):
-            if last is None:
-                return None if unit.report is not None else after
-            if last.figures is not None:
-                before[:] = after  # the history has this array too
-            return last.figures
+            if last is not None:
+                before[:] = after  # the history may have this array too
+                return before, last.of_state
+            return after, unit.report is not None
         sequence, growths = publication.sequence, layout.growths(before, after)
         if before is layout.no_figures or not layout.fell(before, after):
             later = state._history.place(sequence, index, report.counted_at, before, after, growths)
         else:
+            status_before, since = self._before(unit, last, publication)
             status = layout.status(report)
             fall = Change(sequence, unit.area, report.counted_at, status_before, status, before, after)
             explained, later = state._history.place_fall(fall, growths)
             correction = state._correction(publication, report, before, after, since, explained)
             self._corrections.append((index, sequence, correction))
-        self._corrections += ((index, sequence, each) for each in later)
-        return after
+        if later:
+            self._corrections += ((index, sequence, each) for each in later)
+        return after, False
 
     def _before(
         self, unit: AreaState, last: _Last | None, publication: Publication
-    ) -> tuple[array[int], str, tuple[int, datetime]]:
-        """Return figures and status of a unit before a publication; sequence and time of the one that brought them."""
-        layout = self._state.layout
+    ) -> tuple[str, tuple[int, datetime]]:
+        """Return a unit's status before a publication; sequence and time of the publication that brought it."""
         if last is not None:
-            figures = last.figures if last.figures is not None else layout.figures(last.report)
-            return figures, layout.status(last.report), (last.sequence, last.published_at)
-        since = unit.sequence, unit.published_at or publication.published_at
-        if unit.report is None:
-            return layout.no_figures, NO_STATUS, since
-        return unit.figures, unit.report[2], since
+            return last.report[2], (last.sequence, last.published_at)
+        status = unit.report[2] if unit.report is not None else NO_STATUS
+        return status, (unit.sequence, unit.published_at or publication.published_at)
 
     def finish(self) -> Iterator[None]:
         """Change the state, in steps of a few milliseconds."""
@@ -362,23 +375,23 @@ class CatchUp:
         """Replace figures from the units upward, so that all children are up to date before their parent."""
         state = self._state
         touched = {*self._last}.union(*(state.areas[index].area.path for index in self._last))
-        gained: dict[int, list[array[int]]] = {index: [] for index in touched}
-        lost: dict[int, list[array[int]]] = {index: [] for index in touched}
+        gained: dict[int, list[array[int]]] = defaultdict(list)
+        lost: dict[int, list[array[int]]] = defaultdict(list)
         for number, index in enumerate(sorted(touched, reverse=True)):
             if number % AREAS_PER_STEP == AREAS_PER_STEP - 1:
                 yield
             area = state.areas[index]
             before = area.figures
             if index in self._last:
-                report, figures = self._last[index].report, self._last[index].figures
-                if figures is not None:
-                    area.figures = figures
-                else:
+                last = self._last[index]
+                if last.of_state:
                     before = before[:]
-                    area.figures[:] = state.layout.figures(report)  # the history has this array too
-                area.report = (report.revision, report.counted_at, state.layout.status(report))
+                    area.figures[:] = last.figures
+                else:
+                    area.figures = last.figures
+                area.report = last.report
             else:
-                area.figures = _adjusted(before, gained.pop(index), lost.pop(index))
+                area.figures = _adjusted(before, gained.pop(index), lost.pop(index, ()))
             for above in area.area.path[:1]:
                 gained[above].append(area.figures)
                 if area.sequence:
