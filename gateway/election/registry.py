@@ -75,7 +75,7 @@ class Party(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys((self.name, *self.names.values())))
 
 
-class Area(msgspec.Struct, frozen=True):
+class Area(msgspec.Struct, frozen=True, gc=False):
     """An area of the tree. It is a unit if it has no children.
 
     Invariants: `index` is its index in `Registry.areas`, where every parent precedes its children; `path` contains the
@@ -226,15 +226,19 @@ def read_time(text: str) -> datetime:
     return time
 
 
-def read_registry(document: object, *, stored: bool = False) -> Registry:
+def read_registry(document: object, *, stored: bool = False, keep_areas: bool = True) -> Registry:
     """Return the Registry of a registry document (decoded JSON).
 
     A `stored` document was accepted by some version of the gateway. Control characters in its texts, identifiers that
     look alike, and any `names` are accepted: they are refused when an election is loaded, but must not stop one that is
-    under way.
+    under way. Without `keep_areas`, `Registry.document` lacks its member `areas`, which takes more memory than all else
+    of a registry.
     Raises MalformedRegistry with every problem and its JSON path.
     """
-    return _DocumentReader(document, stored=stored).registry()
+    registry = _DocumentReader(document, stored=stored).registry()
+    if not keep_areas:
+        registry.document = {name: value for name, value in registry.document.items() if name != "areas"}
+    return registry
 
 
 def differences(old: Registry, new: Registry, most: int = 10) -> list[str]:
@@ -585,36 +589,54 @@ def _area_problems(entry: dict[str, Any], codes: set[str]) -> list[tuple[str, st
 def _areas(ordered: list[tuple[dict[str, Any], list[str]]], codes: frozenset[str]) -> list[Area]:
     index = {entry["id"]: number for number, (entry, _) in enumerate(ordered)}
     paths: list[tuple[int, ...]] = []
+    below_parent: dict[int, tuple[int, ...]] = {}
     own: list[frozenset[str]] = []
     for entry, _ in ordered:
         parent = index.get(entry.get("parent"))
-        paths.append(() if parent is None else (parent, *paths[parent]))
+        if parent is not None and parent not in below_parent:
+            below_parent[parent] = (parent, *paths[parent])
+        paths.append(() if parent is None else below_parent[parent])
         inherited = codes if parent is None else own[parent]
         own.append(frozenset(entry["parties"]) if entry.get("parties") else inherited)
     units = [0] * len(ordered)
-    below: list[set[str]] = [set() for _ in ordered]
+    ballots: dict[frozenset[str], frozenset[str]] = {}
+    ballot_of: dict[int, frozenset[str]] = {}
+    below: dict[int, set[frozenset[str]]] = {}
     for number in reversed(range(len(ordered))):
-        if not ordered[number][1]:
-            units[number], below[number] = 1, set(own[number])
+        if ordered[number][1]:
+            ballot: frozenset[str] = frozenset().union(*below.pop(number))
+        else:
+            units[number], ballot = 1, own[number]
+        ballot_of[number] = ballot = ballots.setdefault(ballot, ballot)
         for above in paths[number][:1]:
             units[above] += units[number]
-            below[above] |= below[number]
-    shared: dict[frozenset[str], frozenset[str]] = {}
+            below.setdefault(above, set()).add(ballot)
+    texts: dict[Any, Any] = {identifier: identifier for identifier in index}
+    names: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
+
+    def shared(text: Any) -> Any:
+        """Return one object for equal texts: most are those of many areas."""
+        return texts.setdefault(text, text) if isinstance(text, str) else None
+
+    def shared_names(document: object) -> Mapping[str, str]:
+        found = read_names(document)
+        return names.setdefault(frozenset(found.items()), found)
+
     return [
         Area(
             index=number,
             id=entry["id"],
-            name=entry["name"],
-            level=entry["level"],
-            parent=entry.get("parent"),
+            name=shared(entry["name"]),
+            level=shared(entry["level"]),
+            parent=shared(entry.get("parent")),
             eligible=entry.get("eligible"),
             path=paths[number],
             children=tuple(index[child] for child in children),
             units=units[number],
-            ballot=shared.setdefault(frozenset(below[number]), frozenset(below[number])),
-            names=read_names(entry.get("names")),
-            kind=entry.get("kind") if isinstance(entry.get("kind"), str) else None,
-            code=entry.get("code") if isinstance(entry.get("code"), str) else None,
+            ballot=ballot_of[number],
+            names=shared_names(entry.get("names")),
+            kind=shared(entry.get("kind")),
+            code=shared(entry.get("code")),
         )
         for number, (entry, children) in enumerate(ordered)
     ]

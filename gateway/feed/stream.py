@@ -143,7 +143,9 @@ class ElectionFeed:
     def _reset(self, documents: Documents) -> None:
         """Start with an empty state of a registry."""
         self.documents = documents
-        self.registry: Registry = read_registry(orjson.loads(documents.registry), stored=True)
+        self.registry: Registry = read_registry(
+            orjson.loads(documents.registry), stored=True, keep_areas=False
+        )
         self.previous = self._previous(documents)
         self.select = partial(read_selection, self.registry)
         self.state = ElectionState(self.registry, self.previous)
