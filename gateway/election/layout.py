@@ -21,7 +21,7 @@ from gateway.election.report import (
     Status,
     decode_stored,
 )
-from gateway.election.stored_report import UNIT_FIGURES, ReportReader, StoredReport
+from gateway.election.stored_report import UNIT_FIGURES, ReportReader, StoredReport, open_report
 
 COUNTED = 0
 """Place, from the start of a category, of the number of units that have it. The units of each optional count
@@ -63,7 +63,7 @@ class Layout:
         self.no_figures = array(UNIT_FIGURES, [0] * self.size)
         """The figures of a unit without a report: all 0. Must not be changed."""
         self._zeros = array("q", self.no_figures)
-        self._read = ReportReader(registry.categories, registry.party_codes).read
+        self._reader = ReportReader(registry.categories, registry.party_codes)
         starts = (0, *self.bases.values(), self.size)
         self._parts = tuple(pairwise(starts))
         """Start and end of the statuses and of each category."""
@@ -87,13 +87,21 @@ class Layout:
         """Return an array of figures that are all 0 (64-bit signed), for the sums of an area above units."""
         return self._zeros[:]
 
-    def read(self, body: bytes) -> tuple[StoredReport, array[int]]:
-        """Return a report of the record and its figures (32-bit signed), as `figures` does for one that is decoded."""
+    def open(self, body: bytes) -> StoredReport | Report:
+        """Read a report of the record; its counts are read when `read_figures` needs them."""
         try:
-            return self._read(body)
+            return open_report(body)
         except msgspec.ValidationError:
-            report = decode_stored(body)
-            return report, self.figures(report)
+            return decode_stored(body)
+
+    def read_figures(self, report: StoredReport | Report, body: bytes) -> array[int]:
+        """Return the figures (32-bit signed) of a report that was opened, and of which this is the body."""
+        if isinstance(report, StoredReport):
+            try:
+                return self._reader.figures(report)
+            except msgspec.ValidationError:
+                report = decode_stored(body)
+        return self.figures(report)
 
     def figures(self, report: Report) -> array[int]:
         """Return one report's figures, as far as its status, categories and parties are known.
@@ -139,9 +147,14 @@ class Layout:
             if len(self.unknown) < UNKNOWN_MAX:
                 self.unknown.add(name)
 
-    def status(self, report: StoredReport) -> Status:
+    def status(self, report: StoredReport | Report) -> Status:
         """Return a report's status as it is shown."""
         return report.status if report.status in self.statuses else UNKNOWN_STATUS
+
+    def set_status(self, figures: array[int], status: Status) -> None:
+        """Replace the status in one report's figures."""
+        figures[:FIRST_FIGURE] = self.no_figures[:FIRST_FIGURE]
+        figures[self.statuses[status]] = 1
 
     def growths(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
         """Return category and ballots of the growths of at least GROWTH_MIN ballots."""

@@ -14,15 +14,17 @@ from datetime import datetime
 from operator import sub
 from typing import NamedTuple
 
+import msgspec
+
 from gateway.election.changes import NO_STATUS, Change
 from gateway.election.comparison import Comparison
 from gateway.election.corrections import Correction, CorrectionLog
 from gateway.election.explanations import Explanation, History, Later
-from gateway.election.layout import FIRST_FIGURE, Layout
+from gateway.election.layout import Layout
 from gateway.election.previous import Previous
 from gateway.election.record import CHAIN_START, Publication, next_chain
 from gateway.election.registry import Area, Registry
-from gateway.election.report import REASONS, Reason, Status
+from gateway.election.report import REASONS, Reason, Report, Status
 from gateway.election.seats import SeatsProjection
 from gateway.election.stored_report import StoredReport
 
@@ -111,7 +113,8 @@ class ElectionState:
             raise HistoryChanged(f"expected sequence {self.sequence + 1}, got {publication.sequence}")
         if publication.chain != next_chain(self.chain, publication.digest):
             raise HistoryChanged(f"the chain breaks at sequence {publication.sequence}")
-        report, after = self.layout.read(publication.body)
+        report = self.layout.open(publication.body)
+        after = self.layout.read_figures(report, publication.body)
         unit = self.areas[self.registry.units[publication.unit].index]
         before = unit.figures
         changes = self.layout.changes(before, after)
@@ -157,7 +160,7 @@ class ElectionState:
     def _correction(
         self,
         publication: Publication,
-        report: StoredReport,
+        report: StoredReport | Report,
         before: array[int],
         after: array[int],
         since: tuple[int, datetime],
@@ -243,13 +246,27 @@ class ElectionState:
         return False
 
 
-class _Last(NamedTuple):
-    """A unit's last report while many are applied."""
+class _Unit:
+    """The last report of a unit while many are applied."""
+
+    __slots__ = (
+        "counted_at",
+        "counts",
+        "figures",
+        "of_state",
+        "published_at",
+        "revision",
+        "sequence",
+        "status",
+    )
 
     sequence: int
     published_at: datetime
-    report: tuple[int, str, Status]
-    """As in `AreaState.report`."""
+    revision: int
+    counted_at: str
+    status: Status
+    counts: msgspec.Raw | None
+    """Its counts as they are in its body, to be compared; None if there is something unknown in the report."""
     figures: array[int]
     of_state: bool
     """Whether the votes are those of the state, so that `figures` are to be copied into the array that is there: the
@@ -270,7 +287,7 @@ class CatchUp:
         self._chain = state.chain
         self._published_at = state.published_at
         self._prefixes = bytearray()
-        self._last: dict[int, _Last] = {}
+        self._last: dict[int, _Unit] = {}
         """By index of the unit, the most recent last."""
         self._corrections: list[tuple[int, int, Correction | Later]] = []
         """Each with the index of the unit and the sequence of the publication that brought or explained it."""
@@ -283,70 +300,75 @@ class CatchUp:
     def add(self, publications: Sequence[Publication]) -> None:
         """Add the next publications. Raises HistoryChanged as `ElectionState.apply` does."""
         units, last, layout = self._state.registry.units, self._last, self._state.layout
-        read = layout.read
         for publication in publications:
             if publication.sequence != self._sequence + 1:
                 raise HistoryChanged(f"expected sequence {self._sequence + 1}, got {publication.sequence}")
             if publication.chain != next_chain(self._chain, publication.digest):
                 raise HistoryChanged(f"the chain breaks at sequence {publication.sequence}")
             self._sequence, self._chain = publication.sequence, publication.chain
-            self._published_at = publication.published_at
+            self._published_at = published_at = publication.published_at
             self._prefixes += publication.chain[:4]
-            report, figures = read(publication.body)
+            report = layout.open(publication.body)
             index = units[publication.unit].index
-            before, of_state = last.pop(index, None), False
-            if before is not None and before.figures[FIRST_FIGURE:] == figures[FIRST_FIGURE:]:
-                of_state = before.of_state
-                before.figures[:FIRST_FIGURE] = figures[:FIRST_FIGURE]
-                figures = before.figures  # the history may have this array too
+            unit = last.pop(index, None)
+            status = layout.status(report)
+            if unit is not None and unit.counts is not None and unit.counts == report.counts:
+                if status != unit.status:
+                    layout.set_status(unit.figures, status)  # the history may have this array too
             else:
-                figures, of_state = self._changed(index, publication, report, before, figures)
-            last[index] = _Last(
-                publication.sequence,
-                publication.published_at,
-                (report.revision, report.counted_at, layout.status(report)),
-                figures,
-                of_state,
-            )
+                unit = self._changed(index, publication, report, unit)
+            last[index] = unit
+            unit.sequence, unit.published_at = publication.sequence, published_at
+            unit.revision, unit.counted_at, unit.status = report.revision, report.counted_at, status
 
     def _changed(
+        self, index: int, publication: Publication, report: StoredReport | Report, unit: _Unit | None
+    ) -> _Unit:
+        """Record what a report changes. Return its unit with the figures after it."""
+        layout, before_all = self._state.layout, self._state.areas[index]
+        after = layout.read_figures(report, publication.body)
+        before = unit.figures if unit is not None else before_all.figures
+        same_votes = layout.same_votes(before, after)
+        if not same_votes:
+            self._record_change(index, publication, report, unit, before, after)
+        if unit is None:
+            unit = _Unit()
+            unit.figures, unit.of_state = after, same_votes and before_all.report is not None
+        elif same_votes:
+            unit.figures[:] = after  # the history may have this array too
+        else:
+            unit.figures, unit.of_state = after, False
+        unit.counts = report.counts if isinstance(report, StoredReport) else None
+        return unit
+
+    def _record_change(
         self,
         index: int,
         publication: Publication,
-        report: StoredReport,
-        last: _Last | None,
+        report: StoredReport | Report,
+        unit: _Unit | None,
+        before: array[int],
         after: array[int],
-    ) -> tuple[array[int], bool]:
-        """Record what a report changes. Return `_Last.figures` and `_Last.of_state` of its unit."""
-        state, layout, unit = self._state, self._state.layout, self._state.areas[index]
-        before = last.figures if last is not None else unit.figures
-        if layout.same_votes(before, after):
-            if last is not None:
-                before[:] = after  # the history may have this array too
-                return before, last.of_state
-            return after, unit.report is not None
-        sequence, growths = publication.sequence, layout.growths(before, after)
+    ) -> None:
+        """Add a change of votes to the history; record a correction, and what the change explains."""
+        state, layout, sequence = self._state, self._state.layout, publication.sequence
+        growths = layout.growths(before, after)
         if before is layout.no_figures or not layout.fell(before, after):
             later = state._history.place(sequence, index, report.counted_at, before, after, growths)
         else:
-            status_before, since = self._before(unit, last, publication)
+            area = state.areas[index]
+            if unit is not None:
+                status_before, since = unit.status, (unit.sequence, unit.published_at)
+            else:
+                status_before = area.report[2] if area.report is not None else NO_STATUS
+                since = area.sequence, area.published_at or publication.published_at
             status = layout.status(report)
-            fall = Change(sequence, unit.area, report.counted_at, status_before, status, before, after)
+            fall = Change(sequence, area.area, report.counted_at, status_before, status, before, after)
             explained, later = state._history.place_fall(fall, growths)
             correction = state._correction(publication, report, before, after, since, explained)
             self._corrections.append((index, sequence, correction))
         if later:
             self._corrections += ((index, sequence, each) for each in later)
-        return after, False
-
-    def _before(
-        self, unit: AreaState, last: _Last | None, publication: Publication
-    ) -> tuple[str, tuple[int, datetime]]:
-        """Return a unit's status before a publication; sequence and time of the publication that brought it."""
-        if last is not None:
-            return last.report[2], (last.sequence, last.published_at)
-        status = unit.report[2] if unit.report is not None else NO_STATUS
-        return status, (unit.sequence, unit.published_at or publication.published_at)
 
     def finish(self) -> Iterator[None]:
         """Change the state, in steps of a few milliseconds."""
@@ -389,7 +411,7 @@ class CatchUp:
                     area.figures[:] = last.figures
                 else:
                     area.figures = last.figures
-                area.report = last.report
+                area.report = (last.revision, last.counted_at, last.status)
             else:
                 area.figures = _adjusted(before, gained.pop(index), lost.pop(index, ()))
             for above in area.area.path[:1]:

@@ -30,8 +30,9 @@ class LagHistogram:
 
     def add(self, seconds: float) -> None:
         """Count a duration; one below the first bound, or a negative one (two clocks), counts as that bound."""
-        bucket = min(bisect_left(_BOUNDS, seconds), _BUCKETS - 1)
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
+        bucket = bisect_left(_BOUNDS, seconds, 0, _BUCKETS - 1)
+        counts = self._counts
+        counts[bucket] = counts.get(bucket, 0) + 1
 
     def percentile(self, part: float) -> float | None:
         """Return the duration in seconds that a fraction `part` of all does not exceed; None if there are none."""
@@ -55,14 +56,16 @@ class Backlog(NamedTuple):
 
 
 class _Tally:
-    __slots__ = ("lags", "last_accepted_at", "published", "reported", "units")
+    __slots__ = ("applied", "last_accepted_at", "published", "receipt", "reported", "units", "written")
 
     def __init__(self) -> None:
         self.units = 0
-        self.reported: set[str] = set()
+        self.reported = 0
         self.published = 0
         self.last_accepted_at: datetime | None = None
-        self.lags: dict[str, LagHistogram] = {stage: LagHistogram() for stage in Lag.__struct_fields__}
+        self.receipt = LagHistogram()
+        self.applied = LagHistogram()
+        self.written = LagHistogram()
 
 
 class Transfers:
@@ -70,19 +73,26 @@ class Transfers:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._units = registry.units
         self._by_area: dict[str, _Tally] = {}
-        self._of_unit: dict[str, str] = {}
+        self._tallies: list[_Tally | None] = [None] * len(registry.areas)
+        """By index of a unit, that of its municipality."""
+        self._reported = bytearray(len(registry.areas))
+        """By index of a unit, 1 if it has reported."""
         for unit in registry.units.values():
             municipality = registry.municipality(unit).id
-            self._of_unit[unit.id] = municipality
-            self._by_area.setdefault(municipality, _Tally()).units += 1
+            tally = self._by_area.get(municipality)
+            if tally is None:
+                tally = self._by_area[municipality] = _Tally()
+            tally.units += 1
+            self._tallies[unit.index] = tally
 
     def __contains__(self, municipality: str) -> bool:
         return municipality in self._by_area
 
     def municipality_of(self, unit: str) -> str:
         """Return the municipality of a unit."""
-        return self._of_unit[unit]
+        return self._registry.municipality(self._units[unit]).id
 
     def published(self) -> dict[str, int]:
         """Return the number of applied publications per municipality."""
@@ -90,20 +100,25 @@ class Transfers:
 
     def applied(self, publication: Publication, now: datetime | None) -> None:
         """Record that a publication was applied at `now`; None means that it is history and has no lag."""
-        transfer = self._by_area[self._of_unit[publication.unit]]
+        index = self._units[publication.unit].index
+        transfer = self._tallies[index]
+        assert transfer is not None
         transfer.published += 1
-        transfer.reported.add(publication.unit)
-        transfer.last_accepted_at = publication.accepted_at
+        if not self._reported[index]:
+            self._reported[index] = 1
+            transfer.reported += 1
+        transfer.last_accepted_at = accepted_at = publication.accepted_at
         if publication.held_since is None:  # otherwise it was placed long after its receipt
-            transfer.lags["receipt"].add((publication.accepted_at - publication.received_at).total_seconds())
+            transfer.receipt.add((accepted_at - publication.received_at).total_seconds())
         if now is not None:
-            transfer.lags["applied"].add((now - publication.published_at).total_seconds())
+            transfer.applied.add((now - publication.published_at).total_seconds())
 
     def written(self, publications: Iterable[Publication], now: datetime) -> None:
         """Record that publications were written to the readers in step."""
         for publication in publications:
-            transfer = self._by_area[self._of_unit[publication.unit]]
-            transfer.lags["written"].add((now - publication.published_at).total_seconds())
+            transfer = self._tallies[self._units[publication.unit].index]
+            assert transfer is not None
+            transfer.written.add((now - publication.published_at).total_seconds())
 
     def unpublished(self, backlog: Mapping[str, Backlog], now: datetime) -> tuple[int, float]:
         """Return the number of reports that are public and not applied here, and the age of the oldest in seconds."""
@@ -132,7 +147,7 @@ class Transfers:
         found = [only] if only is not None else list(self._by_area)
         times: dict[str, list[datetime]] = {}
         for unit, since in held.items():
-            times.setdefault(self._of_unit[unit], []).append(since)
+            times.setdefault(self.municipality_of(unit), []).append(since)
         return [self._document(each, backlog.get(each), contacts, times.get(each, ()), now) for each in found]
 
     def _document(
@@ -154,7 +169,7 @@ class Transfers:
             municipality=municipality,
             name=self._registry.by_id[municipality].name,
             units=transfer.units,
-            reported=len(transfer.reported),
+            reported=transfer.reported,
             accepted=backlog.accepted if backlog is not None else transfer.published,
             published=transfer.published,
             embargoed=0,
@@ -166,7 +181,8 @@ class Transfers:
             lag_s=Lag(
                 **{
                     stage: Percentiles(lag.percentile(0.5), lag.percentile(0.99))
-                    for stage, lag in transfer.lags.items()
+                    for stage in Lag.__struct_fields__
+                    for lag in [getattr(transfer, stage)]
                 }
             ),
         )
