@@ -41,11 +41,6 @@ class Columns(NamedTuple):
         votes.append(figures[self.blank[category]])
         return votes
 
-    def place(self, category: int, number: int) -> int:
-        """Return where the figures have what `votes` of a category has at place `number`."""
-        parties = self.parties[category]
-        return parties.start + number if number < parties.stop - parties.start else self.blank[category]
-
     def total(self, figures: array[int]) -> int:
         """Return the votes of all categories, with the blank ones."""
         return sum(sum(figures[parties]) for parties in self.parties) + sum(

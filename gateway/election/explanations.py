@@ -24,7 +24,7 @@ from gateway.election.changes import (
     time_of,
     votes_of,
 )
-from gateway.election.growths import GROWTH_MIN, bucket_of, distance
+from gateway.election.growths import GROWTH_MIN, bucket_of
 from gateway.election.registry import Registry
 
 CODES = (
@@ -76,9 +76,9 @@ class Later(NamedTuple):
 Placed: TypeAlias = "tuple[str, int, array[int], array[int]]"
 """A change: when it was counted, the index of its unit, the figures before and after. Plain tuples, of which there are
 many, need less of the garbage collector's time than a class."""
-_Grown: TypeAlias = "tuple[int, int, int, int, array[int], array[int]]"
-"""A growth: the number of its change, the indexes of its unit and of the municipality, the category, and the figures
-before and after."""
+_Grown: TypeAlias = "tuple[int, int, int, int, array[int], array[int], int]"
+"""A growth: the number of its change, the indexes of its unit and of the municipality, the category, the figures before
+and after, and the largest growth of a party."""
 
 
 _NOTHING: Sequence[Later] = ()
@@ -201,7 +201,10 @@ class History:
         if len(changes) > CHANGES_MIN:
             self._drop_oldest(changes, municipality)
         for category, ballots in growths:
-            self._add_growth(bucket_of(ballots), (number, unit, municipality, category, before, after))
+            parties = self._columns.parties[category]
+            largest = max(map(sub, after[parties], before[parties]))
+            growth = (number, unit, municipality, category, before, after, largest)
+            self._add_growth(bucket_of(ballots), growth)
         if municipality not in self._open and unit not in self._of_unit:
             return _NOTHING
         return [*self._moves(placed, municipality), *self._restated(placed)]
@@ -242,26 +245,20 @@ class History:
         most = ballots * DUPLICATE_PERMILLE // 1000
         buckets = range(bucket_of(max(ballots - most, 1)), bucket_of(ballots + most) + 1)
         similar = [growth for bucket in buckets for growth in self._growths.get(bucket, ())]
-        largest = votes.index(max(votes))
-        places = [self._columns.place(category, largest) for category in range(len(self._columns.parties))]
-        low, high = votes[largest] - most, votes[largest] + most
+        largest = max(votes[:-1])
+        low, high = largest - most, largest + most
 
         def near(growths: Iterable[_Grown]) -> list[_Grown]:
-            """Compare by the largest of the votes first: nearly all differ there."""
-            return [
-                growth
-                for growth in growths
-                if low <= growth[5][place := places[growth[3]]] - growth[4][place] <= high
-                and self._is_near(growth, votes, most)
-            ]
+            """Compare the votes of the largest party first: most growths differ there."""
+            return [each for each in growths if low <= each[6] <= high and self._is_near(each, votes, most)]
 
         return near(similar) if near(growth for growth in similar if growth[1] == unit) else []
 
     def _is_near(self, growth: _Grown, votes: array[int], most: int) -> bool:
-        _, _, _, category, before, after = growth
-        columns = self._columns
-        grown = map(sub, columns.votes(after, category), columns.votes(before, category))
-        return distance(votes, list(grown)) <= most
+        category, before, after = growth[3:6]
+        parties, blank = self._columns.parties[category], self._columns.blank[category]
+        differs = sum(map(abs, map(sub, map(sub, after[parties], before[parties]), votes)))
+        return differs + abs(after[blank] - before[blank] - votes[-1]) <= most
 
     # What is known at once.
 

@@ -394,45 +394,59 @@ class CatchUp:
             yield from state.seats.refresh()
 
     def _add_up(self) -> Iterator[None]:
-        """Replace figures from the units upward, so that all children are up to date before their parent."""
-        state = self._state
-        touched = {*self._last}.union(*(state.areas[index].area.path for index in self._last))
+        """Replace the figures of units, then the sums above them: those of children before that of their parent."""
+        areas = self._state.areas
         gained: dict[int, list[array[int]]] = defaultdict(list)
         lost: dict[int, list[array[int]]] = defaultdict(list)
-        for number, index in enumerate(sorted(touched, reverse=True)):
-            if number % AREAS_PER_STEP == AREAS_PER_STEP - 1:
-                yield
-            area = state.areas[index]
-            before = area.figures
-            if index in self._last:
-                last = self._last[index]
-                if last.of_state:
-                    before = before[:]
-                    area.figures[:] = last.figures
-                else:
-                    area.figures = last.figures
-                area.report = (last.revision, last.counted_at, last.status)
-            else:
-                area.figures = _adjusted(before, gained.pop(index), lost.pop(index, ()))
+
+        def replace(area: AreaState, before: array[int], after: array[int]) -> None:
             for above in area.area.path[:1]:
-                gained[above].append(area.figures)
+                gained[above].append(after)
                 if area.sequence:
                     lost[above].append(before)
 
+        for number, (index, unit) in enumerate(self._last.items(), 1):
+            if number % AREAS_PER_STEP == 0:
+                yield
+            area = areas[index]
+            before = area.figures
+            if unit.of_state:
+                before = before[:]
+                area.figures[:] = unit.figures
+            else:
+                area.figures = unit.figures
+            area.report = (unit.revision, unit.counted_at, unit.status)
+            replace(area, before, area.figures)
+        above_units = {*gained}.union(*(areas[index].area.path for index in gained))
+        for index in sorted(above_units, reverse=True):
+            yield
+            area = areas[index]
+            before = area.figures
+            area.figures = _adjusted(before, gained.pop(index), lost.pop(index, ()))
+            replace(area, before, area.figures)
+
     def _touch(self) -> Iterator[None]:
         """Set each area's last change, and the order of `_recent`."""
-        state = self._state
-        changed: dict[int, tuple[int, datetime]] = {}
-        for number, (index, last) in enumerate(reversed(self._last.items())):
-            if number % AREAS_PER_STEP == AREAS_PER_STEP - 1:
+        areas, recent = self._state.areas, self._state._recent
+        changed: dict[int, _Unit] = {}
+        """By index of an area, the unit with its last change: the newest first, and parents first."""
+        for number, (index, unit) in enumerate(reversed(self._last.items()), 1):
+            if number % AREAS_PER_STEP == 0:
                 yield
-            for place in reversed((index, *state.areas[index].area.path)):
-                changed.setdefault(place, (last.sequence, last.published_at))
-        for index, (sequence, published_at) in reversed(changed.items()):
-            area = state.areas[index]
-            area.sequence, area.published_at = sequence, published_at
-            state._recent[index] = None
-            state._recent.move_to_end(index)
+            places = [index]
+            for above in areas[index].area.path:
+                if above in changed:
+                    break  # and so are those above it
+                places.append(above)
+            for place in reversed(places):
+                changed[place] = unit
+        for number, (index, unit) in enumerate(reversed(changed.items()), 1):
+            if number % AREAS_PER_STEP == 0:
+                yield
+            area = areas[index]
+            area.sequence, area.published_at = unit.sequence, unit.published_at
+            recent[index] = None
+            recent.move_to_end(index)
 
 
 def _adjusted(figures: array[int], gained: Sequence[array[int]], lost: Sequence[array[int]]) -> array[int]:
