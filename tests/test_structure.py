@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "trimmed_json",
         "characters",
         "reserved_ports",
+        "free_memory",
         "inspection",
         "page_composition",
     ),
@@ -58,6 +59,7 @@ MAY_IMPORT = {
     "mirror": {
         "machine",
         "page_composition",
+        "free_memory",
         "inspection",
         "verification",
         "client",

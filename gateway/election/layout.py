@@ -87,7 +87,7 @@ class Layout:
         """Return an array of figures that are all 0 (64-bit signed), for the sums of an area above units."""
         return self._zeros[:]
 
-    def open(self, body: bytes) -> StoredReport | Report:
+    def read(self, body: bytes) -> StoredReport | Report:
         """Read a report of the record; its counts are read when `read_figures` needs them."""
         try:
             return open_report(body)
@@ -95,7 +95,7 @@ class Layout:
             return decode_stored(body)
 
     def read_figures(self, report: StoredReport | Report, body: bytes) -> array[int]:
-        """Return the figures (32-bit signed) of a report that was opened, and of which this is the body."""
+        """Return the figures (32-bit signed) of a report that was read, and of which this is the body."""
         if isinstance(report, StoredReport):
             try:
                 return self._reader.figures(report)

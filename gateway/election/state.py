@@ -113,7 +113,7 @@ class ElectionState:
             raise HistoryChanged(f"expected sequence {self.sequence + 1}, got {publication.sequence}")
         if publication.chain != next_chain(self.chain, publication.digest):
             raise HistoryChanged(f"the chain breaks at sequence {publication.sequence}")
-        report = self.layout.open(publication.body)
+        report = self.layout.read(publication.body)
         after = self.layout.read_figures(report, publication.body)
         unit = self.areas[self.registry.units[publication.unit].index]
         before = unit.figures
@@ -308,7 +308,7 @@ class CatchUp:
             self._sequence, self._chain = publication.sequence, publication.chain
             self._published_at = published_at = publication.published_at
             self._prefixes += publication.chain[:4]
-            report = layout.open(publication.body)
+            report = layout.read(publication.body)
             index = units[publication.unit].index
             unit = last.pop(index, None)
             status = layout.status(report)

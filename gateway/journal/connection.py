@@ -99,6 +99,17 @@ class _Pooled(asyncpg.Connection):
         async with self._answered_in(timeout):
             return await super().fetchval(query, *args, column=column)
 
+    async def copied(self, query: str) -> bytes:
+        """Return the rows of a query without arguments in the binary format of COPY. Raises TimeoutError."""
+        parts: list[bytes] = []
+
+        async def add(part: bytes) -> None:
+            parts.append(part)
+
+        async with self._answered_in(None):
+            await self.copy_from_query(query, output=add, format="binary")
+        return b"".join(parts)
+
     async def prepare_all(self, queries: Iterable[str]) -> None:
         """Prepare statements that are not, so that each takes one round trip. Raises TimeoutError."""
         async with self._answered_in(None):
@@ -421,6 +432,12 @@ def host_of(connection: Connection) -> Host:
 async def prepare_all(connection: Connection, queries: Iterable[str]) -> None:
     """Prepare statements of a connection of a pool, unless they are. Raises what asyncpg raises, or TimeoutError."""
     await cast("_Pooled", connection).prepare_all(queries)
+
+
+async def copied(connection: Connection, query: str) -> bytes:
+    """Return the rows of a query without arguments in the binary format of COPY. Raises what asyncpg raises, or
+    TimeoutError."""
+    return await cast("_Pooled", connection).copied(query)
 
 
 def observe_reload(connection: Connection, loaded_at: datetime) -> float:

@@ -5,9 +5,14 @@ from datetime import datetime
 from gateway.election.hold_list import HoldLine
 from gateway.election.record import Head, Publication, Unapplied
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import Pool, acquired
+from gateway.journal import record_copy
+from gateway.journal.connection import Pool, acquired, copied
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.session import Connection
+
+FETCHED_MAX = 1000
+"""Publications up to which a statement is prepared and its rows are fetched. More are copied: that is planned each time
+but decoded faster."""
 
 
 async def read_heads(connection: Connection) -> list[Head]:
@@ -51,6 +56,9 @@ class PublicRecord:
         """Return up to `most` publications after a sequence, in order; never more than 10 000."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
+                if most > FETCHED_MAX:
+                    query = record_copy.copy_query(election, after, most)
+                    return list(record_copy.publications(await copied(connection, query)))
                 rows = await connection.fetch(
                     "SELECT * FROM valgnatt_public.record_v2($1, $2, $3)", election, after, most
                 )

@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_decoded_report(document: dict[str, Any]) -> No
     expected = decode_stored(body)
     report = open_report(body)
     figures = ReportReader(CATEGORIES, PARTIES).figures(report)
-    assert figures == layout.figures(expected) == layout.read_figures(layout.open(body), body)
+    assert figures == layout.figures(expected) == layout.read_figures(layout.read(body), body)
     for name in ("unit", "revision", "counted_at", "status", "reason"):
         assert getattr(report, name) == getattr(expected, name)
 
@@ -98,7 +98,7 @@ def test_what_is_unknown_is_read_by_way_of_the_decoded_report(change: dict[str, 
     body, layout = canonical(document | change), Layout(REGISTRY)
     with pytest.raises(msgspec.ValidationError):
         ReportReader(CATEGORIES, PARTIES).figures(open_report(body))
-    assert layout.read_figures(layout.open(body), body) == layout.figures(decode_stored(body))
+    assert layout.read_figures(layout.read(body), body) == layout.figures(decode_stored(body))
     assert layout.unknown
 
 
@@ -107,4 +107,4 @@ def test_a_count_that_no_report_may_have_is_an_error() -> None:
     document = {"unit": UNIT, "revision": 1, "counted_at": "", "status": "final", "counts": counts}
     body, layout = canonical(document), Layout(REGISTRY)
     with pytest.raises(msgspec.ValidationError):
-        layout.read_figures(layout.open(body), body)
+        layout.read_figures(layout.read(body), body)

@@ -10,7 +10,7 @@ from gateway.election.hold_list import HoldLine, next_hold_chain
 from gateway.election.record import CHAIN_START, Head
 from gateway.journal.administration import Administration
 from gateway.journal.postgres import PostgresJournal
-from gateway.journal.record import PublicRecord
+from gateway.journal.record import FETCHED_MAX, PublicRecord
 from gateway.journal.session import Connection
 from tests.conftest import Database
 from tests.journal.holding import RULE, decide, hold
@@ -122,6 +122,7 @@ async def test_a_publication_says_whether_and_why_it_was_held(
     await some_holds(owner, released)
     first, second = await record.publications(released, 0, 9)
     assert first == alone
+    assert await record.publications(released, 0, FETCHED_MAX + 1) == [first, second]
     lines = await record.hold_lines(released, 0, 9)
     assert (second.unit, second.held_since, second.held_rules) == ("a-1", lines[0].since, [RULE])
     assert second.received_at < second.accepted_at == second.published_at > lines[3].since

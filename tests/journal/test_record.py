@@ -12,7 +12,7 @@ from gateway.journal.administration import Administration
 from gateway.journal.embedded import READER, SIGNER_LOGIN
 from gateway.journal.notifications import CHANNEL
 from gateway.journal.postgres import PostgresJournal
-from gateway.journal.record import PublicRecord
+from gateway.journal.record import FETCHED_MAX, PublicRecord
 from gateway.journal.refusals import Refusals
 from gateway.journal.session import FEED_ROLE, Connection
 from tests.conftest import Database
@@ -125,6 +125,7 @@ async def test_before_the_release_the_record_is_empty(embargoed: Election, recor
     assert (head.id, head.sequence, head.chain, head.released_at) == (embargoed.id, 0, CHAIN_START, None)
     assert await record.publications(embargoed.key, 0, 100) == []
     assert await record.publications(embargoed.key, -1, 100) == []
+    assert await record.publications(embargoed.key, 0, FETCHED_MAX + 1) == []
     assert await record.unapplied(embargoed.key, 0) == []
     assert await record.contacts(embargoed.key) == {}
 
@@ -148,6 +149,8 @@ async def test_after_the_release_the_record_is_complete(
     assert publications[0].accepted_at < publications[0].published_at
     assert publications[2].published_at == publications[2].accepted_at > publications[1].published_at
     assert publications[2].body == a_report("a-1", 9).body
+    assert await record.publications(embargoed.key, 0, FETCHED_MAX + 1) == publications
+    assert await record.publications(embargoed.key, 2, FETCHED_MAX + 1) == publications[2:]
     assert set(await record.contacts(embargoed.key)) == {"a", "b-1"}
     (first, second) = await record.unapplied(embargoed.key, 1)
     assert {(first.unit, first.accepted), (second.unit, second.accepted)} == {("a-1", 1), ("b-1", 1)}

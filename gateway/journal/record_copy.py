@@ -1,0 +1,92 @@
+"""Reads many publications at once, as Postgres copies them: in its binary format, which takes a third of the CPU time.
+
+asyncpg decodes each value of a row. Here, a row is decoded as a whole, and times that follow one another are often
+equal. Source of the format: PostgreSQL, COPY, "Binary Format".
+"""
+
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from gateway.election.record import Publication
+
+_HEADER = 19
+"""Bytes before the first row: signature, flags, and the length of an extension that there is none of."""
+_COLUMNS = (
+    "sequence, published_at, received_at, accepted_at, revision, digest, chain, unit, body,"
+    " held_since, held_rules"
+)
+_FIXED = struct.Struct("> h iq iq iq iq ii i32s i32s i")
+"""The number of columns, then each with its length before it, up to the length of the unit."""
+_LENGTH = struct.Struct("> i")
+_HELD = struct.Struct("> ii")
+_TIME = struct.Struct("> q")
+_ARRAY = struct.Struct("> iii ii")
+"""Of an array: dimensions, whether it has nulls, type; of its only dimension, length and lower bound."""
+_NULL = -1
+_2000 = datetime(2000, 1, 1, tzinfo=UTC)
+"""From when Postgres counts microseconds."""
+
+
+def copy_query(election: int, after: int, most: int) -> str:
+    """Return the query whose rows `publications` decodes."""
+    # A cast would need the right to execute its function, which a feed does not have; a typed literal does not.
+    arguments = f"integer '{election:d}', bigint '{after:d}', integer '{most:d}'"
+    return f"SELECT {_COLUMNS} FROM valgnatt_public.record_v2({arguments})"  # noqa: S608
+
+
+def publications(copied: bytes) -> Iterator[Publication]:
+    """Yield the publications of the rows that were copied."""
+    at, end = _HEADER, len(copied) - 2  # -1 as the number of columns ends them
+    published = received = accepted = _2000
+    published_us = received_us = accepted_us = 0
+    while at < end:
+        (
+            _, _, sequence, _, us_1, _, us_2, _, us_3, _, revision, _, digest, _, chain, size,
+        ) = _FIXED.unpack_from(copied, at)  # fmt: skip
+        at += _FIXED.size
+        unit = copied[at : at + size].decode()
+        at += size
+        (size,) = _LENGTH.unpack_from(copied, at)
+        at += 4
+        body = copied[at : at + size]
+        at += size
+        if us_3 != accepted_us:
+            accepted_us, accepted = us_3, _2000 + timedelta(0, 0, us_3)
+        if us_2 != received_us:
+            received_us, received = us_2, _2000 + timedelta(0, 0, us_2)
+        if us_1 != published_us:
+            published_us, published = us_1, accepted if us_1 == us_3 else _2000 + timedelta(0, 0, us_1)
+        since, rules = _HELD.unpack_from(copied, at)
+        if since == _NULL == rules:
+            at += 8
+            yield Publication(sequence, published, unit, revision, digest, chain, body, received, accepted)
+            continue
+        held_since, at = _time(copied, at)
+        held_rules, at = _texts(copied, at)
+        yield Publication(
+            sequence, published, unit, revision, digest, chain, body, received, accepted, held_since, held_rules
+        )  # fmt: skip
+
+
+def _time(copied: bytes, at: int) -> tuple[datetime | None, int]:
+    """Return the time at a place, None for null, and the place after it."""
+    (size,) = _LENGTH.unpack_from(copied, at)
+    if size == _NULL:
+        return None, at + 4
+    return _2000 + timedelta(0, 0, _TIME.unpack_from(copied, at + 4)[0]), at + 4 + size
+
+
+def _texts(copied: bytes, at: int) -> tuple[list[str] | None, int]:
+    """Return the array of texts at a place, None for null, and the place after it."""
+    (size,) = _LENGTH.unpack_from(copied, at)
+    if size == _NULL:
+        return None, at + 4
+    at, end = at + 4, at + 4 + size
+    found = []
+    at += _ARRAY.size if _LENGTH.unpack_from(copied, at)[0] else 12  # an empty array has no dimension
+    while at < end:
+        (size,) = _LENGTH.unpack_from(copied, at)
+        found.append(copied[at + 4 : at + 4 + size].decode())
+        at += 4 + size
+    return found, at
