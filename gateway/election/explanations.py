@@ -76,9 +76,9 @@ class Later(NamedTuple):
 Placed: TypeAlias = "tuple[str, int, array[int], array[int]]"
 """A change: when it was counted, the index of its unit, the figures before and after. Plain tuples, of which there are
 many, need less of the garbage collector's time than a class."""
-_Grown: TypeAlias = "tuple[int, int, int, int, array[int], array[int], int]"
-"""A growth: the number of its change, the indexes of its unit and of the municipality, the category, the figures before
-and after, and the largest growth of a party."""
+_Grown: TypeAlias = "tuple[int, int, int, int, array[int], array[int]]"
+"""A growth: the number of its change, the indexes of its unit and of the municipality, the category, and the figures
+before and after."""
 
 
 _NOTHING: Sequence[Later] = ()
@@ -201,10 +201,7 @@ class History:
         if len(changes) > CHANGES_MIN:
             self._drop_oldest(changes, municipality)
         for category, ballots in growths:
-            parties = self._columns.parties[category]
-            largest = max(map(sub, after[parties], before[parties]))
-            growth = (number, unit, municipality, category, before, after, largest)
-            self._add_growth(bucket_of(ballots), growth)
+            self._add_growth(bucket_of(ballots), (number, unit, municipality, category, before, after))
         if municipality not in self._open and unit not in self._of_unit:
             return _NOTHING
         return [*self._moves(placed, municipality), *self._restated(placed)]
@@ -245,20 +242,27 @@ class History:
         most = ballots * DUPLICATE_PERMILLE // 1000
         buckets = range(bucket_of(max(ballots - most, 1)), bucket_of(ballots + most) + 1)
         similar = [growth for bucket in buckets for growth in self._growths.get(bucket, ())]
-        largest = max(votes[:-1])
+        parties, largest = self._columns.parties, max(votes[:-1])
+        places = [each.start + votes.index(largest) for each in parties]
         low, high = largest - most, largest + most
 
         def near(growths: Iterable[_Grown]) -> list[_Grown]:
             """Compare the votes of the largest party first: most growths differ there."""
-            return [each for each in growths if low <= each[6] <= high and self._is_near(each, votes, most)]
+            return [
+                growth
+                for growth in growths
+                if low <= growth[5][place := places[growth[3]]] - growth[4][place] <= high
+                and self._distance(growth, votes) <= most
+            ]
 
         return near(similar) if near(growth for growth in similar if growth[1] == unit) else []
 
-    def _is_near(self, growth: _Grown, votes: array[int], most: int) -> bool:
+    def _distance(self, growth: _Grown, votes: array[int]) -> int:
+        """Return by how many votes a growth differs from others, blank votes last, summed over the parties."""
         category, before, after = growth[3:6]
         parties, blank = self._columns.parties[category], self._columns.blank[category]
-        differs = sum(map(abs, map(sub, map(sub, after[parties], before[parties]), votes)))
-        return differs + abs(after[blank] - before[blank] - votes[-1]) <= most
+        of_parties: int = sum(map(abs, map(sub, map(sub, after[parties], before[parties]), votes)))
+        return of_parties + abs(after[blank] - before[blank] - votes[-1])
 
     # What is known at once.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from datetime import datetime
 from operator import sub
@@ -53,10 +53,12 @@ class AreaState:
         "area",
         "correction",
         "corrections",
+        "counted_at",
         "figures",
         "published_at",
-        "report",
+        "revision",
         "sequence",
+        "status",
         "unseen_corrections",
     )
 
@@ -66,13 +68,21 @@ class AreaState:
         self.sequence = 0
         """Sequence of the last publication at or below the area; 0 before the first."""
         self.published_at: datetime | None = None
-        self.report: tuple[int, str, Status] | None = None
-        """A unit's revision, counted_at (as sent) and status."""
+        self.revision = 0
+        """Of the last report of a unit; 0 before the first, and above units."""
+        self.counted_at = ""
+        """When a unit was counted, as sent."""
+        self.status: Status = NO_STATUS
         self.corrections = 0
         self.unseen_corrections = 0
         """How many of these corrected figures that were never public."""
         self.correction: Correction | None = None
         """The last correction at or below the area."""
+
+    @property
+    def report(self) -> tuple[int, str, Status] | None:
+        """A unit's revision, counted_at (as sent) and status; None before its first report, and above units."""
+        return (self.revision, self.counted_at, self.status) if self.revision else None
 
     def correct(self, correction: Correction) -> None:
         """Record a correction at or below the area."""
@@ -100,7 +110,7 @@ class ElectionState:
         self.published_at: datetime | None = None
         self.corrections = CorrectionLog(registry.units)
         self._history = History(registry, self.layout.columns)
-        self._recent: OrderedDict[int, None] = OrderedDict()
+        self._recent: dict[int, None] = {}
         self._prefixes = array("I", [0])
         self.comparison = Comparison(self, previous) if previous is not None else None
         """The changes since the previous election, if the election has one."""
@@ -129,22 +139,23 @@ class ElectionState:
                     publication.sequence, unit.area.index, report.counted_at, before, after, growths
                 )
             else:
-                status_before = unit.report[2] if unit.report is not None else NO_STATUS
                 status = self.layout.status(report)
                 fall = Change(
-                    publication.sequence, unit.area, report.counted_at, status_before, status, before, after
+                    publication.sequence, unit.area, report.counted_at, unit.status, status, before, after
                 )
                 explained, later = self._history.place_fall(fall, growths)
                 since = unit.sequence, unit.published_at or publication.published_at
                 correction = self._correction(publication, report, before, after, since, explained)
                 self.corrections.add(correction)
             unit.figures = after
-        elif unit.report is None:
+        elif not unit.revision:
             unit.figures = after
         else:
             for place, change in changes:  # in the array that the history has too
                 before[place] += change
-        unit.report = (report.revision, report.counted_at, self.layout.status(report))
+        unit.revision, unit.counted_at, unit.status = (
+            report.revision, report.counted_at, self.layout.status(report),
+        )  # fmt: skip
         for index in unit.area.path:
             figures = self.areas[index].figures
             for place, change in changes:
@@ -207,8 +218,8 @@ class ElectionState:
             area.published_at = published_at
             if correction is not None:
                 area.correct(correction)
+            recent.pop(index, None)
             recent[index] = None
-            recent.move_to_end(index)
 
     def cursor(self) -> Cursor:
         """Return the position of this state in the record."""
@@ -333,7 +344,7 @@ class CatchUp:
             self._record_change(index, publication, report, unit, before, after)
         if unit is None:
             unit = _Unit()
-            unit.figures, unit.of_state = after, same_votes and before_all.report is not None
+            unit.figures, unit.of_state = after, same_votes and before_all.revision > 0
         elif same_votes:
             unit.figures[:] = after  # the history may have this array too
         else:
@@ -360,7 +371,7 @@ class CatchUp:
             if unit is not None:
                 status_before, since = unit.status, (unit.sequence, unit.published_at)
             else:
-                status_before = area.report[2] if area.report is not None else NO_STATUS
+                status_before = area.status
                 since = area.sequence, area.published_at or publication.published_at
             status = layout.status(report)
             fall = Change(sequence, area.area, report.counted_at, status_before, status, before, after)
@@ -415,7 +426,7 @@ class CatchUp:
                 area.figures[:] = unit.figures
             else:
                 area.figures = unit.figures
-            area.report = (unit.revision, unit.counted_at, unit.status)
+            area.revision, area.counted_at, area.status = unit.revision, unit.counted_at, unit.status
             replace(area, before, area.figures)
         above_units = {*gained}.union(*(areas[index].area.path for index in gained))
         for index in sorted(above_units, reverse=True):
@@ -445,8 +456,8 @@ class CatchUp:
                 yield
             area = areas[index]
             area.sequence, area.published_at = unit.sequence, unit.published_at
+            recent.pop(index, None)
             recent[index] = None
-            recent.move_to_end(index)
 
 
 def _adjusted(figures: array[int], gained: Sequence[array[int]], lost: Sequence[array[int]]) -> array[int]:

@@ -94,7 +94,7 @@ class ReportReader:
                 known = (1, *(numbers[place] is not UNSET for place in _OPTIONAL))
                 numbers = [0 if number is UNSET else number for number in numbers]
             parts.append(self._pack(*known, *numbers, *self._in_order(_as_tuple(votes))))
-        return array(UNIT_FIGURES, b"".join(parts))
+        return array(UNIT_FIGURES, b"".join(parts))[:]  # a copy has no room to grow
 
 
 def _struct(name: str, members: Sequence[tuple[Any, ...]]) -> Any:
