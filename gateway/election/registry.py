@@ -611,21 +611,31 @@ def _areas(ordered: list[tuple[dict[str, Any], list[str]]], codes: frozenset[str
         for above in paths[number][:1]:
             units[above] += units[number]
             below.setdefault(above, set()).add(ballot)
-    texts: dict[Any, Any] = {identifier: identifier for identifier in index}
+    texts: dict[str, str] = {}
     names: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
 
     def shared(text: Any) -> Any:
-        """Return one object for equal texts: most are those of many areas."""
-        return texts.setdefault(text, text) if isinstance(text, str) else None
+        """Return one object for equal texts, most of which are those of many areas.
+
+        It is a copy: a few texts that stay in use among those of a whole document would keep the memory of all of it.
+        """
+        if not isinstance(text, str):
+            return None
+        return texts.get(text) or texts.setdefault(
+            text, text.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
+        )
 
     def shared_names(document: object) -> Mapping[str, str]:
         found = read_names(document)
-        return names.setdefault(frozenset(found.items()), found)
+        key = frozenset(found.items())
+        return names.get(key) or names.setdefault(
+            key, {tag: shared(name) for tag, name in found.items()} or NO_NAMES
+        )
 
     return [
         Area(
             index=number,
-            id=entry["id"],
+            id=shared(entry["id"]),
             name=shared(entry["name"]),
             level=shared(entry["level"]),
             parent=shared(entry.get("parent")),
