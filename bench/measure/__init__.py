@@ -45,7 +45,7 @@ GOALS = {
     12: "commit → socket of 10 000 readers, p99, beside a loop of `socket.send`",
 }
 """The goals of the project: the numbers of their rows, and what is shown for one that was not measured."""
-OF_GOALS = ("peers", "night", "start", "memory", "growth", "tls", "latency")
+OF_GOALS = ("peers", "night", "start", "memory", "growth", "latency")
 """The measurements that have the rows of goals."""
 
 

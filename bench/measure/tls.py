@@ -1,15 +1,11 @@
-"""TLS: night, latency, HTTP and deliveries with TLS on both ports, beside the same without TLS."""
+"""TLS: night, latency and HTTP with TLS on both ports, beside the same without TLS; deliveries: `peers tls`."""
 
-import asyncio
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
 from bench.figures import Result, Row, Series, Skipped, Unavailable
-from bench.load.delivery import one_at_a_time
-from bench.load.hub import valgnatt
+from bench.load.certificates import create_certificate
 from bench.load.local import Local, gateway, open_data_set
-from bench.load.processes import program
 from bench.load.supply import Supply, stock
 from bench.measure.latency import RATE, follow
 from bench.measure.night import SUBSCRIBERS, push_all
@@ -20,25 +16,6 @@ from gateway.rehearsal.dataset import DataSet
 
 CROWD = 1_000
 CLEAR, TLS = "without TLS", "TLS"
-OPENSSL_S = 20.0
-
-
-async def certificate(directory: Path) -> Path:
-    """Create a key and a certificate for this machine, in one file. Raises Unavailable."""
-    key, shown, both = (directory / name for name in ("key.pem", "certificate.pem", "both.pem"))
-    process = await asyncio.create_subprocess_exec(
-        program("openssl", "apt-get install openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt",
-        "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(shown),
-        stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE,
-    )  # fmt: skip
-    _, output = await asyncio.wait_for(process.communicate(), OPENSSL_S)
-    if process.returncode:
-        raise Unavailable(
-            "TLS", f"openssl created no certificate: {output.decode().strip()[-200:]}", "a newer openssl"
-        )
-    both.write_bytes(shown.read_bytes() + key.read_bytes())
-    return both
 
 
 class Sides:
@@ -71,14 +48,6 @@ class Sides:
         self._add(f"{what}, p50", "ms", side, 1000 * followed.seen.p50_s)
         self._add(f"{what}, p99", "ms", side, 1000 * followed.seen.p99_s)
         await self._requests(side, local, seconds)
-        async with valgnatt(local) as hub:
-            await hub.crowd.connect(self._crowd)
-            await hub.crowd.wait(await hub.publish())
-            delivery = await one_at_a_time(hub, seconds / 3)
-        if shortfall := delivery.shortfall(side):
-            self.measured.invalid.append(shortfall)
-        what = f"deliveries, one change at a time, {self._crowd} readers"
-        self._add(what, "per CPU s of the feed process", side, delivery.per_cpu_s)
 
     async def _requests(self, side: str, local: Local, seconds: float) -> None:
         try:
@@ -111,7 +80,7 @@ async def measure(options: Options) -> Result:
     """Measure both sides, one after the other."""
     with tempfile.TemporaryDirectory(prefix="valgnatt-measure-") as directory:
         scratch = Path(directory)
-        shown = await certificate(scratch)
+        shown = await create_certificate(scratch)
         async with open_data_set(options.data) as dataset:
             sides = Sides(options, dataset, scratch)
             for side, config in (

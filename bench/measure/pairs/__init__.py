@@ -6,8 +6,8 @@ from bench.figures import Result, compared_document
 from bench.measure import running
 from bench.measure.pairs.options import Options
 
-PAIRS = ("ingest", "http", "receipts", "fanout", "follow")
-OF_GOALS = ("ingest", "http", "receipts", "fanout")
+PAIRS = ("ingest", "http", "receipts", "fanout", "follow", "tls")
+OF_GOALS = ("ingest", "http", "receipts", "fanout", "tls")
 """The pairs that have rows of goals."""
 RESULTS = "peers.json"
 
