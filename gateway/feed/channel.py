@@ -22,9 +22,8 @@ INDEPENDENT_BYTES = 16 << 10
 """Bytes of a block from which independent compression is as good: a release of 261 kB takes 42.6 kB either way."""
 TLS_WRITE_BYTES = 16 << 10
 """Bytes of a block written at a time under TLS, which makes a copy for each reader."""
-TLS_BUFFER_BYTES = 96 << 10
-"""Approximate maximum of such copies for a stalled reader: TLS_WRITE_BYTES, and the 64 KiB that the transport below TLS
-accepts before it pauses."""
+TLS_BUFFER_BYTES = TLS_WRITE_BYTES + 1024
+"""Approximate maximum of such copies for a stalled reader: nothing is written behind unsent bytes."""
 BUFFERED = -1
 """What `Reader.send_some` returns if the transport has all bytes, and could not send all of them."""
 
@@ -66,8 +65,7 @@ class Reader(asyncio.Protocol):
         """Under TLS, the bytes that are not written yet."""
         self._closing = False
         """Whether to close once the pending bytes are written."""
-        # At 0, TLS would pause forever: it pauses at the limit, not above it.
-        transport.set_write_buffer_limits(high=1 if self._encrypted else 0, low=0)
+        transport.set_write_buffer_limits(high=0, low=0)
         # A previous response may still be unsent; then another protocol object received pause_writing().
         self._transport_paused = self.paused = transport.get_write_buffer_size() > 0
         self.send_some: Callable[[bytes], int] = (
@@ -86,7 +84,7 @@ class Reader(asyncio.Protocol):
 
         Pieces are not joined, so that a stalled socket keeps references to shared bytes and no copy of them.
         """
-        if self._encrypted:
+        if self._encrypted and (len(data) > 1 or self._pending or len(data[0]) > TLS_WRITE_BYTES):
             pieces = data if sum(map(len, data)) > TLS_WRITE_BYTES else (b"".join(data),)
             self._pending += [memoryview(piece) for piece in pieces if piece]
             self._write_pending()

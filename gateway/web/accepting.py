@@ -14,7 +14,8 @@ from typing import cast
 
 import structlog
 
-from gateway.web.connections import HEAD_S, Connection, Connections
+from gateway.web.connections import Connection, Connections
+from gateway.web.tls_transport import TlsTransport
 
 log = structlog.get_logger()
 
@@ -24,8 +25,6 @@ ACCEPTS = 64
 """Connections accepted before other work has its turn."""
 PAUSE_S = 0.25
 """How long nothing is accepted after the process has run out of file descriptors or memory, in seconds."""
-CLOSE_TLS_S = 5.0
-"""How long a peer may take to answer the end of TLS, in seconds."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -52,6 +51,8 @@ class Listener:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._opening: dict[asyncio.Task[None], None] = {}
+        self._handshakes: dict[Connection, None] = {}
+        """Connections whose TLS handshake is in progress."""
         self._paused: asyncio.TimerHandle | None = None
         self._exhausted = False
         """Whether file descriptors ran out, which has been logged, and nothing was accepted since."""
@@ -70,15 +71,13 @@ class Listener:
     async def end(self) -> None:
         """Close, and abandon TLS handshakes in progress.
 
-        Without TLS, a connection is open within a turn of the loop, so it is waited for. uvloop would close a cancelled
-        one without notifying its handler, whose answer to a request then fails with a RuntimeError.
+        A connection is open within a turn of the loop, so it is waited for. uvloop would close a cancelled one without
+        notifying its handler, whose answer to a request then fails with a RuntimeError.
         """
         self.close()
-        opening = tuple(self._opening)
-        if self._tls is not None:
-            for task in opening:
-                task.cancel()
-        await asyncio.gather(*opening, return_exceptions=True)
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for connection in tuple(self._handshakes):
+            connection.abort()
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS):
@@ -124,36 +123,41 @@ class Listener:
         self._loop.add_reader(self._listener, self._accept)
 
     async def _open(self, connection: Connection, sock: socket.socket) -> None:
-        """Serve a connection; if its handshake fails, it is closed without being logged."""
+        """Serve a connection."""
         try:
-            if self._tls is None:
-                await self._loop.connect_accepted_socket(lambda: self._make(connection), sock)
-            else:
-                await self._loop.connect_accepted_socket(
-                    lambda: _Handshake(self._connections, connection, self._make),
-                    sock,
-                    ssl=self._tls,
-                    ssl_handshake_timeout=HEAD_S,
-                    ssl_shutdown_timeout=CLOSE_TLS_S,
-                )
-        except (OSError, ssl.SSLError):
+            await self._loop.connect_accepted_socket(lambda: self._protocol(connection), sock)
+        except OSError:
             self._connections.remove(connection)
         except BaseException:
             self._connections.remove(connection)
             connection.abort()
             raise
 
+    def _protocol(self, connection: Connection) -> asyncio.Protocol:
+        if self._tls is None:
+            return self._make(connection)
+        handshakes = self._handshakes
+        handshakes[connection] = None
+        return TlsTransport(
+            self._tls,
+            _Handshake(self._connections, connection, self._make, lambda: handshakes.pop(connection, None)),
+        )
+
 
 class _Handshake(asyncio.Protocol):
     """A connection during its TLS handshake; what serves it is made afterwards, so that silent clients cost little."""
 
-    def __init__(self, connections: Connections, connection: Connection, make: Make) -> None:
+    def __init__(
+        self, connections: Connections, connection: Connection, make: Make, done: Callable[[], object]
+    ) -> None:
         self._connections = connections
         self._connection = connection
         self._make = make
+        self._done = done
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand the connection over to what serves requests."""
+        self._done()
         self._connections.handshake_done(self._connection)
         handler = self._make(self._connection)
         cast("asyncio.Transport", transport).set_protocol(handler)
@@ -161,6 +165,7 @@ class _Handshake(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Stop counting the connection: the handshake failed."""
+        self._done()
         self._connections.remove(self._connection)
 
 

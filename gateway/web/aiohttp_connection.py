@@ -543,8 +543,7 @@ class DoorHandler(ProblemHandler):
         transport = self.transport
         if transport is None:
             raise ConnectionResetError("the connection is closed")
-        # At 0, TLS would pause for ever: it does so at the limit, and not above it.
-        transport.set_write_buffer_limits(high=1 if self.encrypted else 0, low=0)
+        transport.set_write_buffer_limits(high=0, low=0)
         view = memoryview(body)
         for start in range(0, len(body), SLICE):
             if self.ended:

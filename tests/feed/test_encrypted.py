@@ -16,6 +16,7 @@ from gateway.feed import hub as hub_module
 from gateway.feed.blocks import BlockMaker
 from gateway.feed.channel import TLS_BUFFER_BYTES, TLS_WRITE_BYTES, Channel, Reader
 from gateway.feed.hub import Hub
+from gateway.web.tls_transport import TlsTransport
 from tests.feed.test_channel import METRICS, REGISTRY, SELECTIONS
 from tests.feed.transport import FakeTransport
 
@@ -124,7 +125,9 @@ async def talking() -> AsyncIterator[tuple[Reader, asyncio.StreamReader]]:
             made.set_result(reader)
 
     loop = asyncio.get_running_loop()
-    accepting = asyncio.ensure_future(loop.connect_accepted_socket(Greeting, ours, ssl=serving))
+    accepting = asyncio.ensure_future(
+        loop.connect_accepted_socket(lambda: TlsTransport(serving, Greeting()), ours)
+    )
     client, writer = await asyncio.open_connection(sock=theirs, ssl=trusting, server_hostname="localhost")
     await accepting
     reader = await made
