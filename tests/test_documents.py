@@ -24,6 +24,7 @@ from gateway.web import (
     push_receiving,
     push_socket,
     sender_allowance,
+    websocket,
 )
 from gateway.web import push_request as push
 from gateway.web.aiohttp_connection import (
@@ -208,7 +209,7 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         ),
         "work on messages of a token's WebSockets that are refused": f"{sender_allowance.WORK_BURST_S:g} s at once",
         "a report's wait for an unavailable Postgres": f"{push_socket.UNAVAILABLE_S:g} s",
-        "time in which a WebSocket reads no answer": f"{push_socket.SEND_S:g} s",
+        "time in which a WebSocket reads no answer": f"{websocket.SEND_S:g} s",
         "waits for a position in the record, of one address": f"{AHEAD_S:g} s",
         "bytes made for one address alone": f"{allowance.ALL} times as much for all",
         "blocks of an election that are kept": (

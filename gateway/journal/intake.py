@@ -49,6 +49,9 @@ class Socket(OutcomeReceiver, Protocol):
     def drain(self, retry_after_s: float) -> None:
         """Close once every report received is answered; the client may connect again after about `retry_after_s`."""
 
+    def abort(self) -> None:
+        """Close at once."""
+
     def check_timeouts(self, now: float) -> None:
         """Close a client that does not respond in time; `now` is the time of the event loop."""
 
@@ -369,12 +372,21 @@ class Intake:
             election.writer.close()
 
     async def close_sockets(self, retry_after_s: float) -> None:
-        """Ask every client to connect again after about `retry_after_s`, and wait until all sockets are closed."""
-        for election in self._open.values():
+        """Ask every client to connect again after about `retry_after_s`, and wait until all sockets are closed.
+
+        Those that are open when this is cancelled are closed at once.
+        """
+        elections = list(self._open.values())
+        for election in elections:
             for socket in list(election.sockets):
                 socket.drain(retry_after_s)
-        for election in self._open.values():
-            await election.wait_empty()
+        try:
+            for election in elections:
+                await election.wait_empty()
+        finally:
+            for election in elections:
+                for socket in list(election.sockets):
+                    socket.abort()
 
     def waiting(self) -> dict[int, Waiting]:
         """Return the waiting reports of each election, by its key in the journal."""

@@ -321,16 +321,22 @@ class PushMetrics(DoorMetrics):
             self.registry,
         )
 
-    def answered(self, outcome: Outcome | Unreadable) -> None:
-        """Count one answer."""
-        match outcome:
-            case Receipt():
-                self.answers[outcome.outcome].inc()
-            case Retry():
+    def answered(self, outcomes: Iterable[Outcome | Unreadable]) -> None:
+        """Count answers that are sent together."""
+        accepted = 0
+        for outcome in outcomes:
+            if isinstance(outcome, Receipt):
+                if not outcome.duplicate:
+                    accepted += 1
+                else:
+                    self.answers["duplicate"].inc()
+            elif isinstance(outcome, Retry):
                 self.answers["retry"].inc()
-            case _:
+            else:
                 self.answers["refused"].inc()
                 self.refused.note(outcome.code)
+        if accepted:
+            self.answers["accepted"].inc(accepted)
 
     def committed(self, reports: int, seconds: float) -> None:
         """Count one append."""

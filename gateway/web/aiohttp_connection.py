@@ -15,8 +15,9 @@ queue of requests and its write flow control, how it releases a connection, and 
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar, cast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
@@ -301,11 +302,18 @@ class DoorHandler(ProblemHandler):
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Stop counting the connection."""
-        self._connections.remove(self.connection)
+        """Stop counting the connection, unless its protocol was switched."""
+        if self.connection.handler is self:
+            self._connections.remove(self.connection)
         if self._directly is not None:
             self._waiter, self._directly = self._directly, None  # it ends with the task
         super().connection_lost(exc)
+
+    def switch(self, transport: asyncio.Transport) -> Callable[[], None]:
+        """Let the door count the connection on without this handler, until the returned function is called."""
+        self._connections.buffers.forget(self)
+        self.connection.handler = _Upgraded(self.connection, transport)
+        return partial(self._connections.remove, self.connection)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp returns None, which closes the connection
         """Close the connection, but not before the requests that have arrived are answered.
@@ -639,31 +647,75 @@ async def send_continue(request: web.Request) -> None:
     request.writer.output_size = 0  # nothing of the answer itself has been written
 
 
-class Receiver(Protocol):
-    """What takes the bytes of a connection after its protocol was switched."""
+class _Upgraded:
+    """A connection whose protocol was switched, as its door counts it."""
 
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take what was received; return (False, b""), with which aiohttp continues."""
+    __slots__ = ("_transport", "connection")
+    writing_large = False
 
-    def feed_eof(self) -> None:
-        """Record that the connection is lost."""
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        self.connection = connection
+        self._transport = transport
+
+    @property
+    def account(self) -> str:
+        """The client address that buffered bytes count for."""
+        return self.connection.address or BEHIND_PROXIES
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the client has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes buffered for the connection, apart from what its protocol keeps."""
+        return self.unsent
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+
+class Switched(NamedTuple):
+    """A connection whose protocol was switched."""
+
+    transport: asyncio.Transport
+    received: bytes
+    """What the client has sent after its request."""
+    closed: Callable[[], None]
+    """To be called when the connection is lost: until then its door counts it."""
 
 
 async def switch_protocols(
-    request: web.Request, headers: Mapping[str, str], receiver: Receiver
-) -> tuple[web.StreamResponse, Callable[[], Awaitable[None]]]:
-    """Answer with 101 and hand everything that the client sends from now on to `receiver`.
+    request: web.Request, headers: Mapping[str, str], protocol: asyncio.Protocol
+) -> Switched:
+    """Answer with 101 and hand the connection over to `protocol`. Raises ConnectionError if the client is gone.
 
-    Returns the answer, which the handler of the request returns at its end, and a coroutine function that waits while
-    too much is unsent.
+    As with `take_over`, nothing of aiohttp remains; but the connection counts against the limits of its door.
     """
     answer = web.StreamResponse(status=101, headers=headers)
-    writer = await answer.prepare(request)
-    assert writer is not None
-    answer.force_close()
-    request.protocol.keep_alive(False)
-    request.protocol.set_parser(cast("Any", receiver))
-    return answer, writer.drain
+    await answer.prepare(request)
+    transport, handler = request.transport, request.protocol
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client is gone")
+    received, paused = handler._message_tail, handler._buffer_paused
+    closed = handler.switch(transport) if isinstance(handler, DoorHandler) else _nothing
+    transport.set_protocol(protocol)
+    _release(handler)
+    if paused:
+        transport.resume_reading()
+    return Switched(transport, received, closed)
+
+
+def _release(handler: web.RequestHandler) -> None:
+    """Have aiohttp forget a connection without closing it: to aiohttp it appears to be lost."""
+    handler.transport = None
+    handler.connection_lost(None)
+
+
+def _nothing() -> None:
+    pass
 
 
 R = TypeVar("R", bound=asyncio.BaseProtocol)
@@ -677,9 +729,8 @@ def take_over(
     """Hand the connection of a request over to an event stream; return None if it is closed already.
 
     `make` creates the stream, which calls `gone` when it ends; the socket, if it is known, is that of the transport,
-    which remains its owner and closes it. To aiohttp the connection appears to be lost, so it
-    releases the connection without closing it. If the client is half closed, the stream has
-    to end after what there is to send.
+    which remains its owner and closes it. If the client is half closed, the stream has to end after what there is to
+    send.
     """
     transport = request.transport
     handler = request.protocol
@@ -688,8 +739,7 @@ def take_over(
     connection = connection_of(request)
     stream = make(transport, gone, connection.sock if connection is not None else None)
     transport.set_protocol(stream)
-    handler.transport = None
-    handler.connection_lost(None)
+    _release(handler)
     return stream
 
 

@@ -264,15 +264,19 @@ class PushDoor:
             detail = f"this token already has {self._config.sockets_per_sender} open WebSockets"
             raise Problem(429, "too_many_connections", detail, retry_after_s=5.0)
         allowance = self._allowances.enter(token.key)
-        socket = PushSocket(election, token, self._metrics, allowance, clock=self._clock, chance=self._chance)
-        election.enter(socket)
-        self._sockets_of.enter(name)
-        try:
-            return await socket.serve(request)
-        finally:
+
+        def gone() -> None:
             election.leave(socket)
             self._sockets_of.leave(name)
             self._allowances.leave(token.key)
+
+        socket = PushSocket(
+            election, token, self._metrics, allowance, gone, clock=self._clock, chance=self._chance
+        )
+        election.enter(socket)
+        self._sockets_of.enter(name)
+        await socket.open(request)
+        return web.Response(status=101)  # it is not written: the connection is the socket's
 
     async def _authenticate(self, request: web.Request) -> tuple[OpenElection, Token]:
         """Return the election and the sender's token, see `Intake.authenticate`."""

@@ -199,7 +199,7 @@ class PushRequests:
 
     def _note(self, election: OpenElection, token: Token, outcome: Outcome) -> None:
         """Count one outcome, and, for the board, a refusal."""
-        self._metrics.answered(outcome)
+        self._metrics.answered([outcome])
         if isinstance(outcome, Refusal):
             election.note_refusal(token, outcome.code)
 

@@ -1,13 +1,23 @@
 """One push WebSocket: frames to the session, answers back, several to a frame.
 
 One of the transports of `journal.intake`. Reports that the client was allowed to send and that may not be decided yet
-stay where they are: a few here, the rest in the socket.
+stay where they are: a few here, the rest in the socket. A socket has no task. What arrives is read, checked and
+submitted in the call in which the event loop delivers it, and answers are written in the call in which the writer
+delivers their outcomes. Its states:
+
+    open       Reports are decided and answered.
+    draining   Those that have been received are answered `retry`, and no more is read; then `goodbye`, and it closes.
+    ending     Those that are submitted are answered, and all others discarded; then it closes.
+    closing    The close frame is sent. What arrives is discarded until the client sends its own, or for CLOSE_S.
+    closed     The connection is lost. Outcomes that still come are dropped.
 """
 
 import asyncio
-from collections.abc import Iterator
+import contextvars
+from collections.abc import Callable
 from random import Random
 
+import structlog
 from aiohttp import web
 
 from gateway.backoff import jittered_s
@@ -45,8 +55,8 @@ from gateway.wire.session import (
     Unreadable,
 )
 
-SEND_S = 30.0
-"""How long a client may leave its answers unread before the connection is aborted, in seconds."""
+log = structlog.get_logger()
+
 CLOSE_S = 2.0
 """How long a client may take to answer a close frame; until then, answers sent before can still reach it."""
 RESULTS_MAX = 200
@@ -68,7 +78,7 @@ UNAVAILABLE_S = 10.0
 
 
 class PushSocket:
-    """An open push WebSocket. Invariants:
+    """A push WebSocket. Invariants:
 
     * Every report that the session hands on is answered once, or the connection is closed.
     * Reports are decided in the order sent; none that was allowed when it was sent is refused for lack of credit.
@@ -84,10 +94,12 @@ class PushSocket:
         token: Token,
         metrics: PushMetrics,
         allowance: SenderAllowance,
+        gone: Callable[[], None],
         *,
         clock: Clock = SYSTEM_CLOCK,
         chance: Random = SYSTEM_CHANCE,
     ) -> None:
+        """`gone` is called once, when the connection is lost or could not be opened."""
         self.token = token
         self._now = clock.now
         self._time_s = clock.monotonic
@@ -97,10 +109,14 @@ class PushSocket:
         self._bank = election.bank
         self._metrics = metrics
         self._allowance = allowance
+        self._gone = gone
         self._control = TokenBucket(CONTROL_RATE, CONTROL_BURST)
-        self._go_on = asyncio.Event()
-        """Whether there may be a frame to read or a report to decide."""
-        self._socket = WebSocket(FRAME_MAX, self._go_on.set)
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        """The context of the request, to whose trace the reports belong."""
+        self._next_turn: asyncio.Handle | None = None
+        """The next turn, if there is more to read or decide."""
+        self._socket = WebSocket(FRAME_MAX, self)
         self._session = PushSession(0, rehearsal=election.current.registry.rehearsal)
         self._ids: dict[int, Identifier] = {}
         """The client's id of each report that is submitted, by its key."""
@@ -108,16 +124,29 @@ class PushSocket:
         self._unsent: list[tuple[Identifier, Outcome | Unreadable, bool]] = []
         self._unsent_text = 0
         self._discarded = 0
-        self._send_wanted = asyncio.Event()
         self._ending: tuple[int, str] | None = None
         """The close code and reason once the connection ends."""
         self._reconnect_after_s: float | None = None
         """After how many seconds the client may connect again, once this process drains."""
         self._client_close: int | None = None
-        self._sending_since: float | None = None
+        """The code of the client's close frame."""
+        self._closing: asyncio.Handle | None = None
+        """What ends the wait for the client's close frame."""
         self._unavailable_since: float | None = None
         self._unavailable_too_long = False
-        self._greeted = False
+
+    async def open(self, request: web.Request) -> None:
+        """Answer the handshake and send `hello`. Raises Problem if it is invalid, and ConnectionError."""
+        try:
+            await self._socket.open(request, SUBPROTOCOL)
+        except BaseException:
+            self.lost()
+            raise
+        self._session = PushSession(
+            self._bank.adjust(self), rehearsal=self._election.current.registry.rehearsal
+        )
+        self._socket.write(text_frame(self._session.hello(self._now())))
+        self.received()
 
     # Called by the writer.
 
@@ -127,94 +156,94 @@ class PushSocket:
         self._conclude(self._ids.pop(key), outcome, counted=True)
 
     def flush(self) -> None:
-        """Send the outcomes: at once, without a task switch, if the client has taken all answers before; else once it
-        has."""
-        if self._greeted and self._socket.takes_all():
-            for frame in self._result_frames():
-                self._socket.write(text_frame(frame))
-        if self._unsent or self._ending is not None or self._reconnect_after_s is not None:
-            self._send_wanted.set()
+        """Send the answers if the client has taken all before, else once it has; then close if it is time to."""
+        if self._unsent and self._socket.takes_all():
+            self._send_results()
+        if self._ending is not None or self._reconnect_after_s is not None:
+            self._close_if_answered()
 
     # Called by the intake.
 
     def announce_credit(self) -> None:
         """Announce the current credit, and use it for waiting reports."""
-        self._send_wanted.set()
-        self._go_on.set()
+        if self._unsent:
+            self.flush()
+        elif self._socket.takes_all():
+            credit = self._bank.adjust(self)
+            if credit != self._session.credit:
+                self._socket.write(text_frame(self._session.grant(credit)))
+        if self._session.waiting or self._socket.kept:
+            self._have_turn_soon()
 
     def deauthorize(self, reason: str) -> None:
         """Close because the token is no longer valid."""
-        self.end(POLICY, reason)
-
-    def end(self, code: int, reason: str) -> None:
-        """Close once every report submitted is answered; no more are accepted. The first reason is kept."""
-        self._ending = self._ending or (code, reason)
-        self._session.drop_waiting()
-        self._send_wanted.set()
-        self._go_on.set()
+        self._end(POLICY, reason)
+        self.flush()
 
     def drain(self, retry_after_s: float) -> None:
         """Close once every report received is answered; the writer accepts no more."""
         self._reconnect_after_s = jittered_s(retry_after_s, chance=self._chance)
-        self._send_wanted.set()
-        self._go_on.set()
+        self._socket.hold()
+        self._have_turn_soon()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._socket.abort()
 
     def check_timeouts(self, now: float) -> None:
         """Abort a client that takes no answers or is silent, and end a long wait for Postgres; `now` is loop time."""
-        if self._sending_since is not None and now - self._sending_since > SEND_S:
-            self._socket.abort()
-        else:
-            self._socket.check_timeouts(now)
+        self._socket.check_timeouts(now)
         if self._writer.available:
             self._unavailable_since, self._unavailable_too_long = None, False
         elif self._unavailable_since is None:
             self._unavailable_since = now
         elif now - self._unavailable_since > UNAVAILABLE_S:
             self._unavailable_too_long = True
-            self._go_on.set()
+            self._have_turn_soon()
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Serve one client until either side ends the connection. Raises Problem for an invalid handshake."""
-        answer = await self._socket.open(request, SUBPROTOCOL)
-        try:
-            self._session = PushSession(
-                self._bank.adjust(self), rehearsal=self._election.current.registry.rehearsal
-            )
-            async with asyncio.timeout(SEND_S):
-                await self._send(self._session.hello(self._now()))
-            self._greeted = True
-            async with asyncio.TaskGroup() as parts:
-                reading = parts.create_task(self._read(), name="reports")
-                sending = parts.create_task(self._send_answers(), name="answers")
-                await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
-                if sending.done() and not reading.done() and sending.exception() is None:
-                    self._socket.close(*sending.result())
-                    await asyncio.wait({reading}, timeout=CLOSE_S)  # a reset would lose the last answers
-                reading.cancel()
-                sending.cancel()
-        except* (ConnectionError, TimeoutError):
-            pass  # the client is gone; it will send reports without a result again
-        finally:
-            if self._client_close is None:
-                self._socket.abort()
-            else:
-                self._socket.close(self._client_close)
-                self._socket.close_transport()
-        return answer
+    # Called by the WebSocket.
+
+    def received(self) -> None:
+        """Read and decide what has arrived, unless another turn is due."""
+        if self._next_turn is None:
+            self._context.run(self._have_turn)
+
+    def writable(self) -> None:
+        """Send what could not be sent before."""
+        self.announce_credit()
+
+    def lost(self) -> None:
+        """Release everything but the reports that are submitted."""
+        for due in (self._next_turn, self._closing):
+            if due is not None:
+                due.cancel()
+        gone, self._gone = self._gone, _nothing  # which usually refers to this socket
+        gone()
 
     # Reading.
 
-    async def _read(self) -> None:
-        """Read and submit reports until the client has closed or is gone."""
-        while True:
-            self._go_on.clear()
+    def _have_turn_soon(self) -> None:
+        """Have a turn once others had theirs, unless one is due."""
+        if self._next_turn is None and self._client_close is None and not self._socket.ended:
+            self._next_turn = self._loop.call_soon(self._have_turn, context=self._context)
+
+    def _have_turn(self) -> None:
+        """Have a turn, arrange the next one if there is more to do, and send the answers that need no commit."""
+        self._next_turn = None
+        try:
             pause_s = self._take_turn()
-            if self._socket.ended or self._client_close is not None:
-                return
-            if pause_s is None:
-                await self._go_on.wait()
-            else:
-                await asyncio.sleep(pause_s)
+            if pause_s:
+                self._next_turn = self._loop.call_later(pause_s, self._have_turn, context=self._context)
+            elif pause_s is not None:
+                self._have_turn_soon()
+            self.flush()
+        except Exception:
+            log.exception("push socket failed")
+            self._socket.abort()
+            return
+        if self._client_close is not None:
+            self._socket.close(self._client_close)
+            self._socket.close_transport()
 
     def _take_turn(self) -> float | None:
         """Decide and read for one turn; return after how many seconds to go on, None if there is no more to do."""
@@ -278,20 +307,21 @@ class PushSocket:
         try:
             unreadable = self._session.receive(payload)
         except CreditExceeded as error:
-            self.end(POLICY, str(error))
+            self._end(POLICY, str(error))
             return 0.0
         if unreadable is None:
             return 0.0
-        self._reply(unreadable.id, unreadable, counted=False)
+        self._conclude(unreadable.id, unreadable, counted=False)
         return self._time_s() - started
 
     def _take_other(self, opcode: int, payload: bytearray) -> None:
         """Take a frame that is not text. Raises FrameError."""
         if opcode == CLOSE:
             self._client_close = close_code(payload)
+            self._session.drop_waiting()
             return
         if opcode not in (PART, PING, PONG):
-            self.end(UNSUPPORTED, "only text frames are accepted")
+            self._end(UNSUPPORTED, "only text frames are accepted")
             return
         if opcode != PART or len(payload) < PART_FREE:
             now = self._time_s()
@@ -301,20 +331,25 @@ class PushSocket:
         if opcode == PING:
             self._socket.pong(payload)
 
+    def _end(self, code: int, reason: str) -> None:
+        """Accept no more reports, and close once those submitted are answered. The first reason is kept."""
+        self._ending = self._ending or (code, reason)
+        self._session.drop_waiting()
+
     def _reject(self, code: int, reason: str) -> None:
         """End the connection of a client that violates the protocol; nothing more is read from it."""
         self._socket.ignore()
-        self.end(code, reason)
+        self._end(code, reason)
 
     def _decide(self, sent: Sent) -> bool:
         """Check a report and submit it, or answer it at once; return whether it was valid."""
         try:
             checked = self._election.current.check(sent.raw, self.token)
         except MalformedDocument as error:
-            self._reply(sent.id, Unreadable(sent.id, error.code, str(error)), counted=True)
+            self._conclude(sent.id, Unreadable(sent.id, error.code, str(error)), counted=True)
             return False
         if not isinstance(checked, ValidReport):
-            self._reply(sent.id, checked, counted=True)
+            self._conclude(sent.id, checked, counted=True)
             return False
         self._submit(sent, checked)
         return True
@@ -329,11 +364,7 @@ class PushSocket:
         if retry is None:
             self._ids[key] = sent.id
         else:
-            self._reply(sent.id, retry, counted=True)
-
-    def _reply(self, identifier: Identifier, outcome: Outcome | Unreadable, *, counted: bool) -> None:
-        self._conclude(identifier, outcome, counted=counted)
-        self._send_wanted.set()
+            self._conclude(sent.id, retry, counted=True)
 
     def _conclude(self, identifier: Identifier, outcome: Outcome | Unreadable, *, counted: bool) -> None:
         """Queue an answer; it is `counted` if it answers a report that used credit."""
@@ -347,51 +378,34 @@ class PushSocket:
 
     # Sending.
 
-    async def _send_answers(self) -> tuple[int, str]:
-        """Send answers as they come; return the code and reason with which to close, when it is time to."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            await self._send_wanted.wait()
-            self._send_wanted.clear()
-            self._sending_since = clock()  # asyncio.timeout here cost 4 % of the process at 20 000 reports/s
-            await self._send_unsent()
-            self._sending_since = None
-            if self._ids:
-                continue  # every report submitted is answered first; the writer does so within seconds
-            if self._ending is not None:
-                return self._ending
-            if self._reconnect_after_s is not None and not self._session.waiting:
-                async with asyncio.timeout(SEND_S):
-                    await self._send(self._session.goodbye(self._reconnect_after_s))
-                return GOING_AWAY, ""
-
-    async def _send_unsent(self) -> None:
-        if not self._unsent:
-            credit = self._bank.adjust(self)
-            if credit != self._session.credit:
-                await self._send(self._session.grant(credit))
-        for frame in self._result_frames():
-            await self._send(frame)
-
-    def _result_frames(self) -> Iterator[bytes]:
-        """Yield the frames of unsent answers; those in a frame are unanswered until the next frame is requested."""
-        if not self._unsent:
-            return
+    def _send_results(self) -> None:
+        """Send answers until the client does not take them at once."""
+        session, socket = self._session, self._socket
         credit = self._bank.adjust(self)
-        while self._unsent:
+        while self._unsent and socket.takes_all():
             part = self._unsent[:RESULTS_MAX]
             del self._unsent[:RESULTS_MAX]
-            yield self._session.results([(identifier, outcome) for identifier, outcome, _ in part], credit)
-            self._session.answered(sum(counted for _, _, counted in part))
-            for _, outcome, _ in part:
-                self._metrics.answered(outcome)
-            if not self._unsent:
-                self._unsent_text = 0
-            if self._session.waiting or self._socket.kept:
-                self._go_on.set()
+            answers = [(identifier, outcome) for identifier, outcome, _ in part]
+            socket.write(text_frame(session.results(answers, credit)))
+            session.answered(sum(counted for _, _, counted in part))
+            self._metrics.answered([outcome for _, outcome in answers])
+        if not self._unsent:
+            self._unsent_text = 0
+        if session.waiting or socket.kept:
+            self._have_turn_soon()
 
-    async def _send(self, frame: bytes) -> None:
-        await self._socket.send(text_frame(frame))
+    def _close_if_answered(self) -> None:
+        """Close once the state allows it: see the states of a socket."""
+        if self._unsent or self._ids or self._socket.closing or self._socket.ended:
+            return
+        if self._ending is None:
+            assert self._reconnect_after_s is not None
+            if self._session.waiting or self._next_turn is not None:
+                return
+            self._socket.write(text_frame(self._session.goodbye(self._reconnect_after_s)))
+            self._ending = GOING_AWAY, ""
+        self._socket.close(*self._ending)
+        self._closing = self._loop.call_later(CLOSE_S, self._socket.abort)
 
 
 def _text_of(outcome: Outcome | Unreadable) -> int:
@@ -399,3 +413,7 @@ def _text_of(outcome: Outcome | Unreadable) -> int:
     if isinstance(outcome, Refusal):
         return sum(len(each.path) + len(each.detail) for each in outcome.violations)
     return len(outcome.detail) if isinstance(outcome, Unreadable) else 0
+
+
+def _nothing() -> None:
+    pass

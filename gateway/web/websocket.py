@@ -1,14 +1,16 @@
 """The server's side of a WebSocket (RFC 6455). aiohttp reads the request; everything after it comes here.
 
 aiohttp's own WebSocket accepts frames without a mask, answers any number of pings, and keeps up to 768 KiB of what
-nobody has read. Here the owner takes one frame after another, and those that it does not take stay in the socket.
+nobody has read. Here the owner takes one frame after another, and those that it does not take stay in the socket. There
+is no task: the event loop calls this protocol, which calls its owner.
 """
 
 import asyncio
 import base64
 import hashlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol, cast
 
 from aiohttp import hdrs, web
 
@@ -30,64 +32,111 @@ PAUSED_PING_S = 8.0
 write to a dead connection fails."""
 UNACKNOWLEDGED_S = 60.0
 """How long the kernel waits for a client to acknowledge what was sent to it, in seconds."""
+SEND_S = 30.0
+"""How long a client may leave what was written unread before its connection is aborted, in seconds."""
 CHECK_MAX_S = 2.0
 """Seconds that one check counts at most: while the event loop is stalled, nothing can be received."""
 PONG_ROOM = 64 << 10
 """Unsent bytes above which a ping is not answered; the answer to a later one suffices (RFC 6455, section 5.5.3)."""
 
 
-class WebSocket:
+class Owner(Protocol):
+    """What speaks over a WebSocket."""
+
+    def received(self) -> None:
+        """Take the frames that have arrived, if any is complete."""
+
+    def writable(self) -> None:
+        """Go on: the client has taken everything that was written."""
+
+    def lost(self) -> None:
+        """End: the connection is closed. Called once."""
+
+
+class WebSocket(asyncio.Protocol):
     """One connection after its handshake. Invariants:
 
     * Of bytes that were not taken it keeps at most one message and one read of the event loop. When it has more than
       a message, it reads no more from the socket until frames are taken.
-    * It aborts a client that is silent for SILENT_S although it was pinged, but never one from which it does not read.
+    * It aborts a client that is silent for SILENT_S although it was pinged, but never one from which it does not read,
+      and one that leaves what was written unread for SEND_S.
     * It keeps nothing that follows an error, or `ignore`.
     """
 
-    def __init__(self, message_max: int, wake: Callable[[], None]) -> None:
+    def __init__(self, message_max: int, owner: Owner) -> None:
         self.ended = False
         """Whether the client is gone."""
+        self.closing = False
+        """Whether a close frame was sent."""
         self._frames = FrameReader(message_max, mask)
         self._kept_max = message_max + HEAD_MAX
-        self._wake = wake
+        self._owner = owner
         self._transport: asyncio.Transport | None = None
-        self._drain: Callable[[], Awaitable[None]] | None = None
+        self._stop_counting: Callable[[], None] | None = None
         self._ignoring = False
+        self._held = False
         self._paused = False
-        self._closing = False
+        self._unsent = False
+        """Whether the client has not taken everything that was written."""
+        self._unsent_s = 0.0
         self._received = True
         self._checked_at: float | None = None
         self._silent_s = 0.0
         self._since_ping_s = 0.0
 
-    async def open(self, request: web.Request, subprotocol: str) -> web.StreamResponse:
-        """Answer the handshake and take the connection over. Raises Problem."""
+    async def open(self, request: web.Request, subprotocol: str) -> None:
+        """Answer the handshake and take the connection over. Raises Problem, and ConnectionError."""
         headers = _handshake(request, subprotocol)
-        transport = request.transport
-        if transport is None:
+        if request.transport is None:
             raise ConnectionResetError("the client is gone")
-        self._transport = transport
-        _bound_kernel(transport)
-        answer, self._drain = await switch_protocols(request, headers, self)
-        return answer
+        _bound_kernel(request.transport)
+        switched = await switch_protocols(request, headers, self)
+        self._stop_counting = switched.closed
+        self.connection_made(switched.transport)
+        if switched.received:
+            self._frames.feed(switched.received)
 
-    # Called by aiohttp.
+    # Called by the event loop.
 
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Write to this transport from now on; what was written before may be unsent."""
+        self._transport = connection = cast("asyncio.Transport", transport)
+        # At 0, TLS would pause forever: it pauses at the limit, not above it.
+        encrypted = connection.get_extra_info("sslcontext") is not None
+        connection.set_write_buffer_limits(high=1 if encrypted else 0, low=0)
+        self._unsent = connection.get_write_buffer_size() > 0
+
+    def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
         self._received = True
         if not self._ignoring:
             self._frames.feed(data)
             if self._frames.kept > self._kept_max:
                 self._pause()
-            self._wake()
-        return False, b""
+            self._owner.received()
 
-    def feed_eof(self) -> None:
-        """Note that the connection is lost."""
+    def pause_writing(self) -> None:
+        """Note that the client does not take everything at once."""
+        self._unsent, self._unsent_s = True, 0.0
+
+    def resume_writing(self) -> None:
+        """Note that it has taken everything."""
+        self._unsent = False
+        self._owner.writable()
+
+    def eof_received(self) -> bool:
+        """Close the connection when the client has closed its side."""
         self.ended = True
-        self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Note that the connection is closed."""
+        self.ended = True
+        if self._stop_counting is not None:
+            self._stop_counting()
+        self._owner.lost()
+        self._transport = None
+        del self._owner  # neither is called from now on, and both refer to this object
 
     # Called by the owner.
 
@@ -101,8 +150,8 @@ class WebSocket:
         if self._ignoring:
             return None
         taken = self._frames.next()
-        if self._paused and self._frames.kept <= self._kept_max:
-            self._resume()
+        if self._paused:
+            self._resume_unless_full()
         return taken
 
     def ignore(self) -> None:
@@ -111,59 +160,60 @@ class WebSocket:
         self._frames = FrameReader(0)
         self._resume()
 
+    def hold(self) -> None:
+        """Leave in the socket what arrives from now on, until `close`."""
+        self._held = True
+        self._pause()
+
     def takes_all(self) -> bool:
-        """Whether bytes written now leave at once."""
-        transport = self._transport
-        return (
-            transport is not None
-            and not (self.ended or self._closing or transport.is_closing())
-            and not transport.get_write_buffer_size()
-        )
+        """Whether bytes written now leave at once; never after a close frame."""
+        return not (self._unsent or self.closing or self.ended)
 
     def write(self, data: bytes) -> None:
-        """Write whole frames without waiting. Raises ConnectionError if the client is gone."""
-        if self._transport is None or self._transport.is_closing():
-            raise ConnectionResetError("the client is gone")
-        self._transport.write(data)
-
-    async def send(self, data: bytes) -> None:
-        """Write whole frames, and wait while too much is unsent. Raises ConnectionError if the client is gone."""
-        self.write(data)
-        assert self._drain is not None
-        await self._drain()
+        """Write whole frames without waiting; nothing happens if the client is gone."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def pong(self, payload: bytes | bytearray) -> None:
         """Answer a ping."""
         transport = self._transport
-        if transport is None or self._closing or transport.is_closing():
+        if transport is None or self.closing or transport.is_closing():
             return
         if transport.get_write_buffer_size() < PONG_ROOM:
             transport.write(frame(PONG, bytes(payload)))
 
     def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame, once."""
-        if not self._closing and self._transport is not None and not self._transport.is_closing():
-            self._closing = True
-            self._transport.write(close_frame(code, reason))
+        """Send a close frame, once; nothing is to be written after it."""
+        if not self.closing:
+            self.closing = True
+            self.write(close_frame(code, reason))
+            self._held = False
+            self._resume_unless_full()
 
     def close_transport(self) -> None:
         """Close the connection once everything written has left."""
+        self.closing = True
         if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         """Close the connection at once."""
+        self.closing = True
         if self._transport is not None:
             self._transport.abort()
 
     def check_timeouts(self, now: float) -> None:
-        """Ping a silent client, and abort one that stays silent; called about once per second with the loop's time."""
+        """Ping a silent client, and abort one that stays silent or reads nothing.
+
+        Called about once per second with the loop's time.
+        """
         elapsed_s = min(CHECK_MAX_S, now - self._checked_at) if self._checked_at is not None else 0.0
         self._checked_at = now
+        self._unsent_s += elapsed_s
         self._since_ping_s += elapsed_s
         self._silent_s = 0.0 if self._received or self._paused else self._silent_s + elapsed_s
         self._received = False
-        if self._silent_s >= SILENT_S:
+        if self._silent_s >= SILENT_S or (self._unsent and self._unsent_s > SEND_S):
             self.abort()
         elif self._since_ping_s >= (PAUSED_PING_S if self._paused else PING_S) and (
             self._paused or self._silent_s >= PING_S
@@ -176,6 +226,10 @@ class WebSocket:
         if not self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = True
             self._transport.pause_reading()
+
+    def _resume_unless_full(self) -> None:
+        if not self._held and self._frames.kept <= self._kept_max:
+            self._resume()
 
     def _resume(self) -> None:
         if self._paused:

@@ -1,8 +1,8 @@
 """The turns of a push WebSocket, without a network: what is read and decided in each, and who is charged for it."""
 
-import asyncio
 import json
-from typing import Any, cast
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -58,10 +58,11 @@ class Door:
             token,
             PushMetrics(),
             self.allowance,
+            lambda: None,
             clock=clock,
         )
         self.transport = Transport()
-        self.socket._socket._transport = cast("asyncio.Transport", self.transport)
+        self.socket._socket.connection_made(self.transport)
         self.socket._session = PushSession(self.bank.enter(self.socket, 1), rehearsal=False)
 
     async def _renew(self) -> Any:
@@ -72,7 +73,13 @@ class Door:
         frames = [
             b'{"type":"report","id":%d,"report":%s}' % (place, raw) for place, raw in enumerate(reports)
         ]
-        self.socket._socket.feed_data(b"".join(masked(TEXT, frame) for frame in frames))
+        self.arrive(b"".join(masked(TEXT, frame) for frame in frames))
+
+    def arrive(self, data: bytes) -> None:
+        """Have bytes arrive that are not read until the next turn, as if one were due."""
+        due, self.socket._next_turn = self.socket._next_turn, Mock()
+        self.socket._socket.data_received(data)
+        self.socket._next_turn = due
 
     def turns(self) -> float | None:
         """Have turns until there is nothing to do, or a pause; return that."""
@@ -87,8 +94,7 @@ class Door:
 
     def answered(self) -> None:
         """Send the outcomes."""
-        for _ in self.socket._result_frames():
-            pass
+        self.socket._send_results()
 
 
 class TickingClock(ManualClock):
@@ -104,7 +110,7 @@ def revisions(*numbers: int) -> list[bytes]:
     return [a_report("a-1", number).body for number in numbers]
 
 
-def test_a_turn_ends_after_some_frames_and_the_rest_waits_for_the_next() -> None:
+async def test_a_turn_ends_after_some_frames_and_the_rest_waits_for_the_next() -> None:
     """However many have arrived."""
     door = Door()
     door.send(*revisions(*range(1, CREDIT + 1)))
@@ -114,7 +120,7 @@ def test_a_turn_ends_after_some_frames_and_the_rest_waits_for_the_next() -> None
     assert len(door.writer.room) == CREDIT
 
 
-def test_reports_allowed_when_sent_wait_for_credit_and_none_is_answered_retry() -> None:
+async def test_reports_allowed_when_sent_wait_for_credit_and_none_is_answered_retry() -> None:
     """As answers are sent, waiting reports are submitted, one for one, and in order."""
     door = Door(credit=8)
     door.send(*revisions(*range(1, 9)))
@@ -131,7 +137,7 @@ def test_reports_allowed_when_sent_wait_for_credit_and_none_is_answered_retry() 
         assert len(door.writer.room) == min(2, 8 - number)
 
 
-def test_reports_wait_while_postgres_is_unavailable_but_not_forever() -> None:
+async def test_reports_wait_while_postgres_is_unavailable_but_not_forever() -> None:
     """After UNAVAILABLE_S all are answered `retry`, in order, and so are later ones, until it is back."""
     door = Door()
     door.writer._available = False
@@ -156,7 +162,7 @@ def test_reports_wait_while_postgres_is_unavailable_but_not_forever() -> None:
     assert [each.valid.report.revision for each in door.writer.room.take(9)] == [1, 2, 3]
 
 
-def test_a_connection_whose_credit_was_taken_back_has_one_report_after_the_other_decided() -> None:
+async def test_a_connection_whose_credit_was_taken_back_has_one_report_after_the_other_decided() -> None:
     """So it does not wait for connections that keep their credit."""
     door = Door(credit=4)
     door.send(*revisions(1, 2, 3))
@@ -172,7 +178,7 @@ def test_a_connection_whose_credit_was_taken_back_has_one_report_after_the_other
         door.socket._session.grant(0)
 
 
-def test_waiting_reports_are_bounded_in_bytes_and_the_rest_stays_unread() -> None:
+async def test_waiting_reports_are_bounded_in_bytes_and_the_rest_stays_unread() -> None:
     """While Postgres is unavailable, large reports are left in the socket."""
     door = Door()
     door.writer._available = False
@@ -187,7 +193,7 @@ def test_waiting_reports_are_bounded_in_bytes_and_the_rest_stays_unread() -> Non
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'{"unit":"nowhere"}', b"[", b"\x00"], ids=str)
-def test_refused_reports_are_charged_and_then_read_less_often(raw: bytes) -> None:
+async def test_refused_reports_are_charged_and_then_read_less_often(raw: bytes) -> None:
     """By the time that they took: a burst, and then a share of the time."""
     clock = TickingClock()
     door = Door(clock=clock)
@@ -200,7 +206,7 @@ def test_refused_reports_are_charged_and_then_read_less_often(raw: bytes) -> Non
     assert charged_s <= WORK_BURST_S + WORK_SHARE * clock.monotonic_s + TICK_S
 
 
-def test_valid_reports_are_not_charged() -> None:
+async def test_valid_reports_are_not_charged() -> None:
     """However long they take."""
     clock = TickingClock()
     door = Door(clock=clock)
@@ -214,7 +220,7 @@ def test_valid_reports_are_not_charged() -> None:
     assert door.allowance.work.full(clock.monotonic_s)
 
 
-def test_unread_explanations_are_bounded() -> None:
+async def test_unread_explanations_are_bounded() -> None:
     """No more is read or decided until they are sent."""
     door = Door(clock=TickingClock())
     wrong = json.dumps({"unit": "a-1", **{f"member-{number}": "x" * 100 for number in range(200)}}).encode()
@@ -236,12 +242,12 @@ def test_unread_explanations_are_bounded() -> None:
     assert 0 < len(door.answers) <= before
 
 
-def test_frames_sent_while_a_connection_ends_are_discarded_and_after_a_while_unread() -> None:
+async def test_frames_sent_while_a_connection_ends_are_discarded_and_after_a_while_unread() -> None:
     """So a flood costs nothing while submitted reports are answered."""
     door = Door()
     door.send(*revisions(1))
     door.turns()
-    door.socket.end(1008, "over")
+    door.socket._end(1008, "over")
     large = b'{"padding":"' + b"x" * 50_000 + b'"}'
     for _ in range(DISCARDED_MAX // len(large) + 2):
         door.send(large)

@@ -1,11 +1,11 @@
 """A WebSocket on a transport that only notes what is done to it: when it reads, pings, and gives up."""
 
 import asyncio
-from typing import Any, cast
+from collections import Counter
 
 import pytest
 
-from gateway.web.websocket import PAUSED_PING_S, PING_S, SILENT_S, WebSocket
+from gateway.web.websocket import PAUSED_PING_S, PING_S, SEND_S, SILENT_S, WebSocket
 from gateway.wire.frames import CLOSE, PING, PONG, TEXT, FrameError, frame
 
 MOST = 1000
@@ -13,10 +13,11 @@ READ = 256 << 10
 """Bytes that an event loop may read at once."""
 
 
-class Transport:
+class Transport(asyncio.Transport):
     """Notes what is written, and whether it is read from."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.reading = True
         self.written: list[bytes] = []
         self.unsent = 0
@@ -33,12 +34,15 @@ class Transport:
         assert not self.reading
         self.reading = True
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Do nothing: the tests pause and resume writing."""
+
     def get_write_buffer_size(self) -> int:
         return self.unsent
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closed
-        self.written.append(data)
+        self.written.append(bytes(data))
 
     def close(self) -> None:
         self.closed = "close"
@@ -47,14 +51,20 @@ class Transport:
         self.closed = "abort"
 
 
-class Woken:
-    """Counts how often the owner is woken."""
+class CountingOwner:
+    """Counts the calls of each kind."""
 
     def __init__(self) -> None:
-        self.times = 0
+        self.calls: Counter[str] = Counter()
 
-    def __call__(self) -> None:
-        self.times += 1
+    def received(self) -> None:
+        self.calls["received"] += 1
+
+    def writable(self) -> None:
+        self.calls["writable"] += 1
+
+    def lost(self) -> None:
+        self.calls["lost"] += 1
 
 
 @pytest.fixture
@@ -63,15 +73,15 @@ def transport() -> Transport:
 
 
 @pytest.fixture
-def woken() -> Woken:
-    return Woken()
+def owner() -> CountingOwner:
+    return CountingOwner()
 
 
 @pytest.fixture
-def opened(transport: Transport, woken: Woken) -> WebSocket:
+def opened(transport: Transport, owner: CountingOwner) -> WebSocket:
     """A WebSocket after its handshake."""
-    opened = WebSocket(MOST, woken)
-    opened._transport = cast("asyncio.Transport", transport)
+    opened = WebSocket(MOST, owner)
+    opened.connection_made(transport)
     return opened
 
 
@@ -91,17 +101,17 @@ def looks(opened: WebSocket, seconds: float, since: float = 0.0) -> float:
 
 
 def test_bytes_that_are_not_taken_stay_in_the_socket(
-    opened: WebSocket, transport: Transport, woken: Woken
+    opened: WebSocket, transport: Transport, owner: CountingOwner
 ) -> None:
     """After one message and one read, reading stops; it resumes when no more than a message is left."""
     report = masked(TEXT, b"x" * 400)
-    opened.feed_data(report)
-    opened.feed_data(report)
+    opened.data_received(report)
+    opened.data_received(report)
     assert transport.reading
-    opened.feed_data(report * (READ // len(report)))
+    opened.data_received(report * (READ // len(report)))
     assert not transport.reading
     assert opened.kept <= MOST + 100 + READ
-    assert woken.times == 3
+    assert owner.calls == {"received": 3}
     taken = 0
     while not transport.reading:
         assert opened.next_frame() == (TEXT, b"x" * 400)
@@ -121,7 +131,7 @@ def test_a_message_of_any_size_is_read_in_any_segments(
     data = masked(TEXT, b"y" * size)
     for place in range(len(data)):
         assert transport.reading
-        opened.feed_data(data[place : place + 1])
+        opened.data_received(data[place : place + 1])
         taken = opened.next_frame()
     assert taken == (TEXT, b"y" * size)
 
@@ -132,7 +142,7 @@ def test_a_silent_client_is_pinged_and_then_aborted(opened: WebSocket, transport
     assert not transport.written
     now = looks(opened, 3, now)
     assert transport.written == [frame(PING, b"")]
-    opened.feed_data(b"\x8a")  # the first byte of a pong
+    opened.data_received(b"\x8a")  # the first byte of a pong
     now = looks(opened, SILENT_S - 2, now)
     assert transport.written == [frame(PING, b"")] * 2
     assert not transport.closed
@@ -144,7 +154,7 @@ def test_a_client_that_is_not_read_from_is_pinged_but_not_aborted(
     opened: WebSocket, transport: Transport
 ) -> None:
     """Its answers are not read; a ping from time to time keeps the connection alive, or fails if it is gone."""
-    opened.feed_data(masked(TEXT, b"z" * 900) * 10)
+    opened.data_received(masked(TEXT, b"z" * 900) * 10)
     assert not transport.reading
     now = looks(opened, 10 * SILENT_S)
     assert not transport.closed
@@ -174,13 +184,13 @@ def test_a_ping_is_answered_unless_its_sender_reads_nothing(opened: WebSocket, t
 
 def test_after_a_protocol_error_nothing_is_kept(opened: WebSocket, transport: Transport) -> None:
     """Bytes are discarded unread, for as long as the connection takes to close."""
-    opened.feed_data(frame(TEXT, b"{}") + masked(TEXT, b"{}") * 500)
+    opened.data_received(frame(TEXT, b"{}") + masked(TEXT, b"{}") * 500)
     assert not transport.reading
     with pytest.raises(FrameError):
         opened.next_frame()
     opened.ignore()
     assert transport.reading
-    opened.feed_data(masked(TEXT, b"{}") * 500)
+    opened.data_received(masked(TEXT, b"{}") * 500)
     assert (opened.kept, opened.next_frame(), transport.reading) == (0, None, True)
     opened.close(1002, "because")
     opened.close(1000)
@@ -188,20 +198,63 @@ def test_after_a_protocol_error_nothing_is_kept(opened: WebSocket, transport: Tr
     assert transport.written == [frame(CLOSE, (1002).to_bytes(2) + b"because")]
 
 
-def test_a_connection_that_is_lost_wakes_its_owner(opened: WebSocket, woken: Woken) -> None:
+def test_a_connection_that_is_lost_ends_its_owner(opened: WebSocket, owner: CountingOwner) -> None:
     """Nothing is written to it any more."""
-    opened.feed_eof()
-    assert (opened.ended, woken.times) == (True, 1)
+    opened.connection_lost(None)
+    assert (opened.ended, owner.calls) == (True, {"lost": 1})
     opened.close_transport()
     assert not opened.takes_all()
-    with pytest.raises(ConnectionError):
-        opened.write(b"")
+    opened.write(b"")
     opened.pong(b"")
     opened.close(1000)
+    opened.abort()
 
 
-def test_it_has_the_methods_that_aiohttp_calls() -> None:
-    """aiohttp passes it to its protocol as a parser, which gets the data and the end."""
-    parser: Any = WebSocket(MOST, lambda: None)
-    assert parser.feed_data(b"") == (False, b"")
-    assert parser.feed_eof() is None
+def test_its_owner_goes_on_when_everything_written_was_taken(opened: WebSocket, owner: CountingOwner) -> None:
+    """Until then nothing leaves at once."""
+    assert opened.takes_all()
+    opened.pause_writing()
+    assert not opened.takes_all()
+    opened.resume_writing()
+    assert opened.takes_all()
+    assert owner.calls == {"writable": 1}
+
+
+def test_a_client_that_does_not_take_what_was_written_is_aborted(
+    opened: WebSocket, transport: Transport
+) -> None:
+    """After SEND_S, which begin again when it has taken everything, however much it sends meanwhile."""
+    now = 0.0
+    for _ in range(3):
+        opened.pause_writing()
+        for _ in range(round(SEND_S)):
+            opened.data_received(masked(TEXT, b""))
+            assert opened.next_frame() is not None
+            now = looks(opened, 1, now)
+        assert not transport.closed
+        opened.resume_writing()
+    opened.pause_writing()
+    looks(opened, SEND_S + 2, now)
+    assert transport.closed == "abort"
+
+
+def test_what_is_held_stays_in_the_socket_until_it_closes(opened: WebSocket, transport: Transport) -> None:
+    """What was received before is read."""
+    opened.data_received(masked(TEXT, b"1") + masked(TEXT, b"2"))
+    opened.hold()
+    assert not transport.reading
+    assert [opened.next_frame(), opened.next_frame(), opened.next_frame()] == [
+        (TEXT, b"1"),
+        (TEXT, b"2"),
+        None,
+    ]
+    assert not transport.reading
+    opened.close(1001)
+    assert transport.reading
+
+
+def test_a_client_that_closes_its_side_is_gone(opened: WebSocket) -> None:
+    """Its transport closes the connection."""
+    assert opened.eof_received() is False
+    assert opened.ended
+    assert not opened.takes_all()
