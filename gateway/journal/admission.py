@@ -230,7 +230,10 @@ class CreditBank:
         if not self._open:
             return 0
         total = self.total
-        return next((fair for fair, need in self._needs.items() if need <= total), 1)
+        for fair, need in self._needs.items():
+            if need <= total:
+                return fair
+        return 1
 
     def fair_of(self, connection: object) -> int:
         """Return the credit that a connection should have now."""
@@ -255,10 +258,13 @@ class CreditBank:
         It rises as far as there is free credit and room for it, and never falls below the number of unanswered reports.
         """
         before = self._credit[connection]
+        fair = self.fair_of(connection)
+        if fair == before:
+            return before
         free = max(0, min(self.total - self.given, self._room.left(self.given)))
         if not before and not free and self.total <= self.given < self._room.most // 2:
             free = min(1, self._room.left_at_most(self.given))
-        credit = max(min(self.fair_of(connection), before + free), self._unanswered.get(connection, 0))
+        credit = max(min(fair, before + free), self._unanswered.get(connection, 0))
         self.given += credit - before
         self._credit[connection] = credit
         return credit

@@ -239,4 +239,4 @@ class PushSession:
         if isinstance(outcome, Unreadable):
             violation = {"code": outcome.code, "path": "$", "detail": outcome.detail}
             return {"id": identifier, "outcome": "refused", "code": outcome.code, "violations": [violation]}
-        return {"id": identifier, **outcome_document(outcome, rehearsal=self._rehearsal)}
+        return outcome_document(outcome, rehearsal=self._rehearsal, id=identifier)
