@@ -116,6 +116,8 @@ class PushSocket:
         """The context of the request, to whose trace the reports belong."""
         self._next_turn: asyncio.Handle | None = None
         """The next turn, if there is more to read or decide."""
+        self._turn_at = self._now()
+        """When the present turn began: its reports are received then."""
         self._socket = WebSocket(FRAME_MAX, self)
         self._session = PushSession(0, rehearsal=election.current.registry.rehearsal)
         self._ids: dict[int, Identifier] = {}
@@ -247,6 +249,7 @@ class PushSocket:
 
     def _take_turn(self) -> float | None:
         """Decide and read for one turn; return after how many seconds to go on, None if there is no more to do."""
+        self._turn_at = self._now()
         worked_s = 0.0
         for _ in range(TURN):
             refused_s = self._decide_next() if self._session.waiting else None
@@ -358,7 +361,7 @@ class PushSocket:
         report = valid.report
         key = self._next_key
         self._next_key += 1
-        pending = PendingReport(self.token.key, valid, self._now(), self, key)
+        pending = PendingReport(self.token.key, valid, self._turn_at, self, key)
         in_order = self._session.may_be_decided(sent, report.unit, report.revision)
         retry = self._election.submit(self, pending, in_order=in_order)
         if retry is None:

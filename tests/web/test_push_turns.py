@@ -1,19 +1,22 @@
 """The turns of a push WebSocket, without a network: what is read and decided in each, and who is charged for it."""
 
+import asyncio
 import json
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.clock import SYSTEM_CLOCK, Clock
-from gateway.election.outcome import Refusal, Retry
+from gateway.election.outcome import Receipt, Refusal, Retry
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Token
 from gateway.journal.intake import OpenElection
 from gateway.journal.refusals import Refusals
 from gateway.journal.writer import BatchWriter
 from gateway.telemetry.metrics import PushMetrics
+from gateway.web import push_socket
 from gateway.web.push_socket import (
     DISCARDED_MAX,
     IMMEDIATE_MAX,
@@ -24,10 +27,10 @@ from gateway.web.push_socket import (
     PushSocket,
 )
 from gateway.web.sender_allowance import WORK_BURST_S, WORK_SHARE, SenderAllowance
-from gateway.wire.frames import TEXT
+from gateway.wire.frames import CLOSE, TEXT
 from gateway.wire.session import PushSession
 from tests.clocks import ManualClock
-from tests.journal.makers import a_report, a_version
+from tests.journal.makers import PASSED, a_report, a_version
 from tests.journal.memory import MemoryJournal
 from tests.web.test_websocket import Transport, masked
 
@@ -52,18 +55,23 @@ class Door:
         )
         self.bank = CreditBank(credit, self.writer.room)
         self.allowance = SenderAllowance()
+        self.gone = 0
+        """How often the socket has reported that it is gone."""
         token = Token(1, frozenset({"no"}), "sender", None, version.registry)
         self.socket = PushSocket(
             OpenElection(version, self.writer, self.bank, Refusals()),
             token,
             PushMetrics(),
             self.allowance,
-            lambda: None,
+            self._note_gone,
             clock=clock,
         )
         self.transport = Transport()
         self.socket._socket.connection_made(self.transport)
         self.socket._session = PushSession(self.bank.enter(self.socket, 1), rehearsal=False)
+
+    def _note_gone(self) -> None:
+        self.gone += 1
 
     async def _renew(self) -> Any:
         raise NotImplementedError
@@ -86,6 +94,36 @@ class Door:
         while (pause_s := self.socket._take_turn()) == 0.0:
             pass
         return pause_s
+
+    def commit(self, most: int = 1000) -> None:
+        """Have the writer answer reports that wait, with receipts of no meaning."""
+        for pending in self.writer.room.take(most):
+            report = pending.valid.report
+            receipt = Receipt(report.unit, report.revision, False, 1, b"", PASSED, PASSED, ())
+            self.socket.resolve(pending.key, receipt)
+        self.socket.flush()
+
+    @property
+    def written(self) -> list[tuple[int, bytes]]:
+        """Opcode and payload of each frame that was written."""
+        frames = []
+        data = b"".join(self.transport.written)
+        while data:
+            head = 2 if data[1] < 126 else 4
+            size = data[1] if head == 2 else int.from_bytes(data[2:4])
+            frames.append((data[0] & 0x0F, data[head : head + size]))
+            data = data[head + size :]
+        return frames
+
+    @property
+    def results(self) -> list[tuple[Any, str]]:
+        """Revision and outcome of each result that was written."""
+        documents = [json.loads(payload) for opcode, payload in self.written if opcode == TEXT]
+        return [
+            (result["revision"], result["outcome"])
+            for document in documents
+            for result in document.get("results", ())
+        ]
 
     @property
     def answers(self) -> list[Any]:
@@ -255,3 +293,144 @@ async def test_frames_sent_while_a_connection_ends_are_discarded_and_after_a_whi
     assert (len(door.writer.room), door.answers) == (1, [])
     door.send(*revisions(2) * 100)
     assert (door.socket._socket.kept, door.transport.reading) == (0, True)
+
+
+# Without a task: what happens in the calls of the event loop and of the writer.
+
+
+def as_sent(*numbers: int) -> bytes:
+    """Return the bytes of the frames of some revisions of a unit."""
+    frames = [
+        b'{"type":"report","id":%d,"report":%s}' % (number, a_report("a-1", number).body)
+        for number in numbers
+    ]
+    return b"".join(masked(TEXT, frame) for frame in frames)
+
+
+async def test_a_report_is_submitted_and_answered_in_the_calls_that_bring_it_and_its_outcome() -> None:
+    """No turn of the event loop lies between."""
+    door = Door()
+    door.socket._socket.data_received(as_sent(1, 2))
+    assert len(door.writer.room) == 2
+    door.commit()
+    assert door.results == [(1, "accepted"), (2, "accepted")]
+
+
+async def test_what_arrives_while_a_turn_is_due_is_read_in_that_turn() -> None:
+    """However many frames one client sends, others are served after each turn."""
+    door = Door()
+    door.socket._socket.data_received(as_sent(*range(1, CREDIT + 1)))
+    assert len(door.writer.room) == TURN // 2
+    door.socket._socket.data_received(b"")
+    assert len(door.writer.room) == TURN // 2
+    await asyncio.sleep(0)
+    assert len(door.writer.room) == TURN
+    await asyncio.sleep(0)
+    assert door.socket._next_turn is None
+
+
+async def test_answers_wait_until_the_client_has_taken_those_before() -> None:
+    """Then they share a frame, which announces the credit."""
+    door = Door()
+    door.socket._socket.data_received(as_sent(1, 2, 3))
+    door.socket._socket.pause_writing()
+    door.commit(1)
+    door.commit(1)
+    door.socket._socket.data_received(masked(TEXT, b"{}"))
+    assert door.written == []
+    door.socket._socket.resume_writing()
+    ((_, frame),) = door.written
+    assert [result["outcome"] for result in json.loads(frame)["results"]] == [
+        "accepted",
+        "accepted",
+        "refused",
+    ]
+    door.commit()
+    assert len(door.written) == 2
+
+
+async def test_a_draining_socket_answers_everything_received_and_then_says_goodbye() -> None:
+    """More than a turn, and nothing that arrives afterwards."""
+    door = Door()
+    reports = as_sent(*range(1, CREDIT + 1))
+    door.arrive(reports[:-1])
+    door.writer.close()
+    door.socket.drain(1.0)
+    assert not door.transport.reading
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert door.results == [(number, "retry") for number in range(1, CREDIT)]
+    assert [opcode for opcode, _ in door.written[-2:]] == [TEXT, CLOSE]
+    assert json.loads(door.written[-2][1])["type"] == "goodbye"
+    assert door.written[-1] == (CLOSE, (1001).to_bytes(2))
+    before = len(door.written)
+    door.socket._socket.data_received(reports[-1:] + as_sent(CREDIT + 1))
+    assert len(door.written) == before
+
+
+async def test_a_socket_that_ends_closes_once_what_it_submitted_is_answered() -> None:
+    """It waits for the client's close frame, so that the last answers are not lost in a reset."""
+    door = Door()
+    door.socket._socket.data_received(as_sent(1))
+    door.socket.deauthorize("over")
+    door.socket._socket.data_received(as_sent(2))
+    assert door.written == []
+    door.commit()
+    assert door.results == [(1, "accepted")]
+    assert door.written[-1] == (CLOSE, (1008).to_bytes(2) + b"over")
+    assert not door.transport.closed
+    door.socket._socket.data_received(masked(CLOSE, (1000).to_bytes(2)))
+    assert door.transport.closed == "close"
+    assert len(door.written) == 2
+
+
+async def test_a_client_that_does_not_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After CLOSE_S."""
+    monkeypatch.setattr(push_socket, "CLOSE_S", 0.0)
+    door = Door()
+    door.socket.deauthorize("over")
+    assert not door.transport.closed
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert door.transport.closed == "abort"
+
+
+async def test_a_client_that_closes_gets_the_answers_that_are_ready_and_its_close_frame_back() -> None:
+    """Reports that it has sent before, and that are not answered, may be committed."""
+    door = Door()
+    door.socket._socket.data_received(
+        as_sent(1) + masked(TEXT, b"{}") + masked(CLOSE, (1000).to_bytes(2)) + as_sent(2)
+    )
+    assert len(door.writer.room) == 1
+    assert [opcode for opcode, _ in door.written] == [TEXT, CLOSE]
+    assert door.written[-1] == (CLOSE, (1000).to_bytes(2))
+    assert door.transport.closed == "close"
+    door.socket._socket.connection_lost(None)
+    door.commit()
+    assert (door.gone, len(door.written)) == (1, 2)
+
+
+async def test_a_socket_that_is_lost_has_no_further_turn() -> None:
+    """What it has submitted stays with the writer."""
+    door = Door()
+    door.socket._socket.data_received(as_sent(*range(1, CREDIT + 1)))
+    door.socket._socket.connection_lost(None)
+    assert door.gone == 1
+    door.socket.drain(1.0)
+    door.socket.deauthorize("over")
+    await asyncio.sleep(0)
+    assert len(door.writer.room) == TURN // 2
+    door.commit()
+    assert (door.gone, door.written) == (1, [])
+
+
+async def test_an_error_of_a_turn_ends_its_connection_alone() -> None:
+    """It is logged, and the event loop goes on."""
+    door = Door()
+    door.socket._session = Mock(
+        receive=Mock(side_effect=ZeroDivisionError), waiting=0, waiting_bytes=0, ceiling=1
+    )
+    with capture_logs() as logged:
+        door.socket._socket.data_received(as_sent(1))
+    assert [each["event"] for each in logged] == ["push socket failed"]
+    assert door.transport.closed == "abort"
