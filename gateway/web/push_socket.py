@@ -388,10 +388,10 @@ class PushSocket:
         while self._unsent and socket.takes_all():
             part = self._unsent[:RESULTS_MAX]
             del self._unsent[:RESULTS_MAX]
-            answers = [(identifier, outcome) for identifier, outcome, _ in part]
-            socket.write(text_frame(session.results(answers, credit)))
-            session.answered(sum(counted for _, _, counted in part))
-            self._metrics.answered([outcome for _, outcome in answers])
+            identifiers, outcomes, counted = zip(*part, strict=True)
+            socket.write(text_frame(session.results(zip(identifiers, outcomes, strict=True), credit)))
+            session.answered(sum(counted))
+            self._metrics.answered(outcomes)
         if not self._unsent:
             self._unsent_text = 0
         if session.waiting or socket.kept:

@@ -92,9 +92,9 @@ class FrameReader:
         self._at = start + size
         payload = data[start : start + size]
         self._apply_mask(bytes(data[start - 4 : start]), payload)
-        if first == _WHOLE_TEXT and not self._opcode:
-            return _text(payload)
-        return self._other(first, payload)
+        if first != _WHOLE_TEXT or self._opcode:
+            return self._other(first, payload)
+        return (TEXT, payload) if payload.isascii() else _text(payload)
 
     def _check(self, first: int, second: int) -> None:
         """Check the first two bytes of a frame. Raises FrameError."""
@@ -133,11 +133,10 @@ class FrameReader:
 
 def _text(payload: bytearray) -> Frame:
     """Return a text frame. Raises FrameError."""
-    if not payload.isascii():
-        try:
-            payload.decode()
-        except UnicodeDecodeError:
-            raise FrameError(NOT_UTF8, "a text message must be UTF-8") from None
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        raise FrameError(NOT_UTF8, "a text message must be UTF-8") from None
     return TEXT, payload
 
 

@@ -8,7 +8,7 @@ server  {"type":"goodbye","retry_after_s":2.4}          then close 1001
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -216,7 +216,7 @@ class PushSession:
         self._set(credit)
         return to_json({"type": "credit", "credit": credit})
 
-    def results(self, outcomes: Sequence[tuple[Identifier, Outcome | Unreadable]], credit: int) -> bytes:
+    def results(self, outcomes: Iterable[tuple[Identifier, Outcome | Unreadable]], credit: int) -> bytes:
         """Return the frame with the answers to some reports, which also announces a credit."""
         self._set(credit)
         results = [self._result(identifier, outcome) for identifier, outcome in outcomes]
