@@ -29,7 +29,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
 from gateway.web.answers import SECURITY_HEADERS, Head, Problem, internal_error, is_gone, problem_of
-from gateway.web.connections import BEHIND_PROXIES, Connection, Connections
+from gateway.web.connections import BEHIND_PROXIES, Connection, Connections, Upgraded
 
 log = structlog.get_logger()
 REQUESTS_LOGGER = logging.getLogger("gateway.requests")
@@ -312,7 +312,7 @@ class DoorHandler(ProblemHandler):
     def switch(self, transport: asyncio.Transport) -> Callable[[], None]:
         """Let the door count the connection on without this handler, until the returned function is called."""
         self._connections.buffers.forget(self)
-        self.connection.handler = _Upgraded(self.connection, transport)
+        self.connection.handler = Upgraded(self.connection, transport)
         return partial(self._connections.remove, self.connection)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp returns None, which closes the connection
@@ -645,36 +645,6 @@ async def send_continue(request: web.Request) -> None:
     """Send `100 Continue`, for which the client waits with its body. Source: RFC 9110, section 10.1.1."""
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # nothing of the answer itself has been written
-
-
-class _Upgraded:
-    """A connection whose protocol was switched, as its door counts it."""
-
-    __slots__ = ("_transport", "connection")
-    writing_large = False
-
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
-        self.connection = connection
-        self._transport = transport
-
-    @property
-    def account(self) -> str:
-        """The client address that buffered bytes count for."""
-        return self.connection.address or BEHIND_PROXIES
-
-    @property
-    def unsent(self) -> int:
-        """Bytes written that the client has not taken."""
-        return self._transport.get_write_buffer_size()
-
-    @property
-    def buffered(self) -> int:
-        """Bytes buffered for the connection, apart from what its protocol keeps."""
-        return self.unsent
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._transport.abort()
 
 
 class Switched(NamedTuple):

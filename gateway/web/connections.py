@@ -87,6 +87,36 @@ class Connection:
         return size[0]
 
 
+class Upgraded:
+    """A connection whose protocol was switched, as its door counts it."""
+
+    __slots__ = ("_transport", "connection")
+    writing_large = False
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        self.connection = connection
+        self._transport = transport
+
+    @property
+    def account(self) -> str:
+        """The client address that buffered bytes count for."""
+        return self.connection.address or BEHIND_PROXIES
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that the client has not taken."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes buffered for the connection, apart from what its protocol keeps."""
+        return self.unsent
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+
 class Connections:
     """The connections of one door, apart from event streams. Invariants:
 
