@@ -94,6 +94,7 @@ class Pipe:
         self.retry_after_s: float | None = None
         self.checked_at: list[float] = []
         self._answered = asyncio.Event()
+        self.aborted = False
 
     def push(self, valid: ValidReport, *, in_order: bool = True) -> None:
         """Check a report as it was sent, and submit it."""
@@ -136,9 +137,21 @@ class Pipe:
         self.retry_after_s = retry_after_s
         self.election.leave(self)
 
+    def abort(self) -> None:
+        """See `Socket`."""
+        self.aborted = True
+        self.election.leave(self)
+
     def check_timeouts(self, now: float) -> None:
         """See `Socket`."""
         self.checked_at.append(now)
+
+
+class DeafPipe(Pipe):
+    """One whose client reads nothing, so that it cannot end."""
+
+    def drain(self, retry_after_s: float) -> None:
+        """See `Socket`."""
 
 
 class Site:
@@ -376,6 +389,20 @@ async def test_draining_closes_every_socket_and_admits_no_sender() -> None:
         assert len(await pipe.answered(1)) == 1
         with pytest.raises(Draining):
             await site.connect()
+
+
+async def test_sockets_that_have_not_ended_when_the_time_to_drain_is_over_are_aborted() -> None:
+    """No task waits for their clients any more."""
+    async with at_work() as site:
+        pipe = await site.connect()
+        deaf = DeafPipe(pipe.election, pipe.token)
+        pipe.election.enter(deaf)
+        site.intake.drain()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await site.intake.close_sockets(7.0)
+        assert (pipe.aborted, deaf.aborted) == (False, True)
+        assert not pipe.election.sockets
 
 
 async def test_gauges_count_what_waits() -> None:
