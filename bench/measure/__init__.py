@@ -1,6 +1,6 @@
 """Measurements of the gateway: the goals first, then every other figure with a target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bench.figures import Result, goals_table, measured_document, measured_table, unreached_goals
@@ -64,7 +64,8 @@ def measure_all(names: Sequence[str], options: Options) -> list[Result]:
 
 def table(results: Sequence[Result]) -> str:
     """Return the machine and what was measured on it, as Markdown: the goals, if any were measured, then every row."""
-    goals = [f"Goals:\n\n{goals_table(results, GOALS)}", "Everything:"] if has_goals(results) else []
+    expected = _expected(each.name for each in results)
+    goals = [f"Goals:\n\n{goals_table(results, expected)}", "Everything:"] if has_goals(results) else []
     return "\n\n".join([machine(), *goals, measured_table(results)]) + "\n"
 
 
@@ -75,8 +76,12 @@ def has_goals(results: Sequence[Result]) -> bool:
 
 def unreached(results: Sequence[Result], names: Sequence[str]) -> list[int]:
     """Return the goals that were not reached by these measurements, or not measured though all of them should be."""
-    expected = GOALS if set(OF_GOALS) <= set(names) else {}
-    return unreached_goals(results, expected)
+    return unreached_goals(results, _expected(names))
+
+
+def _expected(names: Iterable[str]) -> Mapping[int, str]:
+    """Return the goals that these measurements have: all, or only those that they show."""
+    return GOALS if set(OF_GOALS) <= set(names) else {}
 
 
 def write(results: Sequence[Result], options: Options) -> Path:

@@ -22,8 +22,8 @@ class Options(msgspec.Struct, frozen=True):
     """Size of the largest election whose statements are executed alone, as a multiple of the smallest of `scales`."""
     reports: int = 20_000
     """Reports of a round of peers that is limited by their number."""
-    receipts: int = 10_000
-    """Reports of a round of peers in which each is sent when it is due."""
+    receipts: int = 5_000
+    """Reports of a round of peers in which each is sent when it is due; all rounds should have 10 000."""
     rounds: int = 3
     """Rounds of each side of a comparison."""
     goals_only: bool = False

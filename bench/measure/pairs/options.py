@@ -20,8 +20,8 @@ class Options(msgspec.Struct, frozen=True):
     """Frames per write of the side that sends several."""
     rate: float = 200.0
     """Changes per second that readers follow."""
-    receipts: int = 10_000
-    """Reports of a round in which each is sent when it is due."""
+    receipts: int = 5_000
+    """Reports of a round in which each is sent when it is due; all rounds should have 10 000."""
     goals_only: bool = False
     """Leave out what no goal needs."""
     feed: bool = False
