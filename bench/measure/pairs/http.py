@@ -71,8 +71,10 @@ class Requests:
         rounds = self._rounds
         what = f"durable reports/s, HTTP, one report per request, {CONNECTIONS} connections, one push process"
         shown = [rounds[side] for side in sides]
-        beside = (shown[1], Target(0.45)) if bare_url is not None else (None, None)
-        self._pair.rows.append(Row.compared(what, shown[0], *beside))
+        if bare_url is not None:
+            self._pair.rows.append(Row.compared(what, shown[0], shown[1], Target(0.45), goal=3))
+        else:
+            self._pair.rows.append(Row.compared(what, shown[0]))
         self._pair.figures = rounds.others(*shown)
 
     async def _push(self) -> None:
