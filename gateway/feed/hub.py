@@ -1,7 +1,7 @@
 """The hub: follows all elections of the record, and runs one timer for all readers.
 
-It polls the heads of the record: every 20 ms while they move, every 200 ms while they do not. A NOTIFY only makes it
-poll earlier, so a lost notification costs 200 ms at most, and a replica, which has no NOTIFY, works as well.
+It polls the heads of the record at each NOTIFY, and every 200 ms; while they move without one, every 20 ms. So a lost
+notification costs 200 ms at most, and a replica, which has no NOTIFY, works as well.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from gateway.telemetry.metrics import FeedMetrics
 log = structlog.get_logger()
 
 POLL_BUSY_S, POLL_IDLE_S = 0.02, 0.2
-"""Seconds between two polls: while heads move, and while they do not."""
+"""Seconds between two polls: while heads move without a notification, and otherwise."""
 BUSY_POLLS = 50
-"""Polls without a change after which the longer interval applies."""
+"""Polls after which the longer interval applies, if none found a change of which nothing had notified."""
 MISSING_MAX_S = 30.0
 """Seconds for which an election may be missing from the record before its feed is closed."""
 PINNED_MAX = 256 << 20
@@ -127,8 +127,9 @@ class Hub:
                 parts.create_task(self._follow_logs(self._logs), name="logs")
 
     async def _follow_heads(self, parts: asyncio.TaskGroup) -> None:
-        unchanged, heads = 0, Outage("heads")
+        announced, heads = 0, Outage("heads")  # polls since one found a change of which nothing had notified
         while True:
+            notified = self._wake.is_set()
             self._wake.clear()
             try:
                 moved = await self._read_heads(parts)
@@ -141,8 +142,10 @@ class Hub:
                 heads.succeeded()
                 self.unusable = False
                 self._on_problem("")
-            unchanged = 0 if moved else unchanged + 1
-            await wait_at_most(self._wake, POLL_BUSY_S if unchanged < BUSY_POLLS else POLL_IDLE_S)
+            silent = moved and not notified
+            await wait_at_most(self._wake, POLL_BUSY_S if silent or announced < BUSY_POLLS else POLL_IDLE_S)
+            # The notification of a change may come just after the poll that has found it.
+            announced = 0 if silent and not self._wake.is_set() else announced + 1
 
     async def _read_heads(self, parts: asyncio.TaskGroup) -> bool:
         moved = False

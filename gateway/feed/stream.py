@@ -42,11 +42,12 @@ PAGE_MAX = 2000
 APPLY_SLICE = 500
 """Publications applied before yielding to the event loop, about 10 ms one by one. If more are pending, CatchUp applies
 them together."""
-PAUSE_RATIO = 1.0
-"""Pause after a pass over the readers, as a multiple of the time that the pass took. With thousands of readers, changes
-then accumulate into fewer blocks, and there is time for new connections and for other processes."""
-PAUSE_MAX_S = 0.25
-"""Upper limit of that pause."""
+PAUSE_RATIO, PAUSE_S = 2.0, 0.04
+"""After a pass over the readers, a feed pauses for so many times as long as the pass took, but PAUSE_S at most. With
+thousands of readers, changes then accumulate into fewer blocks, each reader has time to take the last one, and there is
+time for new connections and for other processes."""
+PAUSE_MIN_RATIO, PAUSE_MAX_S = 0.5, 0.25
+"""After a long pass, the pause is at least so many times as long as the pass, but PAUSE_MAX_S at most."""
 LARGE_CHANNEL_READERS = 64
 """Number of readers from which on a channel is served before smaller ones."""
 PASS_MAX_S = 0.025
@@ -320,7 +321,7 @@ class ElectionFeed:
                     "apply", election=self.id, after=self.state.sequence, to=self.head.sequence
                 ):
                     pass_s = await self._follow()
-                await asyncio.sleep(min(PAUSE_RATIO * pass_s, PAUSE_MAX_S))
+                await asyncio.sleep(_pause_s(pass_s))
             except HistoryChanged as error:
                 log.error(
                     "the record has a different history; rebuilding", election=self.id, reason=str(error)
@@ -574,3 +575,8 @@ class ElectionFeed:
                 max(each.last_accepted_at, earlier.last_accepted_at) if earlier else each.last_accepted_at,
             )
         self.backlog, self.contacts = found, contacts
+
+
+def _pause_s(pass_s: float) -> float:
+    """Return how long to pause after a pass over the readers, in seconds."""
+    return min(max(min(PAUSE_RATIO * pass_s, PAUSE_S), PAUSE_MIN_RATIO * pass_s), PAUSE_MAX_S)

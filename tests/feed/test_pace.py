@@ -1,0 +1,84 @@
+"""How often a feed process reads the heads of the record, and how long it pauses between passes over its readers."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import pytest
+
+from gateway.feed import hub as hub_module
+from gateway.feed.hub import BUSY_POLLS, POLL_BUSY_S, POLL_IDLE_S, Hub
+from gateway.feed.stream import PAUSE_MAX_S, PAUSE_S, _pause_s
+from gateway.telemetry.metrics import FeedMetrics
+
+
+class Poll(NamedTuple):
+    """What a poll finds, and whether a notification comes before the next one."""
+
+    moved: bool
+    notified: bool
+
+
+QUIET, ANNOUNCED, SILENT = Poll(False, False), Poll(True, True), Poll(True, False)
+
+
+class Ended(Exception):
+    """Every poll was made."""
+
+
+async def intervals(monkeypatch: pytest.MonkeyPatch, polls: Sequence[Poll]) -> list[float]:
+    """Return the longest time until the next poll, after each of these."""
+    hub = Hub(None, FeedMetrics(), heartbeat_s=10)  # type: ignore[arg-type]
+    found, waits, left = iter(polls), iter(polls), []
+
+    async def read_heads(_: object) -> bool:
+        for poll in found:
+            return poll.moved
+        raise Ended
+
+    async def wait_at_most(_: object, seconds: float) -> None:
+        left.append(seconds)
+        if next(waits).notified:
+            hub.wake()
+
+    monkeypatch.setattr(hub, "_read_heads", read_heads)
+    monkeypatch.setattr(hub_module, "wait_at_most", wait_at_most)
+    with suppress(Ended):
+        await hub._follow_heads(None)  # type: ignore[arg-type]
+    return left
+
+
+async def test_a_record_at_rest_is_read_less_often_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = await intervals(monkeypatch, [QUIET] * (BUSY_POLLS + 3))
+    assert found == [POLL_BUSY_S] * BUSY_POLLS + [POLL_IDLE_S] * 3
+
+
+async def test_changes_without_notifications_are_looked_for_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a replica, from the first change on."""
+    found = await intervals(monkeypatch, [QUIET] * (BUSY_POLLS + 1) + [SILENT] + [QUIET] * (BUSY_POLLS + 1))
+    assert found[BUSY_POLLS:] == [POLL_IDLE_S] + [POLL_BUSY_S] * (BUSY_POLLS + 1) + [POLL_IDLE_S]
+
+
+async def test_changes_that_are_announced_are_not_looked_for_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A notification may also come just after the poll that has found its change."""
+    found = await intervals(
+        monkeypatch,
+        [QUIET] * BUSY_POLLS + [Poll(False, True)] + [ANNOUNCED] * 100 + [QUIET, ANNOUNCED, QUIET],
+    )
+    assert found[BUSY_POLLS:] == [POLL_IDLE_S] * 102 + [POLL_BUSY_S, POLL_IDLE_S]
+
+
+def test_a_pause_grows_with_the_pass_and_leaves_a_third_of_the_time() -> None:
+    """Between passes of 20 and 80 ms it does not grow; a change waits for no pause longer than PAUSE_MAX_S."""
+    passes_s = (0.0, 0.001, 0.02, 0.08, 0.2, 0.5, 10.0)
+    assert [_pause_s(each) for each in passes_s] == [
+        0.0,
+        0.002,
+        PAUSE_S,
+        PAUSE_S,
+        0.1,
+        PAUSE_MAX_S,
+        PAUSE_MAX_S,
+    ]
