@@ -149,7 +149,8 @@ class Layout:
 
     def status(self, report: StoredReport | Report) -> Status:
         """Return a report's status as it is shown."""
-        return report.status if report.status in self.statuses else UNKNOWN_STATUS
+        status = report.status
+        return status if status in self.statuses else UNKNOWN_STATUS
 
     def set_status(self, figures: array[int], status: Status) -> None:
         """Replace the status in one report's figures."""
@@ -158,11 +159,12 @@ class Layout:
 
     def growths(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
         """Return category and ballots of the growths of at least GROWTH_MIN ballots."""
-        return [
-            (category, growth)
-            for category, place in enumerate(self._ballots)
-            if (growth := after[place] - before[place]) >= GROWTH_MIN
-        ]
+        found = []
+        for category, place in enumerate(self._ballots):
+            growth = after[place] - before[place]
+            if growth >= GROWTH_MIN:
+                found.append((category, growth))
+        return found
 
     def same_votes(self, before: array[int], after: array[int]) -> bool:
         """Whether everything at `of_votes` is equal."""

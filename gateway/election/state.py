@@ -322,15 +322,17 @@ class CatchUp:
             report = layout.read(publication.body)
             index = units[publication.unit].index
             unit = last.pop(index, None)
-            status = layout.status(report)
-            if unit is not None and unit.counts is not None and unit.counts == report.counts:
-                if status != unit.status:
-                    layout.set_status(unit.figures, status)  # the history may have this array too
-            else:
+            if unit is None or unit.counts is None or unit.counts != report.counts:
                 unit = self._changed(index, publication, report, unit)
+            elif report.status != unit.status:
+                layout.set_status(unit.figures, layout.status(report))  # the history may have this array too
             last[index] = unit
-            unit.sequence, unit.published_at = publication.sequence, published_at
-            unit.revision, unit.counted_at, unit.status = report.revision, report.counted_at, status
+            unit.sequence, unit.published_at, unit.revision = (
+                publication.sequence,
+                published_at,
+                report.revision,
+            )
+            unit.counted_at, unit.status = report.counted_at, layout.status(report)
 
     def _changed(
         self, index: int, publication: Publication, report: StoredReport | Report, unit: _Unit | None

@@ -47,10 +47,9 @@ class AppliedTree:
 
     def add(self, publications: Iterable[Publication]) -> None:
         """Add the next publications that were applied."""
-        waiting, before = self._waiting, len(self._waiting)
-        for each in publications:
-            waiting += leaf_hash(each.body)
-        self.reports += (len(waiting) - before) // HASH_SIZE
+        leaves = [leaf_hash(each.body) for each in publications]
+        self._waiting += b"".join(leaves)
+        self.reports += len(leaves)
 
     def open(self, opening: bytes) -> None:
         """Set the opening entry. If it was another one, the tree is made again."""

@@ -446,10 +446,10 @@ class ElectionFeed:
     def _account(self, publications: Sequence[Publication], *, archive: bool = True) -> None:
         """Add applied publications to the log, the archive, the transfers and the metrics."""
         self.log.add(publications)
-        now = self._clock.now()
+        now, live_since, transfers = self._clock.now(), self._live_since, self.transfers
         for publication in publications:
-            late = publication.published_at >= self._live_since
-            self.transfers.applied(publication, now if late else None)
+            late = publication.published_at >= live_since
+            transfers.applied(publication, now if late else None)
             if archive:
                 self.archive.append(publication.sequence, publication_line(publication))
             if late:

@@ -16,8 +16,8 @@ _COLUMNS = (
     "sequence, published_at, received_at, accepted_at, revision, digest, chain, unit, body,"
     " held_since, held_rules"
 )
-_FIXED = struct.Struct("> h iq iq iq iq ii i32s i32s i")
-"""The number of columns, then each with its length before it, up to the length of the unit."""
+_FIXED = struct.Struct("> 2x 4xq 4xq 4xq 4xq 4xi 4x32s 4x32s i")
+"""After the number of columns, each with its length before it, up to the length of the unit. None of them is null."""
 _LENGTH = struct.Struct("> i")
 _HELD = struct.Struct("> ii")
 _TIME = struct.Struct("> q")
@@ -41,9 +41,7 @@ def publications(copied: bytes) -> Iterator[Publication]:
     published = received = accepted = _2000
     published_us = received_us = accepted_us = 0
     while at < end:
-        (
-            _, _, sequence, _, us_1, _, us_2, _, us_3, _, revision, _, digest, _, chain, size,
-        ) = _FIXED.unpack_from(copied, at)  # fmt: skip
+        sequence, us_1, us_2, us_3, revision, digest, chain, size = _FIXED.unpack_from(copied, at)
         at += _FIXED.size
         unit = copied[at : at + size].decode()
         at += size
