@@ -432,11 +432,16 @@ class CatchUp:
             replace(area, before, area.figures)
         above_units = {*gained}.union(*(areas[index].area.path for index in gained))
         for index in sorted(above_units, reverse=True):
-            yield
             area = areas[index]
-            before = area.figures
-            area.figures = _adjusted(before, gained.pop(index), lost.pop(index, ()))
-            replace(area, before, area.figures)
+            before = sums = area.figures
+            for added in _parts(gained.pop(index)):
+                sums = array("q", map(sum, zip(sums, *added, strict=True)))
+                yield
+            for removed in _parts(lost.pop(index, [])):
+                sums = array("q", map(sub, sums, map(sum, zip(*removed, strict=True))))
+                yield
+            area.figures = sums
+            replace(area, before, sums)
 
     def _touch(self) -> Iterator[None]:
         """Set each area's last change, and the order of `_recent`."""
@@ -462,7 +467,5 @@ class CatchUp:
             recent[index] = None
 
 
-def _adjusted(figures: array[int], gained: Sequence[array[int]], lost: Sequence[array[int]]) -> array[int]:
-    """Return sums after adding some summands and removing others."""
-    total = map(sum, zip(figures, *gained, strict=True))
-    return array("q", map(sub, total, map(sum, zip(*lost, strict=True))) if lost else total)
+def _parts(summands: Sequence[array[int]]) -> Iterator[Sequence[array[int]]]:
+    return (summands[start : start + AREAS_PER_STEP] for start in range(0, len(summands), AREAS_PER_STEP))

@@ -88,12 +88,13 @@ class ReportReader:
             if counts is UNSET:
                 parts.append(self._no_counts)
                 continue
-            *numbers, votes = _as_tuple(counts)
+            values = _as_tuple(counts)
+            numbers = values[:-1]
             known = self._all_known
             if UNSET in numbers:
                 known = (1, *(numbers[place] is not UNSET for place in _OPTIONAL))
-                numbers = [0 if number is UNSET else number for number in numbers]
-            parts.append(self._pack(*known, *numbers, *self._in_order(_as_tuple(votes))))
+                numbers = tuple(0 if number is UNSET else number for number in numbers)
+            parts.append(self._pack(*known, *numbers, *self._in_order(_as_tuple(values[-1]))))
         return array(UNIT_FIGURES, b"".join(parts))[:]  # a copy has no room to grow
 
 
