@@ -1,0 +1,26 @@
+"""Memory that was freed goes back to the operating system."""
+
+import ctypes
+from pathlib import Path
+
+import pytest
+
+from gateway.free_memory import return_free_memory
+
+BLOCKS, SIZE = 50_000, 1_000
+
+
+def _resident_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+def test_memory_below_a_block_in_use_is_returned() -> None:
+    blocks = [b"\x01" * SIZE for _ in range(BLOCKS)]
+    last = blocks.pop()  # otherwise the heap would shrink by itself
+    blocks.clear()
+    before = _resident_bytes()
+    return_free_memory()
+    assert _resident_bytes() < before - BLOCKS * SIZE // 2
+    assert last[0] == 1
