@@ -446,14 +446,19 @@ class ElectionFeed:
     def _account(self, publications: Sequence[Publication], *, archive: bool = True) -> None:
         """Add applied publications to the log, the archive, the transfers and the metrics."""
         self.log.add(publications)
-        now, live_since, transfers = self._clock.now(), self._live_since, self.transfers
+        now, transfers, apply_lag = self._clock.now(), self.transfers, self._metrics.apply_lag
+        published_at: datetime | None = None
+        lag_s: float | None = None
         for publication in publications:
-            late = publication.published_at >= live_since
-            transfers.applied(publication, now if late else None)
+            if publication.published_at is not published_at:  # one object for all after an embargo
+                published_at = publication.published_at
+                late = published_at >= self._live_since
+                lag_s = (now - published_at).total_seconds() if late else None
+            transfers.applied(publication, lag_s)
             if archive:
                 self.archive.append(publication.sequence, publication_line(publication))
-            if late:
-                self._metrics.apply_lag.observe((now - publication.published_at).total_seconds())
+            if lag_s is not None:
+                apply_lag.observe(lag_s)
         self._metrics.applied.inc(len(publications))
         self._sequence_gauge.set(publications[-1].sequence)
 

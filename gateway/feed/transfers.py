@@ -98,8 +98,8 @@ class Transfers:
         """Return the number of applied publications per municipality."""
         return {municipality: transfer.published for municipality, transfer in self._by_area.items()}
 
-    def applied(self, publication: Publication, now: datetime | None) -> None:
-        """Record that a publication was applied at `now`; None means that it is history and has no lag."""
+    def applied(self, publication: Publication, lag_s: float | None) -> None:
+        """Record that a publication was applied, and how long after it was published; None: it is history."""
         index = self._units[publication.unit].index
         transfer = self._tallies[index]
         assert transfer is not None
@@ -110,8 +110,8 @@ class Transfers:
         transfer.last_accepted_at = accepted_at = publication.accepted_at
         if publication.held_since is None:  # otherwise it was placed long after its receipt
             transfer.receipt.add((accepted_at - publication.received_at).total_seconds())
-        if now is not None:
-            transfer.applied.add((now - publication.published_at).total_seconds())
+        if lag_s is not None:
+            transfer.applied.add(lag_s)
 
     def written(self, publications: Iterable[Publication], now: datetime) -> None:
         """Record that publications were written to the readers in step."""
