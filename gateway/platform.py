@@ -17,7 +17,6 @@ from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.config import Config
 from gateway.feed.log_reading import LogReader
 from gateway.feed.stream import Record
-from gateway.free_memory import return_free_memory
 from gateway.journal.announcer import Announcer, Confirmations
 from gateway.journal.confirmations import PostgresConfirmations
 from gateway.journal.connection import Hosts, Pool, open_pool
@@ -29,6 +28,7 @@ from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.machine.door_port import Accept, accept_on_port
+from gateway.memory import return_free_memory
 from gateway.telemetry.metrics import DoorMetrics, FeedMetrics, PushMetrics
 
 GC_OF_READY_FEED = (2_000, 20, 50)

@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "trimmed_json",
         "characters",
         "reserved_ports",
-        "free_memory",
+        "memory",
         "inspection",
         "page_composition",
     ),
@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "mirror": {
         "machine",
         "page_composition",
-        "free_memory",
+        "memory",
         "inspection",
         "verification",
         "client",

@@ -31,6 +31,7 @@ from gateway.feed.results import ResultTables
 from gateway.feed.selection import Selection, read_selection
 from gateway.feed.transfers import Backlog, Transfers
 from gateway.feed.waiters import SequenceWaiters
+from gateway.memory import collection_paused
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.wire.events import publication_line
@@ -381,7 +382,9 @@ class ElectionFeed:
         head = self.head
         self._require_same_history(head)
         if head.sequence - self.state.sequence > APPLY_SLICE:
-            return self._show(await self._catch_up(head))
+            with collection_paused():
+                newest = await self._catch_up(head)
+            return self._show(newest)
         applied: list[Publication] = []
         while self.state.sequence < head.sequence:
             if applied:  # more than one page: a state between two heads must not be shown
