@@ -41,6 +41,5 @@ def test_the_collector_runs_again_after_the_last_of_several_pauses() -> None:
 
 def test_the_collector_runs_again_after_an_error() -> None:
     with pytest.raises(ValueError, match="ends"), collection_paused():
-        assert not gc.isenabled()
         raise ValueError("ends")
     assert gc.isenabled()
