@@ -26,7 +26,7 @@ A_SCALE = 10_000
 """Least number of reports of an election of Norway's size."""
 STARTS = 3
 """Rounds of every comparison."""
-EMBARGO_S, EMBARGO_PER_REPORT_S = 3.0, 1e-4
+EMBARGO_S, EMBARGO_PER_REPORT_S = 3.0, 6e-5
 """For how long reports are under embargo, in s: longer than it takes to append them."""
 MOST_S = 60.0
 GOAL = 7

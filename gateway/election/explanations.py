@@ -241,21 +241,17 @@ class History:
         ballots = sum(votes)
         most = ballots * DUPLICATE_PERMILLE // 1000
         buckets = range(bucket_of(max(ballots - most, 1)), bucket_of(ballots + most) + 1)
-        similar = [growth for bucket in buckets for growth in self._growths.get(bucket, ())]
         parties, largest = self._columns.parties, max(votes[:-1])
         places = [each.start + votes.index(largest) for each in parties]
         low, high = largest - most, largest + most
-
-        def near(growths: Iterable[_Grown]) -> list[_Grown]:
-            """Compare the votes of the largest party first: most growths differ there."""
-            return [
-                growth
-                for growth in growths
-                if low <= growth[5][place := places[growth[3]]] - growth[4][place] <= high
-                and self._distance(growth, votes) <= most
-            ]
-
-        return near(similar) if near(growth for growth in similar if growth[1] == unit) else []
+        similar = [
+            growth
+            for bucket in buckets
+            for growth in self._growths.get(bucket, ())
+            if low <= growth[5][place := places[growth[3]]] - growth[4][place] <= high  # few are
+        ]
+        near = [growth for growth in similar if self._distance(growth, votes) <= most]
+        return near if any(growth[1] == unit for growth in near) else []
 
     def _distance(self, growth: _Grown, votes: array[int]) -> int:
         """Return by how many votes a growth differs from others, blank votes last, summed over the parties."""

@@ -58,7 +58,7 @@ class PublicRecord:
             async with acquired(self._pool) as connection:
                 if most > FETCHED_MAX:
                     query = record_copy.copy_query(election, after, most)
-                    return list(record_copy.publications(await copied(connection, query)))
+                    return record_copy.publications(await copied(connection, query))
                 rows = await connection.fetch(
                     "SELECT * FROM valgnatt_public.record_v2($1, $2, $3)", election, after, most
                 )

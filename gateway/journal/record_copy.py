@@ -5,7 +5,6 @@ equal. Source of the format: PostgreSQL, COPY, "Binary Format".
 """
 
 import struct
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from gateway.election.record import Publication
@@ -24,6 +23,7 @@ _TIME = struct.Struct("> q")
 _ARRAY = struct.Struct("> iii ii")
 """Of an array: dimensions, whether it has nulls, type; of its only dimension, length and lower bound."""
 _NULL = -1
+_NOT_HELD = (_NULL, _NULL)
 _2000 = datetime(2000, 1, 1, tzinfo=UTC)
 """From when Postgres counts microseconds."""
 
@@ -35,36 +35,40 @@ def copy_query(election: int, after: int, most: int) -> str:
     return f"SELECT {_COLUMNS} FROM valgnatt_public.record_v2({arguments})"  # noqa: S608
 
 
-def publications(copied: bytes) -> Iterator[Publication]:
-    """Yield the publications of the rows that were copied."""
+def publications(copied: bytes) -> list[Publication]:
+    """Return the publications of the rows that were copied."""
+    found: list[Publication] = []
+    fixed, length, held = _FIXED.unpack_from, _LENGTH.unpack_from, _HELD.unpack_from
     at, end = _HEADER, len(copied) - 2  # -1 as the number of columns ends them
     published = received = accepted = _2000
     published_us = received_us = accepted_us = 0
     while at < end:
-        sequence, us_1, us_2, us_3, revision, digest, chain, size = _FIXED.unpack_from(copied, at)
+        sequence, us_1, us_2, us_3, revision, digest, chain, size = fixed(copied, at)
         at += _FIXED.size
-        unit = copied[at : at + size].decode()
-        at += size
-        (size,) = _LENGTH.unpack_from(copied, at)
-        at += 4
-        body = copied[at : at + size]
-        at += size
+        body_at = at + size
+        unit = copied[at:body_at].decode()
+        (size,) = length(copied, body_at)
+        at = body_at + _LENGTH.size + size
+        body = copied[body_at + _LENGTH.size : at]
         if us_3 != accepted_us:
             accepted_us, accepted = us_3, _2000 + timedelta(0, 0, us_3)
         if us_2 != received_us:
             received_us, received = us_2, _2000 + timedelta(0, 0, us_2)
         if us_1 != published_us:
             published_us, published = us_1, accepted if us_1 == us_3 else _2000 + timedelta(0, 0, us_1)
-        since, rules = _HELD.unpack_from(copied, at)
-        if since == _NULL == rules:
-            at += 8
-            yield Publication(sequence, published, unit, revision, digest, chain, body, received, accepted)
-            continue
-        held_since, at = _time(copied, at)
-        held_rules, at = _texts(copied, at)
-        yield Publication(
-            sequence, published, unit, revision, digest, chain, body, received, accepted, held_since, held_rules
+        held_since = held_rules = None
+        if held(copied, at) == _NOT_HELD:
+            at += _HELD.size
+        else:
+            held_since, at = _time(copied, at)
+            held_rules, at = _texts(copied, at)
+        found.append(
+            Publication(
+                sequence, published, unit, revision, digest, chain, body, received, accepted,
+                held_since, held_rules,
+            )
         )  # fmt: skip
+    return found
 
 
 def _time(copied: bytes, at: int) -> tuple[datetime | None, int]:
