@@ -327,26 +327,23 @@ class CatchUp:
             elif report.status != unit.status:
                 layout.set_status(unit.figures, layout.status(report))  # the history may have this array too
             last[index] = unit
-            unit.sequence, unit.published_at, unit.revision = (
-                publication.sequence,
-                published_at,
-                report.revision,
-            )
-            unit.counted_at, unit.status = report.counted_at, layout.status(report)
+            unit.sequence, unit.published_at = publication.sequence, published_at
+            unit.revision, unit.counted_at = report.revision, report.counted_at
+            unit.status = layout.status(report)
 
     def _changed(
         self, index: int, publication: Publication, report: StoredReport | Report, unit: _Unit | None
     ) -> _Unit:
         """Record what a report changes. Return its unit with the figures after it."""
-        layout, before_all = self._state.layout, self._state.areas[index]
+        layout, area = self._state.layout, self._state.areas[index]
         after = layout.read_figures(report, publication.body)
-        before = unit.figures if unit is not None else before_all.figures
+        before = unit.figures if unit is not None else area.figures
         same_votes = layout.same_votes(before, after)
         if not same_votes:
             self._record_change(index, publication, report, unit, before, after)
         if unit is None:
             unit = _Unit()
-            unit.figures, unit.of_state = after, same_votes and before_all.revision > 0
+            unit.figures, unit.of_state = after, same_votes and area.revision > 0
         elif same_votes:
             unit.figures[:] = after  # the history may have this array too
         else:
