@@ -243,6 +243,8 @@ class CreditBank:
     @property
     def promised(self) -> int:
         """What is given, or would be if every connection had its fair credit: requests leave room for it."""
+        if not self._connections:
+            return self.given
         return max(self.given, min(self.total, self._needs.get(self.fair, 0)))
 
     def enter(self, connection: object, sender: object) -> int:

@@ -122,31 +122,28 @@ class PushRequests:
         checked = election.current.check(request.content, token, NOT_EXPLAINED)
         if not isinstance(checked, ValidReport):
             return False
-        answer = ByteReservation(self._answers, token.key, "unread answers")
-        body = ByteReservation(self.bodies, token.key, "request bodies")
-        direct = DirectPush(self._answer_directly, request, election, token, checked.report, answer, body)
-        try:
-            answer.grow(RECEIPT_SIZE)
-            body.grow(MEMORY_FACTOR * len(request.content) + REPORT_COST)
-            election.submit_request(token, [PendingReport(token.key, checked, received_at, direct, 0)])
-        except GatewayError:
-            answer.resize(0)
-            body.resize(0)
-            raise
+        memory = MEMORY_FACTOR * len(request.content) + REPORT_COST
+        if not self.bodies.fits(token.key, memory) or not self._answers.fits(token.key, RECEIPT_SIZE):
+            return False
+        direct = DirectPush(self._answer_directly, request, election, token, checked.report, memory)
+        election.submit_request(token, [PendingReport(token.key, checked, received_at, direct, 0)])
         self._requests_of.enter(str(token.key))
+        self.bodies.add(token.key, memory)
+        self._answers.add(token.key, RECEIPT_SIZE)
         self._deadlines.enter(direct)
         return True
 
     def _answer_directly(self, direct: "DirectPush") -> None:
         """Answer a request that was taken, once it is decided, or undecided at its deadline."""
+        key = direct.token.key
         self._deadlines.leave(direct)
-        direct.body.resize(0)
+        self.bodies.add(key, -direct.memory)
         outcome = direct.outcome or undecided(direct.report, self._chance)
         self._note(direct.election, direct.token, outcome)
         rehearsal = direct.election.current.registry.rehearsal
         direct.request.answer(*answer_single(outcome, rehearsal=rehearsal, chance=self._chance))
-        direct.answer.resize(0)
-        self._requests_of.leave(str(direct.token.key))
+        self._answers.add(key, -RECEIPT_SIZE)
+        self._requests_of.leave(str(key))
 
     async def deliver(self, request: web.Request, token: Token, answer: web.Response) -> web.StreamResponse:
         """Deliver another answer to a sender, counted in the same budget until it is sent. Raises Overloaded."""
@@ -210,7 +207,7 @@ class DirectPush:
     Invariant: `finish` is called once, when the report is decided or at the deadline.
     """
 
-    __slots__ = ("_finish", "answer", "body", "election", "outcome", "report", "request", "token")
+    __slots__ = ("_finish", "election", "memory", "outcome", "report", "request", "token")
 
     def __init__(
         self,
@@ -219,16 +216,15 @@ class DirectPush:
         election: OpenElection,
         token: Token,
         report: Report,
-        answer: ByteReservation,
-        body: ByteReservation,
+        memory: int,
     ) -> None:
         self._finish: Callable[[DirectPush], None] | None = finish
         self.request = request
         self.election = election
         self.token = token
         self.report = report
-        self.answer = answer
-        self.body = body
+        self.memory = memory
+        """Bytes of its body that count against the budget."""
         self.outcome: Outcome | None = None
         """None until it is decided."""
 
