@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from gateway.web.turns import SLICE_S, Turns
+from gateway.web.turns import SHORT_S, SLICE_S, Turns
 from tests.clocks import ManualClock
 from tests.journal.makers import TIMEOUT_S
 
@@ -54,6 +54,21 @@ async def test_work_begins_at_once_if_no_other_waits() -> None:
     await asyncio.sleep(0)
     assert begun
     await task
+
+
+async def test_short_work_needs_no_turn_unless_much_was_worked_or_others_wait() -> None:
+    """It may begin after a whole slice, but neither after SHORT_S nor before those who wait."""
+    turns = Turns(clock=ManualClock())
+    turns.worked(SLICE_S)
+    assert turns.free_for_short
+    assert not turns.free
+    waiting = asyncio.create_task(turns.wait("a", LONG))
+    await asyncio.sleep(0)
+    assert not turns.free_for_short
+    await waiting
+    assert turns.free_for_short
+    turns.worked(SHORT_S)
+    assert not turns.free_for_short
 
 
 async def test_a_short_request_waits_for_one_slice_of_each_other_sender() -> None:
