@@ -22,9 +22,12 @@ BATCH_S = 0.15
 """Target duration of one commit, in seconds; the next commit waits for it."""
 ROOM_MIN, BATCH_MIN = 64, 16
 """Minimum sizes of the room and of a batch, in reports, however slow the commits are."""
-TURN = 4
+TURN = 8
 """Maximum number of reports taken from a lane per turn, even if other lanes then wait for the next batch: their answers
-share a frame. A report waits for at most TURN - 1 further reports of each lane ahead of it."""
+share a frame, and what the client sends next is read together. With 4, a report takes a tenth more CPU under full load.
+A report waits for at most TURN - 1 further reports of each lane ahead of it."""
+TURNS_MIN = 4
+"""Lanes that have a turn in each batch, if so many wait: turns are shorter in small batches, as slow commits have."""
 NEW_WEIGHT = 0.3
 """The weight of the newest commit in the average."""
 
@@ -159,11 +162,12 @@ class WaitingRoom(Generic[T]):
     def take(self, most: int) -> list[T]:
         """Take up to `most` items, an equal part from each lane, first from the one that has waited longest for a turn.
 
-        If an equal part would be less than TURN, those served first get TURN, and the others the next turn.
+        If an equal part would be less than a turn, those served first get a turn, and the others the next one.
         """
         taken: list[T] = []
+        turn = max(1, min(TURN, most // TURNS_MIN))
         while self._lanes and len(taken) < most:
-            part = max(TURN, (most - len(taken)) // len(self._lanes))
+            part = max(turn, (most - len(taken)) // len(self._lanes))
             for key in list(islice(self._lanes, most - len(taken))):
                 lane = self._lanes[key]
                 count = min(part, len(lane), most - len(taken))

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.errors import Overloaded
-from gateway.journal.admission import ROOM_MIN, TURN, WAIT_S, CreditBank, Pace, WaitingRoom
+from gateway.journal.admission import (
+    BATCH_MIN,
+    ROOM_MIN,
+    TURN,
+    TURNS_MIN,
+    WAIT_S,
+    CreditBank,
+    Pace,
+    WaitingRoom,
+)
 from tests.counts import examples
 
 CAPACITY, BATCH = 20, 5
@@ -140,11 +149,18 @@ def test_one_report_does_not_wait_behind_a_flood() -> None:
 def test_more_senders_than_fit_into_a_batch_take_turns() -> None:
     """Each has had its turn before any has another."""
     room = filled(**{f"sender-{number}": 3 * TURN for number in range(10)})
-    first = [room.take(TURN) for _ in range(20)]
+    first = [room.take(TURNS_MIN * TURN) for _ in range(5)]
     served = Counter(sender for batch in first for sender, _ in batch)
     assert set(served.values()) == {2 * TURN}
-    assert {len(batch) for batch in first} == {TURN}
-    assert {len(Counter(sender for sender, _ in batch)) for batch in first} == {1}
+    assert {len(batch) for batch in first} == {TURNS_MIN * TURN}
+    assert {len(Counter(sender for sender, _ in batch)) for batch in first} == {TURNS_MIN}
+
+
+@pytest.mark.parametrize("most", [TURNS_MIN, BATCH_MIN, TURNS_MIN * TURN])
+def test_turns_are_shorter_in_small_batches(most: int) -> None:
+    """So that a batch is not that of one or two senders while commits are slow."""
+    room = filled(**{f"sender-{number}": 3 * TURN for number in range(10)})
+    assert list(Counter(sender for sender, _ in room.take(most)).values()) == [most // TURNS_MIN] * TURNS_MIN
 
 
 @settings(deadline=None, max_examples=examples(100))
