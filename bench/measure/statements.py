@@ -6,6 +6,8 @@ copies of the smaller one, with their own units, whose reports arrive in turns.
 
 Both sizes begin with a new server, which has to create every WAL file, and end with a checkpoint. Otherwise, what a
 small election changed would be written after the measurement, and what a large one changed, during it.
+
+What bounds the ratio is that of a bare table, which is measured likewise.
 """
 
 import random
@@ -21,6 +23,7 @@ from bench.load.checked import Checker
 from bench.load.local import gateway
 from bench.load.processes import cpu_s
 from bench.load.target import create_election, without_rules
+from bench.measure.bare_table import fill_bare_table
 from bench.measure.load import Generated
 from gateway.election.report import digest_of
 from gateway.election.validation import ValidReport
@@ -55,6 +58,8 @@ async def measure_statements(election: Generated, copies: int, result: Result) -
     before = [await _cost(registry, reports, 1, ELECTIONS) for _ in range(ROUNDS // 2)]
     large = await _cost(registry, reports, copies, 1)
     small = [*before, *[await _cost(registry, reports, 1, ELECTIONS) for _ in range(ROUNDS - ROUNDS // 2)]]
+    bare_small = [await _bare_cost_us(reports, 1, ELECTIONS) for _ in range(ROUNDS // 2)]
+    bare_large = await _bare_cost_us(reports, copies, 1)
     what = f"CPU of Postgres per report, election × {copies}, by the statements alone"
     result.rows += [
         Row.compared(
@@ -68,6 +73,11 @@ async def measure_statements(election: Generated, copies: int, result: Result) -
             f"{what}, without a checkpoint",
             Series(what, "µs", [large.until_read]),
             Series("election × 1", "µs", [each.until_read for each in small]),
+        ),
+        Row.compared(
+            f"the same of a bare table with the same indexes, one look-up and one INSERT per report, × {copies}",
+            Series("bare table", "µs", [bare_large]),
+            Series("bare table, × 1", "µs", bare_small),
         ),
     ]
     result.notes.append(
@@ -96,6 +106,16 @@ async def _cost(
         written = cpu_s(home.postmaster) - before
     total = elections * copies * len(reports)
     return Cost(1e6 * read / total, 1e6 * written / total)
+
+
+async def _bare_cost_us(reports: Sequence[ValidReport], copies: int, elections: int) -> float:
+    """Return what the reports cost a new server if they are inserted into a bare table, a checkpoint included."""
+    async with gateway(role="push") as home, open_pool(home.database_url, max_size=1) as pool:
+        before = cpu_s(home.postmaster)
+        for _ in range(elections):
+            await fill_bare_table(home.database_url, _copied(reports, copies), BATCH)
+        await pool.execute("CHECKPOINT")
+        return 1e6 * (cpu_s(home.postmaster) - before) / (elections * copies * len(reports))
 
 
 class _Statements:

@@ -81,7 +81,7 @@ def small(
     monkeypatch.setattr(start, "STARTS", count(1, full=3))
     monkeypatch.setattr(memory, "STARTS", count(1, full=3))
     monkeypatch.setattr(reconnect, "TURNS", count(1, full=2))
-    monkeypatch.setattr(statements, "ROUNDS", count(1, full=2))
+    monkeypatch.setattr(statements, "ROUNDS", 2)
     monkeypatch.setattr(holds, "PAIRS", count(1, full=2))
     monkeypatch.setattr(sign, "ROUNDS", count(1, full=2))
     monkeypatch.setattr(mirror_edge, "ROUNDS", count(1, full=2))
