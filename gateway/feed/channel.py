@@ -4,8 +4,8 @@ A reader has a position, not a queue: when its socket accepts bytes, it is sent 
 """
 
 import asyncio
-import socket
 from collections.abc import Callable
+from typing import Protocol
 
 from gateway.feed.blocks import Block, BlockMaker, Position
 from gateway.feed.compression import Window
@@ -26,6 +26,13 @@ TLS_BUFFER_BYTES = TLS_WRITE_BYTES + 1024
 """Approximate maximum of such copies for a stalled reader: nothing is written behind unsent bytes."""
 BUFFERED = -1
 """What `Reader.send_some` returns if the transport has all bytes, and could not send all of them."""
+
+
+class Sender(Protocol):
+    """What sends bytes without waiting: a non-blocking socket, or TLS over one."""
+
+    def send(self, data: bytes, /) -> int:
+        """Return how many bytes were sent, or BUFFERED. Raises OSError, also if there is no room for any."""
 
 
 class Reader(asyncio.Protocol):
@@ -50,9 +57,9 @@ class Reader(asyncio.Protocol):
     )
 
     def __init__(
-        self, transport: asyncio.Transport, on_close: Callable[[], None], sock: socket.socket | None = None
+        self, transport: asyncio.Transport, on_close: Callable[[], None], sender: Sender | None = None
     ) -> None:
-        """`sock`: the non-blocking socket of the transport, if it may be written to directly."""
+        """`sender`: what may be written to directly, as long as nothing is buffered in the transport."""
         self._transport = transport
         self._on_close = on_close
         self.channel: Channel | None = None
@@ -68,18 +75,16 @@ class Reader(asyncio.Protocol):
         transport.set_write_buffer_limits(high=0, low=0)
         # A previous response may still be unsent; then another protocol object received pause_writing().
         self._transport_paused = self.paused = transport.get_write_buffer_size() > 0
-        self.send_some: Callable[[bytes], int] = (
-            sock.send if sock is not None and not self._encrypted else self._send_all
-        )
+        self.send_some: Callable[[bytes], int] = sender.send if sender is not None else self._send_all
         """Send what is accepted at once, and return the number of bytes; `send_rest` has to follow if it is not all, or
         if this raises OSError. Only while `paused` is False.
 
-        This is what most bytes go through, so it is the system call itself if possible: a write to a transport takes
-        about a tenth more. Until the connection is closed, nothing is buffered in the transport of a reader that is not
-        paused, so bytes stay in order.
+        This is what most bytes go through, so it is the system call itself if possible, after encryption under TLS: a
+        write to a transport takes about a tenth more. Until the connection is closed, nothing is buffered in the
+        transport of a reader that is not paused, so bytes stay in order.
         """
 
-    def send(self, *data: bytes) -> None:
+    def send(self, *data: bytes | memoryview) -> None:
         """Write without waiting. `paused` is True afterwards if the socket did not accept everything.
 
         Pieces are not joined, so that a stalled socket keeps references to shared bytes and no copy of them.
@@ -96,7 +101,7 @@ class Reader(asyncio.Protocol):
     def send_rest(self, data: bytes, sent: int) -> None:
         """Write what `send_some` has not sent, without a copy; the transport closes a connection that has failed."""
         if sent != BUFFERED:
-            self._transport.write(memoryview(data)[sent:])
+            self.send(memoryview(data)[sent:])
 
     def _send_all(self, data: bytes) -> int:
         self.send(data)

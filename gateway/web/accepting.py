@@ -141,6 +141,7 @@ class Listener:
         return TlsTransport(
             self._tls,
             _Handshake(self._connections, connection, self._make, lambda: handshakes.pop(connection, None)),
+            connection.sock,
         )
 
 

@@ -30,6 +30,7 @@ from aiohttp.web_protocol import _ErrInfo
 
 from gateway.web.answers import SECURITY_HEADERS, Head, Problem, internal_error, is_gone, problem_of
 from gateway.web.connections import BEHIND_PROXIES, Connection, Connections, Upgraded
+from gateway.web.tls_transport import TlsTransport
 
 log = structlog.get_logger()
 REQUESTS_LOGGER = logging.getLogger("gateway.requests")
@@ -693,21 +694,22 @@ R = TypeVar("R", bound=asyncio.BaseProtocol)
 
 def take_over(
     request: web.Request,
-    make: Callable[[asyncio.Transport, Callable[[], None], socket.socket | None], R],
+    make: Callable[[asyncio.Transport, Callable[[], None], socket.socket | TlsTransport | None], R],
     gone: Callable[[], None],
 ) -> R | None:
     """Hand the connection of a request over to an event stream; return None if it is closed already.
 
-    `make` creates the stream, which calls `gone` when it ends; the socket, if it is known, is that of the transport,
-    which remains its owner and closes it. If the client is half closed, the stream has to end after what there is to
-    send.
+    `make` creates the stream, which calls `gone` when it ends; the third argument, if any, sends without waiting: the
+    socket of the transport, which remains its owner and closes it, or TLS. If the client is half closed, the stream has
+    to end after what there is to send.
     """
     transport = request.transport
     handler = request.protocol
     if transport is None or transport.is_closing() or getattr(handler, "ended", False):
         return None
     connection = connection_of(request)
-    stream = make(transport, gone, connection.sock if connection is not None else None)
+    sock = connection.sock if connection is not None else None
+    stream = make(transport, gone, transport if isinstance(transport, TlsTransport) else sock)
     transport.set_protocol(stream)
     _release(handler)
     return stream

@@ -8,9 +8,12 @@ one piece while reading was paused.
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Iterable
 from typing import Any, cast
+
+from gateway.feed.channel import BUFFERED
 
 RECORD_MAX = 16 << 10
 """Bytes of content in a TLS record. Source: RFC 8446, section 5.1."""
@@ -26,11 +29,13 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     __slots__ = (
         "_below", "_closing", "_context", "_decrypt", "_encrypt", "_established", "_reading", "_received", "_records",
-        "_stalled", "_tls", "_unanswered", "_upper", "_written",
+        "_sock", "_stalled", "_tls", "_unanswered", "_upper", "_written",
     )  # fmt: skip
 
-    def __init__(self, context: ssl.SSLContext, protocol: asyncio.Protocol) -> None:
+    def __init__(self, context: ssl.SSLContext, protocol: asyncio.Protocol, sock: socket.socket) -> None:
+        """`sock`: the non-blocking socket of the transport below, which closes it."""
         super().__init__()
+        self._sock = sock
         self._context = context
         self._upper = protocol
         self._received, self._written = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -129,6 +134,25 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if data and not self._closing:
             self._encrypt(data)
             self._below.write(self._records())
+
+    def send(self, data: bytes) -> int:
+        """Encrypt a record, send it past the transport below, in which nothing may be buffered, and return its size.
+
+        Returns BUFFERED if the socket does not accept all of it, or has failed: then the transport below has the rest.
+        Returns 0 for more than a record, of which nothing is sent.
+        """
+        if len(data) > RECORD_MAX or self._closing:
+            return 0
+        self._encrypt(data)
+        record = self._records()
+        try:
+            sent = self._sock.send(record)
+        except OSError:
+            sent = 0
+        if sent == len(record):
+            return len(data)
+        self._below.write(memoryview(record)[sent:])
+        return BUFFERED
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Write pieces, as few records as possible."""

@@ -120,13 +120,13 @@ async def talking() -> AsyncIterator[tuple[Reader, asyncio.StreamReader]]:
     class Greeting(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             stream = cast("asyncio.Transport", transport)
-            reader = Reader(stream, lambda: None)
+            reader = Reader(stream, lambda: None, cast("TlsTransport", transport))
             stream.set_protocol(reader)
             made.set_result(reader)
 
     loop = asyncio.get_running_loop()
     accepting = asyncio.ensure_future(
-        loop.connect_accepted_socket(lambda: TlsTransport(serving, Greeting()), ours)
+        loop.connect_accepted_socket(lambda: TlsTransport(serving, Greeting(), ours), ours)
     )
     client, writer = await asyncio.open_connection(sock=theirs, ssl=trusting, server_hostname="localhost")
     await accepting
@@ -152,3 +152,23 @@ async def test_an_unread_block_takes_no_memory_per_reader() -> None:
         assert not reader.paused
         reader.send(b"next")
         assert await client.readexactly(4) == b"next"
+
+
+async def test_blocks_of_every_size_reach_the_client_past_the_transport_or_through_it() -> None:
+    """In order, while the client reads nothing for a time."""
+    async with talking() as (reader, client):
+        sent = b""
+        for size in (1, 400, TLS_WRITE_BYTES, TLS_WRITE_BYTES + 1, 400, *(10_000,) * 2000):
+            block = bytes([size % 251]) * size
+            part = reader.send_some(block)
+            if part != size:
+                reader.send_rest(block, part)
+            sent += block
+            if reader.paused:
+                break
+        assert reader.paused
+        async with asyncio.timeout(60):
+            assert await client.readexactly(len(sent)) == sent
+            assert not reader.paused
+            assert reader.send_some(b"next") == 4
+            assert await client.readexactly(4) == b"next"

@@ -142,10 +142,9 @@ def test_a_reader_that_is_being_closed_is_sent_nothing_more() -> None:
         assert transport.overruns == 0
 
 
-def test_under_tls_nothing_goes_past_the_transport() -> None:
-    """The socket has the encrypted bytes."""
+def test_without_a_sender_everything_goes_through_the_transport() -> None:
     transport = FakeTransport(encrypted=True)
-    reader = Reader(transport.as_transport(), lambda: None, transport.as_socket())
+    reader = Reader(transport.as_transport(), lambda: None)
     transport.set_protocol(reader)
     transport.stall(room=100)
     assert reader.send_some(b"a block") == BUFFERED

@@ -1,6 +1,7 @@
 """TLS of one connection, over a transport in memory: handshake, bytes in pieces of any size, flow control, ends."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from typing import cast
@@ -10,6 +11,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.feed.channel import BUFFERED
 from gateway.web.tls_transport import RECORD_MAX, TlsTransport
 
 AUTHORITY = trustme.CA()
@@ -27,6 +29,8 @@ class Below(asyncio.Transport):
         self.upper: TlsTransport
         self.unsent = b""
         self.taken = b""
+        self.room = 1 << 30
+        """Bytes that the socket accepts at once."""
         self.stalled = self.reading_paused = self.closed = self.aborted = False
         self._high = 64 << 10
         self._paused = False
@@ -39,6 +43,17 @@ class Below(asyncio.Transport):
         if len(self.unsent) > self._high and not self._paused:
             self._paused = True
             self.upper.pause_writing()
+
+    def send(self, data: bytes) -> int:
+        """Send past this transport, as its socket does."""
+        assert not self.unsent
+        self.stalled = self.room < len(data)
+        if not self.room:
+            raise BlockingIOError
+        sent = min(self.room, len(data))
+        self.taken += data[:sent]
+        self.room -= sent
+        return sent
 
     def take(self) -> None:
         """Let the peer take everything."""
@@ -110,7 +125,7 @@ class Pair:
         self.from_server, self._to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.client = context.wrap_bio(self.from_server, self._to_server, server_hostname=name)
         self.below, self.upper = Below(), Upper()
-        self.server = self.below.upper = TlsTransport(SERVING, self.upper)
+        self.server = self.below.upper = TlsTransport(SERVING, self.upper, cast("socket.socket", self.below))
         self.server.connection_made(self.below)
 
     def send(self, size: int | None = None) -> None:
@@ -229,6 +244,38 @@ def test_flow_control_is_that_of_the_transport_below(pair: Pair) -> None:
     pair.below.take()
     assert pair.upper.events == ["made", "pause", "resume"]
     assert pair.read() == b"takennot taken"
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=6),
+    room=st.integers(0, 1000),
+)
+def test_what_is_sent_past_the_transport_arrives_in_order(pieces: list[bytes], room: int) -> None:
+    """The transport has what the socket does not accept, and pauses the protocol."""
+    pair = Pair()
+    pair.shake_hands()
+    pair.server.set_write_buffer_limits(high=0, low=0)
+    pair.below.room = room
+    for piece in pieces:
+        sent = pair.server.send(piece)
+        assert (sent == BUFFERED) == (pair.upper.events[-1] == "pause")
+        if sent == BUFFERED:
+            pair.below.room, pair.below.stalled = 1 << 30, False
+            pair.below.take()
+        else:
+            assert sent == len(piece)
+    assert pair.read() == b"".join(pieces)
+
+
+def test_more_than_a_record_is_not_sent_past_the_transport(pair: Pair) -> None:
+    """Nothing is, once the connection is closed."""
+    assert pair.server.send(bytes(RECORD_MAX)) == RECORD_MAX
+    assert pair.server.send(bytes(RECORD_MAX + 1)) == 0
+    assert pair.read() == bytes(RECORD_MAX)
+    pair.server.close()
+    pair.fetch()
+    assert (pair.server.send(b"late"), pair.below.taken) == (0, b"")
 
 
 async def test_a_protocol_that_pauses_reading_is_given_nothing_until_it_resumes(pair: Pair) -> None:
