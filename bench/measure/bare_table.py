@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
-import asyncpg
-
 from gateway.election.validation import ValidReport
 from gateway.journal.session import Connection
 
 _CREATE = """
-DROP SCHEMA IF EXISTS bench CASCADE;
-CREATE SCHEMA bench;
+CREATE SCHEMA IF NOT EXISTS bench;
+DROP TABLE IF EXISTS bench.report;
 CREATE TABLE bench.report (
     election integer, sequence bigint, unit text, revision integer, received_at timestamptz, accepted_at timestamptz,
     digest bytea, chain bytea, body bytea,
@@ -34,25 +32,21 @@ SELECT 1, s.* FROM unnest(
 """
 
 
-async def fill_bare_table(url: str, reports: Iterator[ValidReport], batch_size: int) -> None:
+async def fill_bare_table(connection: Connection, reports: Iterator[ValidReport], batch_size: int) -> None:
     """Create the table, or an empty one in its place, and insert all reports, `batch_size` per transaction."""
-    connection: Connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(_CREATE)
-        sequence = 0
-        while batch := list(islice(reports, batch_size)):
-            units = [valid.report.unit for valid in batch]
-            async with connection.transaction():
-                await connection.execute(_LOOK_UP, units)
-                await connection.execute(
-                    _INSERT,
-                    range(sequence + 1, sequence + len(batch) + 1),
-                    units,
-                    [valid.report.revision for valid in batch],
-                    [datetime.now(UTC)] * len(batch),
-                    [valid.digest for valid in batch],
-                    [valid.body for valid in batch],
-                )
-            sequence += len(batch)
-    finally:
-        await connection.close()
+    await connection.execute(_CREATE)
+    sequence = 0
+    while batch := list(islice(reports, batch_size)):
+        units = [valid.report.unit for valid in batch]
+        async with connection.transaction():
+            await connection.execute(_LOOK_UP, units)
+            await connection.execute(
+                _INSERT,
+                range(sequence + 1, sequence + len(batch) + 1),
+                units,
+                [valid.report.revision for valid in batch],
+                [datetime.now(UTC)] * len(batch),
+                [valid.digest for valid in batch],
+                [valid.body for valid in batch],
+            )
+        sequence += len(batch)
