@@ -210,7 +210,10 @@ class Connections:
         if not connection.head_received:
             connection.head_received = True
             self._awaiting_head.pop(connection, None)
-        self._enqueue(connection, None if connection.authenticated else self._active_anonymous, _now())
+        if connection.authenticated:
+            self._enqueue(connection, None, 0.0)
+        else:
+            self._enqueue(connection, self._active_anonymous, _now())
 
     def request_finished(self, connection: Connection) -> None:
         """Record that the connection is idle."""

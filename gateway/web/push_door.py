@@ -57,8 +57,6 @@ DECISIONS_MAX = 1
 """Decisions and changes of the rules, likewise: each of them locks the head of the record."""
 _PRIVATE = {"Cache-Control": "private, no-store"}
 _ELECTION, _REPORTS = "/v1/elections/", "/reports"
-_NOT_DIRECT = (hdrs.CONTENT_ENCODING, hdrs.EXPECT, tracing.HEADER)
-"""Fields of a request that the application has to answer."""
 
 
 class PushDoor:
@@ -152,7 +150,9 @@ class PushDoor:
         path, headers = request.path, request.headers
         if not path.startswith(_ELECTION) or not path.endswith(_REPORTS):
             return False
-        if headers.get(hdrs.CONTENT_TYPE) != JSON or any(name in headers for name in _NOT_DIRECT):
+        if headers.get(hdrs.CONTENT_TYPE) != JSON:
+            return False
+        if hdrs.CONTENT_ENCODING in headers or hdrs.EXPECT in headers or tracing.HEADER in headers:
             return False
         known = self._intake.known_sender(path[len(_ELECTION) : -len(_REPORTS)], _secret_of(headers))
         if known is None or known[1].role != "sender" or tracing.exporting():
