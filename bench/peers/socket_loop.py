@@ -5,6 +5,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from bench.load.crowd import crowd, readers
 from bench.load.hub import Hub
@@ -14,9 +15,10 @@ LOOP = (sys.executable, "-m", "bench.peers.loop_sender")
 
 
 @asynccontextmanager
-async def loop_of_sends(count: int, size: int) -> AsyncIterator[Hub]:
-    """Run a loop of `socket.send`, with all its readers connected."""
-    process = await asyncio.create_subprocess_exec(*LOOP, str(size), stdin=PIPE, stdout=PIPE)
+async def loop_of_sends(count: int, size: int, certificate: Path | None = None) -> AsyncIterator[Hub]:
+    """Run a loop of `socket.send`, with all its readers connected; under TLS with a certificate."""
+    command = [*LOOP, str(size), *([str(certificate)] if certificate is not None else [])]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     to, of = process.stdin, process.stdout
@@ -34,7 +36,9 @@ async def loop_of_sends(count: int, size: int) -> AsyncIterator[Hub]:
 
     try:
         port = int(await asyncio.wait_for(of.readline(), 20.0))
-        async with crowd(readers("127.0.0.1", port, "/", marker='data: {"sequence":')) as audience:
+        async with crowd(
+            readers("127.0.0.1", port, "/", marker='data: {"sequence":', certificate=str(certificate or ""))
+        ) as audience:
             accepting = asyncio.create_task(ask(f"accept {count}"))
             await audience.connect(count)
             taken_s = await accepting

@@ -16,10 +16,13 @@ from bench.load.hub import Hub, valgnatt
 from bench.load.local import Local, gateway
 from bench.measure.pairs.options import Options
 from bench.measure.pairs.rounds import Round, Rounds, alternate
+from bench.peers.posting import CHANGE_BYTES
+from bench.peers.socket_loop import loop_of_sends
 from bench.peers.terminators import Start, haproxy, nginx
 
 READERS = 1_000
 CLEAR, DOOR = "without TLS", "TLS by the feed process"
+LOOP, TLS_LOOP = "`socket.send` in a loop", "`ssl.SSLSocket.send` in a loop"
 PROXIES: dict[str, Start] = {"TLS by nginx": nginx, "TLS by HAProxy": haproxy}
 UNIT = "deliveries per CPU s, that of the proxy included"
 
@@ -46,11 +49,13 @@ async def measure(options: Options) -> Result:
         for hub in hubs.values():
             await hub.crowd.connect(readers)
             await hub.crowd.wait(await hub.publish())
+        hubs[LOOP] = await stack.enter_async_context(loop_of_sends(readers, CHANGE_BYTES))
+        hubs[TLS_LOOP] = await stack.enter_async_context(loop_of_sends(readers, CHANGE_BYTES, certificate))
         sides: dict[str, Round] = {
             name: partial(_deliver, name, hub, options.seconds, rounds, pair) for name, hub in hubs.items()
         }
         await alternate(options.rounds, sides)
-    _add_rows(pair, rounds, [name for name in hubs if name != CLEAR], readers)
+    _add_rows(pair, rounds, [name for name in hubs if name not in (CLEAR, LOOP, TLS_LOOP)], readers)
     return pair
 
 
@@ -91,4 +96,6 @@ def _add_rows(pair: Result, rounds: Rounds, encrypted: Sequence[str], readers: i
         Row.compared(f"{what}: the best, {best.name}", best, clear, Target(0.6), goal=11),
         *(Row.compared(f"{what}: {side.name}", side, clear) for side in sides),
     ]
-    pair.figures = rounds.others(clear, *sides)
+    loop, tls_loop = rounds[LOOP], rounds[TLS_LOOP]
+    pair.rows.append(Row.compared(f"{what}: the ceiling, {TLS_LOOP}", tls_loop, loop))
+    pair.figures = rounds.others(clear, *sides, loop, tls_loop)
