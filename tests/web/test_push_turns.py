@@ -384,6 +384,22 @@ async def test_a_socket_that_ends_closes_once_what_it_submitted_is_answered() ->
     assert len(door.written) == 2
 
 
+async def test_a_socket_that_ends_reads_up_to_the_close_frame_of_its_client() -> None:
+    """Also what was left unread because reports waited; a reset could lose the close frame of this side."""
+    door = Door()
+    door.writer._available = False
+    large = json.dumps({"unit": "a-1", "padding": "x" * 30_000}).encode()
+    door.send(*[large] * 10)
+    assert door.turns() is None
+    assert not door.transport.reading
+    door.socket.deauthorize("over")
+    await asyncio.sleep(0)
+    assert door.transport.reading
+    door.socket._socket.data_received(masked(CLOSE, (1000).to_bytes(2)))
+    assert door.written == [(CLOSE, (1008).to_bytes(2) + b"over")]
+    assert door.transport.closed == "close"
+
+
 async def test_a_client_that_does_not_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     """After CLOSE_S."""
     monkeypatch.setattr(push_socket, "CLOSE_S", 0.0)
