@@ -168,7 +168,7 @@ def _problem(status: int, exc: BaseException | None) -> Problem:
 class DirectRequest:
     """A POST request that arrived whole, in one read, on a connection without another one.
 
-    What takes it calls `answer` or `abort` once, later. Its connection may be lost by then.
+    What takes it calls `answer` once, later. Its connection may be lost by then.
     """
 
     __slots__ = ("_handler", "content", "headers", "path")
@@ -188,10 +188,6 @@ class DirectRequest:
     def answer(self, head: Head, body: bytes) -> None:
         """Write the answer, which is small, in one piece."""
         self._handler.answer_directly(head, body)
-
-    def abort(self) -> None:
-        """Close the connection."""
-        self._handler.abort()
 
 
 Take = Callable[[DirectRequest], bool]
@@ -306,8 +302,7 @@ class DoorHandler(ProblemHandler):
         """Stop counting the connection, unless its protocol was switched."""
         if self.connection.handler is self:
             self._connections.remove(self.connection)
-        if self._directly is not None:
-            self._waiter, self._directly = self._directly, None  # it ends with the task
+        self._end_direct_request()
         super().connection_lost(exc)
 
     def switch(self, transport: asyncio.Transport) -> Callable[[], None]:
@@ -414,25 +409,29 @@ class DoorHandler(ProblemHandler):
 
     def answer_directly(self, head: Head, body: bytes) -> None:
         """Answer the request that was taken, and let the connection go on as after any other answer."""
-        if self._directly is None:
-            return  # the connection is lost
-        self._waiter, self._directly = self._directly, None
-        self._request_in_progress = False
-        if self._handler_waiter is not None and not self._handler_waiter.done():
-            self._handler_waiter.set_result(None)
-        if self.transport is None or self.transport.is_closing():
-            return
+        if not self._end_direct_request() or self.transport is None or self.transport.is_closing():
+            return  # the connection is lost, or about to be
         answer = head.before(body, rfc822_formatted_time())
         self.transport.write(answer)
         self._record_written(len(answer))
         if self._finished():
             self._close = True
-        if self._close and not self._messages:
+        if self._force_close or (self._close and not self._messages):
             self.force_close()
         elif self._messages:
             self._wake()
         else:
             self._keep_alive()
+
+    def _end_direct_request(self) -> bool:
+        """Let aiohttp's task, and its shutdown, go on; return False if no request is being answered directly."""
+        if self._directly is None:
+            return False
+        self._waiter, self._directly = self._directly, None
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)
+        return True
 
     def _keep_alive(self) -> None:
         """Keep the connection open for another request, as aiohttp's task does after an answer."""

@@ -369,6 +369,51 @@ async def test_a_server_that_ends_waits_for_the_answers() -> None:
         writer.close()
 
 
+async def ending_with_one_taken(
+    door: Door,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Task[None]]:
+    """Have a handler shut down that answers one request directly, with two behind it; it waits for the answer."""
+    reader, writer = await open_connection(door.url)
+    writer.write(door.post())
+    await until(lambda: _is(lambda: door.taken == 1))
+    (handler,) = [each.handler for each in door.connections._open]
+    writer.write(door.post(b"{") * 2)
+    await until(lambda: _is(lambda: len(handler._messages) == 2))  # type: ignore[union-attr]
+    handler.close()  # type: ignore[union-attr]
+    ending = asyncio.create_task(handler.shutdown(TIMEOUT_S))  # type: ignore[union-attr]
+    await asyncio.sleep(0)
+    assert not ending.done()
+    return reader, writer, ending
+
+
+async def test_requests_behind_the_last_answer_of_a_server_are_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As they are behind an answer of the application, and without an error."""
+    async with a_door() as door:
+        with door.journal.memory.paused():
+            reader, writer, ending = await ending_with_one_taken(door)
+        assert (await one_answer(reader))[0] == 201
+        assert await reader.read() == b""
+        await ending
+        assert caplog.records == []
+        writer.close()
+
+
+async def test_a_server_that_ends_does_not_wait_for_a_client_that_has_left() -> None:
+    """Its report is committed all the same."""
+    async with a_door() as door, asyncio.timeout(TIMEOUT_S / 2):
+        with door.journal.memory.paused():
+            _, writer, ending = await ending_with_one_taken(door)
+            (connection,) = door.connections._open
+            connection.abort()
+            await ending
+            assert door.left()["requests"] == 1
+        await until(lambda: _is(lambda: door.left() == NOTHING))
+        assert len(door.journal.memory.record) == 1
+        writer.close()
+
+
 async def test_requests_beyond_those_of_the_sender_are_refused() -> None:
     """Requests that were taken directly count like the others."""
     async with a_door(requests_per_sender=1) as door:
