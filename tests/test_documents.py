@@ -29,14 +29,13 @@ from gateway.web import (
 from gateway.web import push_request as push
 from gateway.web.aiohttp_connection import (
     AHEAD_MAX,
-    HEAD_MAX,
     INPUT_COST,
     INPUT_MIN,
-    REQUEST_LINE_MAX,
     SEND_RATE,
     SEND_TIMEOUT_S,
     SMALL_MAX,
 )
+from gateway.web.aiohttp_problems import HEAD_MAX, REQUEST_LINE_MAX
 from gateway.web.feed_lookup import AHEAD_S
 from gateway.web.push_body import BODY_MAX, REPORTS_MAX
 from gateway.web.push_door import BOARDS_MAX, DECISIONS_MAX, HOLDS_MAX, READS_MAX, TRANSFERS_MAX

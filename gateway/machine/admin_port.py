@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.web.aiohttp_connection import AdminHandler
+from gateway.web.aiohttp_problems import AdminHandler
 from gateway.web.middleware import add_security_headers, problem_documents, refuse_bodies
 
 _requests = logging.getLogger("gateway.requests")

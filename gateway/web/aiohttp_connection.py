@@ -1,45 +1,30 @@
-"""Everything that relies on aiohttp's internals: how it serves a connection, and how a connection is taken from it.
+"""How a door serves a connection with aiohttp.
 
-A test checks that no other module does. Of aiohttp it uses the protocol of a connection (`web.RequestHandler`), its
-queue of requests and its write flow control, how it releases a connection, and how it hands over an upgraded one.
+One of the modules that rely on aiohttp's internals (`aiohttp_*.py`; a test checks that no other does): the protocol of
+a connection, its queue of requests and its write flow control.
 
-* `ProblemHandler`: aiohttp's own answers are problem documents as well. What aiohttp answers before a route is reached
-  (a request that is not HTTP, an unknown expectation) would otherwise name aiohttp and its version, lack the security
-  headers, and repeat what the client sent, which may include a token.
-* `AdminHandler`: answers a client that has closed its side, as `DoorHandler` does.
 * `DoorHandler`: reports requests and buffers to `Connections`, and closes connections whose clients do not read.
-  A `DirectRequest` is answered without aiohttp's task for the connection, and without the application.
-* `take_over` and `switch_protocols`: an event stream and a WebSocket need no request, no parser and no task.
+* `DirectRequest`: a request that is answered without aiohttp's task for the connection, and without the application.
 """
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import structlog
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
-from aiohttp._websocket.helpers import websocket_mask
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import HttpProcessingError, RawRequestMessage
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import _ErrInfo
 
-from gateway.web.answers import SECURITY_HEADERS, Head, Problem, internal_error, is_gone, problem_of
+from gateway.web.aiohttp_problems import HEAD_MAX, REQUEST_LINE_MAX, ProblemHandler
+from gateway.web.answers import Head, Problem
 from gateway.web.connections import BEHIND_PROXIES, Connection, Connections, Upgraded
-from gateway.web.tls_transport import TlsTransport
 
-log = structlog.get_logger()
 REQUESTS_LOGGER = logging.getLogger("gateway.requests")
 """What aiohttp logs about requests."""
 
-HEAD_MAX = 20 << 10
-"""Bytes of the head of a request. One header field may have nearly all of them: pages of a domain share its cookies."""
-REQUEST_LINE_MAX = 8190
-"""Bytes of the target of a request."""
 SEND_TIMEOUT_S, SEND_RATE = 30.0, 8 << 10
 """How long a client may take to read an answer: so many seconds, and one more for each SEND_RATE bytes."""
 SMALL_MAX = 32 << 10
@@ -56,113 +41,6 @@ INPUT_MIN = 4 << 10
 """Size of an incomplete head from which it counts as buffered for its connection, in bytes."""
 INPUT_COST = 4
 """Bytes of memory for each byte of a head: with many short fields, the objects take several times its size."""
-
-mask = websocket_mask
-"""Mask or unmask a payload in place (RFC 6455, section 5.3); written in C, six times as fast as Python."""
-
-
-class ProblemHandler(web.RequestHandler):
-    """A connection whose errors are problem documents that repeat nothing of the request.
-
-    `answer_headers` are added to the answers that no route gives.
-    """
-
-    __slots__ = ("_answer_headers",)
-
-    def __init__(
-        self, server: web.Server, *, answer_headers: Mapping[str, str] | None = None, **options: Any
-    ) -> None:
-        super().__init__(server, **options)
-        self._answer_headers = dict(answer_headers or {})
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it repeats what the client sent
-    ) -> web.StreamResponse:
-        """Return the answer to what cannot be served; then the connection is closed."""
-        if isinstance(exc, ConnectionError) and is_gone(request):
-            raise exc  # clients go away at any time; aiohttp ends the connection
-        if not isinstance(
-            exc, HttpProcessingError
-        ):  # what is not HTTP is not logged: scanners send it to any port
-            log.error("request failed", exc_info=exc)
-        if answer_begun(request):
-            raise ConnectionError("part of another answer has been sent")
-        answer = self._without_route(_problem(status, exc))
-        answer.force_close()
-        return answer
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Write an answer; one that aiohttp made for an error is replaced."""
-        if isinstance(resp, web.HTTPException) and resp.status >= 400:
-            resp = self._without_route(problem_of(resp))
-        return await super().finish_response(request, resp, start_time)
-
-    def refuse_head(self) -> None:
-        """Answer that the head of a request is too large, in place of the queued requests, and read nothing more."""
-        error = LineTooLong(b"", str(HEAD_MAX))
-        self._messages.clear()
-        self._messages.append((_ErrInfo(status=431, exc=error, message=""), EMPTY_PAYLOAD))
-        self._wake()
-        self._close = True
-
-    def _wake(self) -> None:
-        """Let aiohttp's task answer the queued requests, if it waits for one."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _without_route(self, problem: Problem) -> web.Response:
-        """Return a problem document with the headers that the application adds to every answer."""
-        answer = problem.response()
-        answer.headers.update(SECURITY_HEADERS)
-        answer.headers.update(self._answer_headers)
-        return answer
-
-
-class AdminHandler(ProblemHandler):
-    """A connection of the admin port: without the bounds of a door, and without TLS."""
-
-    __slots__ = ("_answered", "_ended")
-
-    def __init__(self, server: web.Server, **options: Any) -> None:
-        super().__init__(server, **options)
-        self._answered = 0
-        self._ended = False
-        """Whether the client has closed its side."""
-
-    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp returns None, which closes the connection
-        """Close the connection, but not before the requests that have arrived are answered.
-
-        Source: RFC 9112, section 9.6.
-        """
-        self._ended = True
-        return self._request_count > self._answered
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Write an answer; after the last one, close the connection if the client has closed its side."""
-        finished = await super().finish_response(request, resp, start_time)
-        self._answered += 1
-        if self._ended and self._answered == self._request_count:
-            self._close = True
-        return finished
-
-
-def _problem(status: int, exc: BaseException | None) -> Problem:
-    if isinstance(exc, LineTooLong):
-        detail = f"the head of a request may have at most {HEAD_MAX} bytes, and its target {REQUEST_LINE_MAX}"
-        return Problem(431, "head_too_large", detail)
-    if isinstance(exc, HttpProcessingError):
-        return Problem(400, "bad_request", "the request is not valid HTTP/1.1")
-    if status == 504:
-        return Problem(504, "timeout", "the answer took too long")
-    return internal_error()
 
 
 class DirectRequest:
@@ -636,82 +514,10 @@ def end_at_eof(request: web.BaseRequest) -> None:
         handler.streaming = True
 
 
-def answer_begun(request: web.BaseRequest) -> bool:
-    """Return whether a part of an answer has been written."""
-    return request.writer.output_size > 0
-
-
 async def send_continue(request: web.Request) -> None:
     """Send `100 Continue`, for which the client waits with its body. Source: RFC 9110, section 10.1.1."""
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # nothing of the answer itself has been written
-
-
-class Switched(NamedTuple):
-    """A connection whose protocol was switched."""
-
-    transport: asyncio.Transport
-    received: bytes
-    """What the client has sent after its request."""
-    closed: Callable[[], None]
-    """To be called when the connection is lost: until then its door counts it."""
-
-
-async def switch_protocols(
-    request: web.Request, headers: Mapping[str, str], protocol: asyncio.Protocol
-) -> Switched:
-    """Answer with 101 and hand the connection over to `protocol`. Raises ConnectionError if the client is gone.
-
-    As with `take_over`, nothing of aiohttp remains; but the connection counts against the limits of its door.
-    """
-    answer = web.StreamResponse(status=101, headers=headers)
-    await answer.prepare(request)
-    transport, handler = request.transport, request.protocol
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client is gone")
-    received, paused = handler._message_tail, handler._buffer_paused
-    closed = handler.switch(transport) if isinstance(handler, DoorHandler) else _nothing
-    transport.set_protocol(protocol)
-    _release(handler)
-    if paused:
-        transport.resume_reading()
-    return Switched(transport, received, closed)
-
-
-def _release(handler: web.RequestHandler) -> None:
-    """Have aiohttp forget a connection without closing it: to aiohttp it appears to be lost."""
-    handler.transport = None
-    handler.connection_lost(None)
-
-
-def _nothing() -> None:
-    pass
-
-
-R = TypeVar("R", bound=asyncio.BaseProtocol)
-
-
-def take_over(
-    request: web.Request,
-    make: Callable[[asyncio.Transport, Callable[[], None], socket.socket | TlsTransport | None], R],
-    gone: Callable[[], None],
-) -> R | None:
-    """Hand the connection of a request over to an event stream; return None if it is closed already.
-
-    `make` creates the stream, which calls `gone` when it ends; the third argument, if any, sends without waiting: the
-    socket of the transport, which remains its owner and closes it, or TLS. If the client is half closed, the stream has
-    to end after what there is to send.
-    """
-    transport = request.transport
-    handler = request.protocol
-    if transport is None or transport.is_closing() or getattr(handler, "ended", False):
-        return None
-    connection = connection_of(request)
-    sock = connection.sock if connection is not None else None
-    stream = make(transport, gone, transport if isinstance(transport, TlsTransport) else sock)
-    transport.set_protocol(stream)
-    _release(handler)
-    return stream
 
 
 def _send_timeout_s(answer: web.StreamResponse) -> float:

@@ -16,7 +16,8 @@ from gateway.feed.channel import Channel, Reader
 from gateway.feed.compression import GZIP_START
 from gateway.feed.stream import ElectionFeed
 from gateway.telemetry.metrics import FeedMetrics
-from gateway.web.aiohttp_connection import end_at_eof, half_closed, take_over, write_part
+from gateway.web.aiohttp_connection import end_at_eof, half_closed, write_part
+from gateway.web.aiohttp_takeover import take_over
 from gateway.web.answers import ANY_ORIGIN, JSON, SECURITY_HEADERS, Problem, mirror_link
 from gateway.web.bodies import Body, BodyCache
 from gateway.web.client_address import ClientAddresses

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from gateway.clock import SYSTEM_CHANCE
 from gateway.telemetry import tracing
-from gateway.web.aiohttp_connection import answer_begun
+from gateway.web.aiohttp_problems import answer_begun
 from gateway.web.answers import (
     ANSWERED_ERRORS,
     ANY_ORIGIN,

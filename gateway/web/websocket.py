@@ -14,7 +14,8 @@ from typing import Protocol, cast
 
 from aiohttp import hdrs, web
 
-from gateway.web.aiohttp_connection import half_closed, mask, switch_protocols
+from gateway.web.aiohttp_connection import half_closed
+from gateway.web.aiohttp_takeover import mask, switch_protocols
 from gateway.web.answers import Problem
 from gateway.wire.frames import PING, PONG, Frame, FrameReader, close_frame, frame
 

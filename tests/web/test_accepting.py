@@ -22,7 +22,6 @@ from gateway.web.accepting import accepting
 from gateway.web.aiohttp_connection import (
     AHEAD_MAX,
     FRAMING_MAX,
-    HEAD_MAX,
     INPUT_COST,
     SLICE,
     connection_of,
@@ -30,6 +29,7 @@ from gateway.web.aiohttp_connection import (
     door_handlers,
     write_part,
 )
+from gateway.web.aiohttp_problems import HEAD_MAX
 from gateway.web.connections import Connections
 from gateway.web.unread import UnreadBytes
 from tests.web.doors import TIMEOUT_S, until

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.rehearsal.generator import GeneratedElection
-from gateway.web import aiohttp_connection
+from gateway.web import aiohttp_problems
 from tests.running import Gateway
 from tests.web.doors import TIMEOUT_S, a_registry, open_connection, shown
 
@@ -105,8 +105,8 @@ async def test_an_error_has_the_usual_headers_and_repeats_no_input(
 def test_a_disconnected_client_is_not_logged_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing to it fails, and nothing is logged; the same failure with a connected client is logged."""
     logged: list[str] = []
-    monkeypatch.setattr(aiohttp_connection.log, "error", lambda event, **_: logged.append(event))
-    handler = object.__new__(aiohttp_connection.ProblemHandler)
+    monkeypatch.setattr(aiohttp_problems.log, "error", lambda event, **_: logged.append(event))
+    handler = object.__new__(aiohttp_problems.ProblemHandler)
     handler._answer_headers = {}
     request: Any = SimpleNamespace(transport=None, writer=SimpleNamespace(output_size=0))
     with pytest.raises(ConnectionResetError):

@@ -20,7 +20,8 @@ from gateway.election.registry import read_registry
 from gateway.journal.intake import Intake
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.accepting import accepting
-from gateway.web.aiohttp_connection import HEAD_MAX, DirectRequest, door_handlers
+from gateway.web.aiohttp_connection import DirectRequest, door_handlers
+from gateway.web.aiohttp_problems import HEAD_MAX
 from gateway.web.connections import Connections
 from gateway.web.push_answers import ANSWER_S
 from gateway.web.push_door import PushDoor
