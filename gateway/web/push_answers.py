@@ -14,7 +14,7 @@ from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
 from gateway.election.report import Report
 from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable
-from gateway.web.answers import JSON, Head, Problem, json_response
+from gateway.web.answers import JSON, Head, Problem, internal_error, json_response
 from gateway.web.push_body import Steps
 from gateway.wire.json import to_json
 from gateway.wire.outcomes import outcome_document
@@ -157,7 +157,15 @@ def answer_single(outcome: Outcome, *, rehearsal: bool, chance: Random) -> tuple
     """Return the same answer as `respond_single`, for a request that no application answers."""
     if isinstance(outcome, Receipt):
         return _HEADS[_status(outcome)], to_json(outcome_document(outcome, rehearsal=rehearsal))
-    answer = respond_single(outcome, rehearsal=rehearsal, chance=chance)
+    return _whole(respond_single(outcome, rehearsal=rehearsal, chance=chance))
+
+
+def answer_failed(*, chance: Random) -> tuple[Head, bytes]:
+    """Return the answer to such a request if there is an error in making its own; that error is to be logged."""
+    return _whole(internal_error().response(chance=chance))
+
+
+def _whole(answer: web.Response) -> tuple[Head, bytes]:
     assert isinstance(answer.body, bytes)
     return Head(answer.status, answer.headers), answer.body
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from random import Random
 
+import structlog
 from aiohttp import web
 
 from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
@@ -29,6 +30,7 @@ from gateway.web.push_answers import (
     RECEIPT_SIZE,
     AnswerDeadlines,
     RequestOutcomes,
+    answer_failed,
     answer_single,
     respond,
     respond_single,
@@ -40,6 +42,8 @@ from gateway.web.push_receiving import MEMORY_FACTOR, REPORT_COST, receive, spli
 from gateway.web.shares import ByteBudget, ByteReservation
 from gateway.web.turns import Turns, Work
 from gateway.wire.outcomes import outcome_document
+
+log = structlog.get_logger()
 
 BODIES_MAX = 256 << 20
 """Bytes of bodies that a process keeps at once, of all senders."""
@@ -134,14 +138,23 @@ class PushRequests:
         return True
 
     def _answer_directly(self, direct: "DirectPush") -> None:
-        """Answer a request that was taken, once it is decided, or undecided at its deadline."""
+        """Answer a request that was taken, once it is decided, or undecided at its deadline.
+
+        The writer calls this for one request after the other, so an error must remain with its own.
+        """
         key = direct.token.key
         self._deadlines.leave(direct)
         self.bodies.add(key, -direct.memory)
         outcome = direct.outcome or undecided(direct.report, self._chance)
-        self._note(direct.election, direct.token, outcome)
         rehearsal = direct.election.current.registry.rehearsal
-        direct.request.answer(*answer_single(outcome, rehearsal=rehearsal, chance=self._chance))
+        try:
+            self._note(direct.election, direct.token, outcome)
+            answer = answer_single(outcome, rehearsal=rehearsal, chance=self._chance)
+        except Exception:
+            log.exception("request failed")
+            self._metrics.problems.note("internal_error")
+            answer = answer_failed(chance=self._chance)
+        direct.request.answer(*answer)
         self._answers.add(key, -RECEIPT_SIZE)
         self._requests_of.leave(str(key))
 

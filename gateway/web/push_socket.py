@@ -158,11 +158,18 @@ class PushSocket:
         self._conclude(self._ids.pop(key), outcome, counted=True)
 
     def flush(self) -> None:
-        """Send the answers if the client has taken all before, else once it has; then close if it is time to."""
-        if self._unsent and self._socket.takes_all():
-            self._send_results()
-        if self._ending is not None or self._reconnect_after_s is not None:
-            self._close_if_answered()
+        """Send the answers if the client has taken all before, else once it has; then close if it is time to.
+
+        The writer calls this for one connection after the other, so an error must remain with its own.
+        """
+        try:
+            if self._unsent and self._socket.takes_all():
+                self._send_results()
+            if self._ending is not None or self._reconnect_after_s is not None:
+                self._close_if_answered()
+        except Exception:
+            log.exception("push socket failed")
+            self._socket.abort()
 
     # Called by the intake.
 

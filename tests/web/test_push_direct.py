@@ -10,15 +10,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
+from unittest.mock import DEFAULT, Mock
 
 import pytest
 from aiohttp import web
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from gateway.config import Config
 from gateway.election.registry import read_registry
 from gateway.journal.intake import Intake
 from gateway.telemetry.metrics import PushMetrics
+from gateway.web import push_request
 from gateway.web.accepting import accepting
 from gateway.web.aiohttp_connection import DirectRequest, door_handlers
 from gateway.web.aiohttp_problems import HEAD_MAX
@@ -413,6 +416,29 @@ async def test_a_server_that_ends_does_not_wait_for_a_client_that_has_left() -> 
         await until(lambda: _is(lambda: door.left() == NOTHING))
         assert len(door.journal.memory.record) == 1
         writer.close()
+
+
+async def test_an_error_in_one_answer_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is logged and counted, as an error of the application is, and the writer goes on."""
+    failing = Mock(wraps=push_request.answer_single, side_effect=[ZeroDivisionError, DEFAULT, DEFAULT])
+    monkeypatch.setattr(push_request, "answer_single", failing)
+    async with a_door() as door:
+        clients = [await open_connection(door.url) for _ in range(2)]
+        with capture_logs() as logged:
+            with door.journal.memory.paused():
+                for place, (_, writer) in enumerate(clients):
+                    writer.write(door.post(a_body(UNITS[place])))
+                    await until(lambda before=place: _is(lambda: door.taken == before + 1))  # type: ignore[misc]
+            status, document = await one_answer(clients[0][0])
+            assert (status, document["code"]) == (500, "internal_error")
+            assert (await one_answer(clients[1][0]))[0] == 201
+        assert [each["event"] for each in logged if each["log_level"] == "error"] == ["request failed"]
+        clients[0][1].write(door.post(a_body(UNITS[0])))
+        assert (await one_answer(clients[0][0]))[0] == 200
+        assert door.left() == NOTHING
+        assert [value for name, value in _counts(door).items() if "internal_error" in name] == [1.0]
+        for _, writer in clients:
+            writer.close()
 
 
 async def test_requests_beyond_those_of_the_sender_are_refused() -> None:

@@ -450,3 +450,17 @@ async def test_an_error_of_a_turn_ends_its_connection_alone() -> None:
         door.socket._socket.data_received(as_sent(1))
     assert [each["event"] for each in logged] == ["push socket failed"]
     assert door.transport.closed == "abort"
+
+
+async def test_an_error_in_sending_answers_ends_its_connection_alone() -> None:
+    """The writer, which delivers their outcomes, goes on to those of others."""
+    door, other = Door(), Door()
+    for each in (door, other):
+        each.socket._socket.data_received(as_sent(1))
+    door.socket._session.results = Mock(side_effect=ZeroDivisionError)  # type: ignore[method-assign]
+    with capture_logs() as logged:
+        for each in (door, other):
+            each.commit()
+    assert [each["event"] for each in logged] == ["push socket failed"]
+    assert door.transport.closed == "abort"
+    assert other.results == [(1, "accepted")]
