@@ -14,8 +14,6 @@ from tests.simulation.run import Night, Result, run
 
 CANCELLED: dict[str, int] = {
     "RequestHandler._handle_request": 8,
-    "reports": 2,
-    "answers": 2,
     "sender-1 pushing": 1,
     "sender-2 pushing": 1,
     "reader-1": 1,
@@ -23,7 +21,7 @@ CANCELLED: dict[str, int] = {
 }
 """Kinds of tasks that are cancelled in production on their own and at any time, and how many of each are tried.
 
-A request is given up, one half of a push socket ends, a client gives up. All other tasks are cancelled by the task that
+A request is given up, a client gives up. All other tasks are cancelled by the task that
 waits for them, or with their whole process."""
 EXPIRING = 6
 """How many tasks of aiohttp's server have their timeouts expire, one in each night; of every other kind the first."""

@@ -38,5 +38,5 @@ def test_the_kinds_of_tasks_that_are_cancelled_exist() -> None:
 
 def test_an_interruption_happens() -> None:
     """It is a different night."""
-    assert run_interrupted(1, Await("reports", 2, "cancel")) is not None
-    assert run_interrupted(1, Await("reports", 2_000, "cancel")) is None
+    assert run_interrupted(1, Await("sender-1 pushing", 2, "cancel")) is not None
+    assert run_interrupted(1, Await("sender-1 pushing", 2_000, "cancel")) is None
