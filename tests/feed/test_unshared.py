@@ -360,9 +360,9 @@ async def test_a_pass_serves_common_selections_and_as_many_others_as_it_has_time
             before = {key: channel.position for key, channel in door.feed._channels.items()}
             result = passes()
             after = door.feed._channels
-            written.append(
-                [key[0] for key, position in before.items() if after[key].position is not position]
-            )
+            moved = [key[0] for key, position in before.items() if after[key].position is not position]
+            if moved:  # the timer passes over the readers too, perhaps before there is anything to write
+                written.append(moved)
             return result
 
         monkeypatch.setattr(door.feed, "_write_due", watched)
