@@ -142,6 +142,7 @@ class Listener:
             self._tls,
             _Handshake(self._connections, connection, self._make, lambda: handshakes.pop(connection, None)),
             connection.sock,
+            clock=self._connections.clock,
         )
 
 

@@ -141,6 +141,7 @@ class Connections:
         clock: Clock = SYSTEM_CLOCK,
         chance: Random = SYSTEM_CHANCE,
     ) -> None:
+        self.clock = clock
         self.chance = chance
         self.addresses = ClientAddresses(config)
         self.metrics = metrics

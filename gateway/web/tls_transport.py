@@ -4,19 +4,24 @@ uvloop's own costs nearly twice as much for a small write, and asyncio's three t
 small writes to many readers. Here a write is one call of OpenSSL and one write to the transport below, whose flow
 control applies: its limits, its `pause_writing` and the size of its buffer are those of the encrypted bytes, so nothing
 is buffered here. Received bytes are decrypted as they arrive; at most a part of one record stays, or what arrived in
-one piece while reading was paused.
+one piece while reading was paused. OpenSSL's buffers in memory keep the size of the most that was ever in them, so what
+is longer than a record passes through them in pieces.
 """
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
+from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.feed.channel import BUFFERED
 
 RECORD_MAX = 16 << 10
 """Bytes of content in a TLS record. Source: RFC 8446, section 5.1."""
+TURN_S = 0.005
+"""Seconds after which what else arrived in one piece waits for the next turn of the loop. 16 KiB of content take some
+10 µs, but as much of changes of the key, which a client may send without end, take 10 ms."""
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
@@ -28,20 +33,30 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_below", "_closing", "_context", "_decrypt", "_encrypt", "_established", "_reading", "_received", "_records",
-        "_sock", "_stalled", "_tls", "_unanswered", "_upper", "_written",
+        "_below", "_closing", "_context", "_decrypt", "_encrypt", "_established", "_monotonic", "_reading", "_received",
+        "_records", "_rest", "_sock", "_stalled", "_tls", "_unanswered", "_upper", "_written",
     )  # fmt: skip
 
-    def __init__(self, context: ssl.SSLContext, protocol: asyncio.Protocol, sock: socket.socket) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        protocol: asyncio.Protocol,
+        sock: socket.socket,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         """`sock`: the non-blocking socket of the transport below, which closes it."""
         super().__init__()
         self._sock = sock
         self._context = context
         self._upper = protocol
+        self._monotonic = clock.monotonic
         self._received, self._written = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._received, self._written, server_side=True)
         self._decrypt, self._encrypt, self._records = self._tls.read, self._tls.write, self._written.read
         self._below: asyncio.Transport
+        self._rest: list[memoryview] = []
+        """What else arrived in one piece and has not had its turn, the last first. Nothing is read meanwhile."""
         self._established = False
         self._closing = False
         self._reading = True
@@ -87,6 +102,23 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Continue the handshake, or give the protocol what is complete."""
+        if len(data) <= RECORD_MAX:
+            self._receive(data)
+        else:
+            self._rest = [*_pieces(data)][::-1]
+            self._take_rest()
+
+    def _take_rest(self) -> None:
+        """Receive what arrived in one piece, in pieces of a record, for about TURN_S; then others have their turn."""
+        until = self._monotonic() + TURN_S
+        while self._rest and self._may_read():
+            self._receive(self._rest.pop())
+            if self._rest and self._may_read() and self._monotonic() > until:
+                self._below.pause_reading()
+                asyncio.get_running_loop().call_soon(self._continue_reading)
+                return
+
+    def _receive(self, data: bytes | memoryview) -> None:
         self._received.write(data)
         try:
             if not self._established:
@@ -121,19 +153,35 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._below.write(self._records())
         return True
 
+    def _may_read(self) -> bool:
+        return self._reading and not self._unanswered and not self._closing
+
     def _continue_reading(self) -> None:
-        if self._reading and not self._unanswered and not self._closing:
-            self.data_received(b"")
-        if self._reading and not self._unanswered and not self._closing:
+        if not self._may_read():
+            return
+        try:
+            self._receive(b"")
+            self._take_rest()
+        except BaseException:
+            self.abort()  # as the transport below does if it is called from there
+            raise
+        if self._may_read() and not self._rest:
             self._below.resume_reading()
 
     # What the protocol calls.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Encrypt, and write. Encrypted bytes are copies, for this connection alone."""
-        if data and not self._closing:
-            self._encrypt(data)
-            self._below.write(self._records())
+        if self._closing:
+            return
+        if len(data) > RECORD_MAX:
+            self._below.writelines([self._encrypted(piece) for piece in _pieces(data)])
+        elif data:
+            self._below.write(self._encrypted(data))
+
+    def _encrypted(self, data: bytes | bytearray | memoryview) -> bytes:
+        self._encrypt(data)
+        return self._records()
 
     def send(self, data: bytes) -> int:
         """Encrypt a record, send it past the transport below, in which nothing may be buffered, and return its size.
@@ -143,8 +191,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """
         if len(data) > RECORD_MAX or self._closing:
             return 0
-        self._encrypt(data)
-        record = self._records()
+        record = self._encrypted(data)
         try:
             sent = self._sock.send(record)
         except OSError:
@@ -221,3 +268,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return the TLS context as `sslcontext`, or what the transport below knows."""
         return self._context if name == "sslcontext" else self._below.get_extra_info(name, default)
+
+
+def _pieces(data: bytes | bytearray | memoryview) -> Iterator[memoryview]:
+    view = memoryview(data)
+    return (view[start : start + RECORD_MAX] for start in range(0, len(view), RECORD_MAX))

@@ -11,14 +11,24 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.clock import Clock
 from gateway.feed.channel import BUFFERED
-from gateway.web.tls_transport import RECORD_MAX, TlsTransport
+from gateway.web.tls_transport import RECORD_MAX, TURN_S, TlsTransport
 
 AUTHORITY = trustme.CA()
 SERVING = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 AUTHORITY.issue_cert("door").configure_cert(SERVING)
 RECORD_OVERHEAD = 64
 """More bytes than TLS adds to a record."""
+
+
+class Hand:
+    """A clock that a test moves."""
+
+    at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
 
 
 class Below(asyncio.Transport):
@@ -124,8 +134,10 @@ class Pair:
         context.maximum_version = version
         self.from_server, self._to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.client = context.wrap_bio(self.from_server, self._to_server, server_hostname=name)
-        self.below, self.upper = Below(), Upper()
-        self.server = self.below.upper = TlsTransport(SERVING, self.upper, cast("socket.socket", self.below))
+        self.below, self.upper, self.clock = Below(), Upper(), Hand()
+        self.server = self.below.upper = TlsTransport(
+            SERVING, self.upper, cast("socket.socket", self.below), clock=cast("Clock", self.clock)
+        )
         self.server.connection_made(self.below)
 
     def send(self, size: int | None = None) -> None:
@@ -276,6 +288,90 @@ def test_more_than_a_record_is_not_sent_past_the_transport(pair: Pair) -> None:
     pair.server.close()
     pair.fetch()
     assert (pair.server.send(b"late"), pair.below.taken) == (0, b"")
+
+
+def test_what_is_longer_than_a_record_passes_through_tls_in_pieces(pair: Pair) -> None:
+    """OpenSSL's buffers keep the size of the most that was in them, for as long as the connection exists."""
+    received: list[int] = []
+    written: list[int] = []
+    records = pair.server._records
+
+    def noted(size: int = -1) -> bytes:
+        found = records(size)
+        written.append(len(found))
+        return found
+
+    pair.server._records = noted
+    pair.upper.on_data = lambda _: received.append(pair.server._received.pending)
+    pair.client.write(bytes(20 * RECORD_MAX))
+    pair.send()
+    pair.server.write(bytes(20 * RECORD_MAX))
+    pair.server.writelines([bytes(3 * RECORD_MAX), b"end"])
+    assert pair.upper.received == bytes(20 * RECORD_MAX)
+    assert pair.read() == bytes(23 * RECORD_MAX) + b"end"
+    assert max(received) <= RECORD_MAX
+    assert max(written) <= RECORD_MAX + RECORD_OVERHEAD
+
+
+async def test_what_takes_long_to_receive_leaves_turns_to_others(pair: Pair) -> None:
+    """Nothing more is read until all of it is received, and it stays in order."""
+    content = b"".join(bytes([number]) * RECORD_MAX for number in range(5))
+
+    def take_long(_: bytes) -> None:
+        pair.clock.at += 2 * TURN_S
+
+    pair.upper.on_data = take_long
+    pair.client.write(content)
+    pair.send()
+    found = [len(pair.upper.received)]
+    while found[-1] < len(content):
+        assert pair.below.reading_paused
+        await asyncio.sleep(0)
+        found.append(len(pair.upper.received))
+    assert found == [RECORD_MAX * number for number in range(1, 6)]
+    assert (pair.upper.received, pair.below.reading_paused) == (content, False)
+
+
+async def test_a_protocol_that_pauses_reading_while_others_have_their_turn_is_given_nothing(
+    pair: Pair,
+) -> None:
+    content = bytes(5 * RECORD_MAX)
+
+    def take_long(_: bytes) -> None:
+        pair.clock.at += 2 * TURN_S
+
+    pair.upper.on_data = take_long
+    pair.client.write(content)
+    pair.send()
+    pair.server.pause_reading()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (len(pair.upper.received), pair.below.reading_paused) == (RECORD_MAX, True)
+    pair.server.resume_reading()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (pair.upper.received, pair.below.reading_paused) == (content, False)
+
+
+async def test_an_error_of_the_protocol_closes_the_connection_also_when_it_resumes_reading(
+    pair: Pair,
+) -> None:
+    """Otherwise nothing would be read of it any more, and nothing would close it."""
+    errors: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    pair.upper.on_data = lambda _: pair.server.pause_reading()
+    pair.client.write(b"one")
+    pair.client.write(b"two")
+    pair.send()
+    error = RuntimeError("unexpected")
+
+    def fail(_: bytes) -> None:
+        raise error
+
+    pair.upper.on_data = fail
+    pair.server.resume_reading()
+    await asyncio.sleep(0)
+    assert (pair.below.aborted, errors) == (True, [error])
 
 
 async def test_a_protocol_that_pauses_reading_is_given_nothing_until_it_resumes(pair: Pair) -> None:
