@@ -771,6 +771,9 @@ async def test_a_sender_above_its_share_is_answered_429_and_others_503_only_when
 
         await until(so_many)
 
+    await pushed(
+        http, first, *reports(1)
+    )  # or an append without reports, for the release, may wait for the lock
     async with head_locked(tight, election):
         pushes = [asyncio.create_task(push(http, first, reports(1)))]
         await waiting_for_lock(tight)
