@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiohttp import WSMsgType, web
 from hypothesis import given
@@ -332,6 +333,32 @@ async def test_every_report_of_the_lean_generator_reaches_the_journal(data: Path
             assert (pushed.p99_s > 0) == bool(rate)
         assert await journal_faults(own_stock, receipts) == []
         assert await journal_faults(own_stock, receipts + 1)
+
+
+@full_only
+@pytest.mark.long
+async def test_every_report_to_the_process_without_checks_is_committed_as_sent(
+    data: Path, tmp_path: Path
+) -> None:
+    from bench.load.local import gateway
+    from bench.load.pusher import Order
+    from bench.load.pushing import pushing
+    from bench.load.supply import Stock
+    from bench.peers.bare_ingest import bare_ingest
+
+    supply, file = Supply(DataSet.open(data)), tmp_path / "reports"
+    async with gateway(role="push") as local, bare_ingest(local.database_url) as served:
+        stock = Stock(local, supply, "bare", [""] * len(supply.senders))
+        reports = stock.write(400, file)
+        async with pushing(Order(served.url, "bare", list(stock.tokens), str(file))) as go:
+            pushed = await go()
+        connection = await asyncpg.connect(local.database_url)
+        try:
+            rows = await connection.fetch("SELECT body FROM bare.report")
+        finally:
+            await connection.close()
+    assert pushed.outcomes == {"accepted": reports}
+    assert sorted(row["body"] for row in rows) == sorted(file.read_bytes().splitlines())
 
 
 @full_only

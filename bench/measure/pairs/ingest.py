@@ -1,9 +1,12 @@
-"""ingest: durable reports/s over WebSocket, beside Postgres alone, FastAPI with an INSERT per request, and NATS."""
+"""ingest: durable reports/s over WebSocket, beside Postgres alone, FastAPI with an INSERT per request, and NATS.
+
+The ceiling of one push process is `bench.peers.bare_ingest`, a process that takes the same reports without any check.
+"""
 
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +24,7 @@ from bench.measure.filled import append_all
 from bench.measure.pairs.options import Options
 from bench.measure.pairs.rounds import Round, Rounds, alternate
 from bench.peers import fastapi, nats
+from bench.peers.bare_ingest import bare_ingest
 from bench.peers.wrk import HOW, request, write_requests, wrk
 from gateway.journal.connection import open_pool
 from gateway.journal.postgres import PostgresJournal
@@ -37,6 +41,7 @@ PROCESSES = 2
 OURS, BURST, SEVERAL = "WebSocket", "WebSocket, several frames per write", "WebSocket, several push processes"
 RULED = "WebSocket, recommended rules and a signer"
 ALONE, FASTAPI, NATS = "Postgres alone", "FastAPI", "NATS"
+BARE = "one process without any check"
 HALF_LOAD, PER_CPU_S = "time to receipt at half load", "per CPU second"
 BESIDE_FASTAPI, BESIDE_POSTGRES = Target(10), Target(0.5)
 
@@ -83,6 +88,7 @@ class Ingest:
         options, pair = self._options, self._pair
         async with AsyncExitStack() as stack:
             sides: dict[str, Round] = {OURS: partial(self._push, OURS, 1)}
+            sides[BARE] = await stack.enter_async_context(self._bare())
             sides[ALONE] = await stack.enter_async_context(self._postgres())
             peers = {FASTAPI: self._fastapi}
             if not options.goals_only:
@@ -119,6 +125,12 @@ class Ingest:
                 Row.compared(what, ours, rounds[FASTAPI], BESIDE_FASTAPI, goal=1),
                 Row.compared(of_cpu, per_cpu_s, peer, BESIDE_FASTAPI, goal=1),
             ]
+            bare, bare_per_cpu_s = rounds[BARE], rounds[f"{BARE}, {PER_CPU_S}"]
+            ceiling = "the ceiling: one process that reads, decodes, commits and answers without any check"
+            pair.rows += [
+                Row.compared(f"{ceiling}, reports/s", bare, rounds[FASTAPI]),
+                Row.compared(f"{ceiling}, per CPU second of it and Postgres", bare_per_cpu_s, peer),
+            ]
         pair.rows.append(Row.compared(what, ours, alone, BESIDE_POSTGRES, goal=2))
         more = {
             RULED: "the same, recommended rules and a signer",
@@ -146,7 +158,7 @@ class Ingest:
         order = Order(
             local.push_url, self._ours.election, list(self._ours.tokens), str(file), burst, rate, limit_s
         )
-        self._receipts += (await self._push_order(side, order, local)).outcomes.get("accepted", 0)
+        self._receipts += (await self._push_to(local, side, order)).outcomes.get("accepted", 0)
 
     async def _several(self) -> None:
         """Push through a gateway with several push processes on the same journal."""
@@ -154,10 +166,14 @@ class Ingest:
         async with gateway(role="push", push_workers=PROCESSES, database_url=url) as several:
             await self._push(SEVERAL, 1, gateway=several)
 
-    async def _push_order(self, side: str, order: Order, local: Local) -> Pushed:
-        """Push, and add the figures of the round."""
+    async def _push_to(self, local: Local, side: str, order: Order) -> Pushed:
+        """Push to a gateway, and add the figures of the round."""
         push_pids = [pid for name, pid in (await local.pids()).items() if name.startswith("push-")]
-        postmaster, rate = local.postmaster or self._local.postmaster, order.rate
+        return await self._push_order(side, order, push_pids, local.postmaster or self._local.postmaster)
+
+    async def _push_order(self, side: str, order: Order, push_pids: Sequence[int], postmaster: int) -> Pushed:
+        """Push to processes, and add the figures of the round."""
+        rate = order.rate
         async with pushing(order) as go:
             before = sum(map(cpu_s, push_pids)), cpu_s(postmaster)
             pushed = await go()
@@ -215,7 +231,22 @@ class Ingest:
             async def one_round() -> None:
                 created = await create_election(local, registry, [[sender] for sender in senders])
                 order = Order(local.push_url, created.id, created.secrets, str(file), senders=turns)
-                await self._push_order(RULED, order, local)
+                await self._push_to(local, RULED, order)
+
+            yield one_round
+
+    @asynccontextmanager
+    async def _bare(self) -> AsyncIterator[Round]:
+        """One process that takes reports from as many senders without any check, in the same Postgres."""
+        bare = Stock(self._local, self._ours.supply, "bare", self._ours.tokens)
+        file = self._scratch / "reports"
+        async with bare_ingest(self._local.database_url) as served:
+
+            async def one_round() -> None:
+                reports = bare.write(self._options.reports, file)
+                limit_s = 10 * self._options.seconds + reports / 1000
+                order = Order(served.url, bare.election, list(bare.tokens), str(file), limit_s=limit_s)
+                await self._push_order(BARE, order, [served.pid], self._local.postmaster)
 
             yield one_round
 
