@@ -145,8 +145,8 @@ class DoorHandler(ProblemHandler):
     def buffered(self) -> int:
         """Bytes buffered for the connection: what its client has not taken, and what it sent ahead.
 
-        Under TLS the transport does not count bytes that are encrypted already, so what was written counts until the
-        kernel has nothing left to send.
+        Under TLS it is an upper bound: what was written counts until the kernel has nothing left to send, and what the
+        transport still has of it counts twice.
         """
         if self.transport is None:
             return 0

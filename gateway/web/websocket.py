@@ -102,9 +102,7 @@ class WebSocket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Write to this transport from now on; what was written before may be unsent."""
         self._transport = connection = cast("asyncio.Transport", transport)
-        # At 0, TLS would pause forever: it pauses at the limit, not above it.
-        encrypted = connection.get_extra_info("sslcontext") is not None
-        connection.set_write_buffer_limits(high=1 if encrypted else 0, low=0)
+        connection.set_write_buffer_limits(high=0, low=0)
         self._unsent = connection.get_write_buffer_size() > 0
 
     def data_received(self, data: bytes) -> None:
