@@ -6,7 +6,6 @@ other if they take longer than that. After `stop`, and LEAST rows, it writes a `
 """
 
 import asyncio
-import gc
 import sys
 import time
 
@@ -15,6 +14,7 @@ import msgspec
 import uvloop
 
 from bench.figures import Histogram
+from bench.load.generator_process import read_order, stop_collecting, write_ready, write_result
 
 TABLE = """
 CREATE SCHEMA IF NOT EXISTS bare;
@@ -53,13 +53,10 @@ async def _commit(order: Order) -> Committed:
         statement = await connection.prepare(INSERT)
         await statement.fetch(BODY)
         loop = asyncio.get_running_loop()
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
+        write_ready()
         await loop.run_in_executor(None, sys.stdin.readline)
         stop = loop.run_in_executor(None, sys.stdin.readline)
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        stop_collecting()
         took_s: list[float] = []
         cpu, started = time.process_time(), time.perf_counter()
         ends, now = started + order.limit_s, started
@@ -80,11 +77,10 @@ async def _commit(order: Order) -> Committed:
 
 def main() -> None:
     """Execute an order."""
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    order = read_order(Order)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         committed = runner.run(_commit(order))
-    sys.stdout.buffer.write(msgspec.json.encode(committed) + b"\n")
-    sys.stdout.flush()
+    write_result(committed)
 
 
 if __name__ == "__main__":

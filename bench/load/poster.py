@@ -6,7 +6,6 @@ earlier ones, and at the end writes a `Posted`. A connection has one request in 
 wait, and their latency starts when they are due. It has one thread and no event loop.
 """
 
-import gc
 import select
 import socket
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.figures import Histogram
+from bench.load.generator_process import read_bodies, read_order, stop_collecting, wait_for_go, write_result
 from bench.load.pusher import pause_s
 from bench.load.streams import received
 
@@ -158,24 +158,18 @@ class Poster:
 
 def main() -> None:
     """Execute an order."""
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    with open(order.file, "rb") as file:
-        bodies = file.read().splitlines()
+    order = read_order(Order)
+    bodies = read_bodies(order.file)
     try:
         poster = Poster(order, bodies)
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        if sys.stdin.readline().strip() != "go":
+        stop_collecting()
+        if not wait_for_go():
             return
         posted = poster.run()
     except (BadAnswer, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
-    sys.stdout.buffer.write(msgspec.json.encode(posted) + b"\n")
-    sys.stdout.flush()
+    write_result(posted)
 
 
 if __name__ == "__main__":

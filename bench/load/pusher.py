@@ -6,7 +6,6 @@ thread and no event loop, writes once per report or once for several, respects i
 without decoding the answers; it decodes only those with another outcome.
 """
 
-import gc
 import select
 import socket
 import sys
@@ -30,6 +29,7 @@ from bench.load.frames import (
     report_frame,
     split,
 )
+from bench.load.generator_process import read_bodies, read_order, stop_collecting, wait_for_go, write_result
 from bench.load.streams import connected, received, written
 
 LEAST_PAUSE_S, LONGEST_PAUSE_S = 0.0001, 0.05
@@ -350,19 +350,14 @@ def _open_websocket(order: Order, token: str) -> tuple[socket.socket, bytes]:
 
 def main() -> None:
     """Execute an order."""
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
-    with open(order.file, "rb") as file:
-        bodies = file.read().splitlines()
+    order = read_order(Order)
+    bodies = read_bodies(order.file)
     try:
         pusher = Pusher(order, bodies)
         del bodies
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        stop_collecting()
         pusher.wait_credit()
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        if sys.stdin.readline().strip() != "go":
+        if not wait_for_go():
             return
         pushed = pusher.run()
         if order.answers:
@@ -370,8 +365,7 @@ def main() -> None:
     except (ConnectionFailed, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
-    sys.stdout.buffer.write(msgspec.json.encode(pushed) + b"\n")
-    sys.stdout.flush()
+    write_result(pushed)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
 """The ceiling of a push process: reads reports from WebSockets, decodes, commits and answers them, without any check.
 
-It does the least that one Python process does for a durable report: the gateway's reader finds the frames,
-`orjson.loads` decodes each one, what waits is committed in one statement over one connection, and each sender gets one
-frame of results per statement, while the next one runs. There are no tokens, no rules, no order of revisions, no limit
-of credit, no digests, and no answer to a duplicate, which ends the process.
+It does the least that a Python process has to do for a durable report. The gateway's reader splits the bytes into
+frames, and `orjson.loads` decodes each of them. All reports that wait are inserted by one statement, over one
+connection; while the next statement runs, each sender is sent one frame with its results. There are no tokens, rules,
+digests, or checks of revisions and credit, and a duplicate ends the process.
 """
 
 import asyncio
 import gc
 import sys
 from asyncio.subprocess import PIPE
-from base64 import b64encode
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from hashlib import sha1
 from typing import cast
 
 import asyncpg
@@ -23,32 +21,20 @@ import orjson
 import uvloop
 
 from bench.load.processes import end
+from bench.peers.report_table import report_table
 from gateway.journal.session import Connection
 from gateway.web.aiohttp_takeover import mask
-from gateway.wire.frames import TEXT, FrameReader, text_frame
+from gateway.wire.frames import TEXT, FrameReader, accept_of, text_frame
 from gateway.wire.session import FRAME_MAX, SUBPROTOCOL
 
 CREDIT = 16
 BATCH_MAX = 500
 """Reports per statement, at most."""
 START_S = 20.0
-TABLE = """
-DROP SCHEMA IF EXISTS bare CASCADE;
-CREATE SCHEMA bare;
-CREATE TABLE bare.report (
-    sequence    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    unit        text NOT NULL,
-    revision    integer NOT NULL,
-    accepted_at timestamptz NOT NULL DEFAULT now(),
-    body        bytea NOT NULL,
-    UNIQUE (unit, revision)
-);
-"""
+TABLE = report_table("bare")
 _INSERT = """
 INSERT INTO bare.report (unit, revision, body) SELECT * FROM unnest($1::text[], $2::integer[], $3::bytea[])
 """
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""See RFC 6455, section 1.3."""
 _KEY = b"\r\nSec-WebSocket-Key: "
 
 
@@ -106,8 +92,7 @@ class Sender(asyncio.Protocol):
                 take((self, message["id"], report["unit"], report["revision"], body))
 
     def _shake_hands(self, head: bytes) -> None:
-        key = head.partition(_KEY)[2].partition(b"\r\n")[0]
-        accept = b64encode(sha1(key + _GUID, usedforsecurity=False).digest())
+        accept = accept_of(head.partition(_KEY)[2].partition(b"\r\n")[0])
         self.transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: %b\r\nSec-WebSocket-Protocol: %b\r\n\r\n" % (accept, SUBPROTOCOL.encode())

@@ -14,24 +14,14 @@ from bench.load.crowd import crowd, readers
 from bench.load.hub import Hub
 from bench.load.processes import cpu_s, end, pss_kb, running
 from bench.peers.posting import posting
+from bench.peers.report_table import report_table
 from gateway.reserved_ports import reserved_port
 
 PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "asyncpg", "sse-starlette")
 APPS = Path(__file__).parent / "apps"
 REPORTS = "/reports"
 """Path of `one_insert`, to which reports are posted."""
-TABLE = """
-DROP SCHEMA IF EXISTS peer CASCADE;
-CREATE SCHEMA peer;
-CREATE TABLE peer.report (
-    sequence    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    unit        text NOT NULL,
-    revision    integer NOT NULL,
-    accepted_at timestamptz NOT NULL DEFAULT now(),
-    body        bytea NOT NULL,
-    UNIQUE (unit, revision)
-);
-"""
+TABLE = report_table("peer")
 INSTALL_S = 240.0
 COMPLETE = "complete"
 """A file of the environment that exists once everything is installed."""

@@ -53,12 +53,15 @@ class Turns:
     @property
     def free(self) -> bool:
         """Whether work may begin at once."""
-        return not self._lanes and not self._postponed and self._worked_s < SLICE_S
+        return self._free_below(SLICE_S)
 
     @property
     def free_for_short(self) -> bool:
-        """Return whether work that is done in some microseconds may begin without a turn."""
-        return not self._lanes and not self._postponed and self._worked_s < SHORT_S
+        """Whether work that is done in some microseconds may begin without a turn."""
+        return self._free_below(SHORT_S)
+
+    def _free_below(self, seconds: float) -> bool:
+        return not self._lanes and not self._postponed and self._worked_s < seconds
 
     async def wait(self, sender: Hashable, expected_s: float) -> None:
         """Wait for a turn of this sender, in which it expects to work for so long, or for SLICE_S."""

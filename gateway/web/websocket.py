@@ -7,7 +7,6 @@ is no task: the event loop calls this protocol, which calls its owner.
 
 import asyncio
 import base64
-import hashlib
 import socket
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -17,10 +16,8 @@ from aiohttp import hdrs, web
 from gateway.web.aiohttp_connection import half_closed
 from gateway.web.aiohttp_takeover import mask, switch_protocols
 from gateway.web.answers import Problem
-from gateway.wire.frames import PING, PONG, Frame, FrameReader, close_frame, frame
+from gateway.wire.frames import PING, PONG, Frame, FrameReader, accept_of, close_frame, frame
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""Appended to a client's key before it is hashed (RFC 6455, section 1.3)."""
 KEY_BYTES = 16
 HEAD_MAX = 14
 """Bytes of the head of a frame."""
@@ -254,11 +251,10 @@ def _handshake(request: web.Request, subprotocol: str) -> dict[str, str]:
         good = False
     if not good:
         raise Problem(400, "bad_request", f"Sec-WebSocket-Key must be {KEY_BYTES} bytes in base64")
-    accept = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest())
     return {
         hdrs.UPGRADE: "websocket",
         hdrs.CONNECTION: "upgrade",
-        hdrs.SEC_WEBSOCKET_ACCEPT: accept.decode(),
+        hdrs.SEC_WEBSOCKET_ACCEPT: accept_of(key.encode()).decode(),
         hdrs.SEC_WEBSOCKET_PROTOCOL: subprotocol,
     }
 

@@ -3,6 +3,8 @@
 Source: RFC 6455, "The WebSocket Protocol", section 5. No extension is negotiated, so reserved bits are errors.
 """
 
+import base64
+import hashlib
 from collections.abc import Callable
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -16,6 +18,8 @@ _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 _WHOLE_TEXT = 0x80 | TEXT
 CONTROL_MAX = 125
 """Bytes of payload of a control frame (section 5.5)."""
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""Appended to a client's key before it is hashed (section 1.3)."""
 
 
 Frame = tuple[int, bytearray]
@@ -28,6 +32,11 @@ class FrameError(Exception):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
+
+
+def accept_of(key: bytes) -> bytes:
+    """Return the value of Sec-WebSocket-Accept for that of Sec-WebSocket-Key (section 4.2.2)."""
+    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
 
 
 def apply_mask(mask: bytes, payload: bytearray) -> None:
