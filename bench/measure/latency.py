@@ -5,8 +5,8 @@ the commit, `published_at`, and ends when the process of the readers has read a 
 of each block, whose time the block contains, then for every publication, which takes longer if several share a block.
 
 The largest crowd is measured in turns with a loop of `socket.send` that sends blocks of the same size to as many
-sockets, one at a time: there, a latency starts when the loop begins. It is what the kernel and the process of the
-readers take, however a block is made.
+sockets, one block at a time. Its latency starts when the loop begins, so it is the time of the kernel and of the
+process of the readers alone.
 """
 
 from collections.abc import AsyncIterator, Sequence

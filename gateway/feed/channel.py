@@ -79,7 +79,7 @@ class Reader(asyncio.Protocol):
         """Send what is accepted at once, and return the number of bytes; `send_rest` has to follow if it is not all, or
         if this raises OSError. Only while `paused` is False.
 
-        This is what most bytes go through, so it is the system call itself if possible, after encryption under TLS: a
+        Nearly all bytes are sent by it, so it is the system call itself where possible (under TLS, after encryption); a
         write to a transport takes about a tenth more. Until the connection is closed, nothing is buffered in the
         transport of a reader that is not paused, so bytes stay in order.
         """

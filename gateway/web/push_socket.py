@@ -189,7 +189,7 @@ class PushSocket:
         self._end(POLICY, reason)
         self.flush()
         if self._socket.kept:
-            self._have_turn_soon()  # to discard what waits, and what the socket has, up to the client's close frame
+            self._have_turn_soon()  # to read on, and discard, up to the client's close frame
 
     def drain(self, retry_after_s: float) -> None:
         """Close once every report received is answered; the writer accepts no more."""

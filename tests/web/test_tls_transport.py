@@ -204,7 +204,7 @@ def test_bytes_arrive_in_order_in_pieces_of_any_size(
 
 
 def test_the_protocol_is_not_told_of_a_connection_before_the_handshake_is_complete() -> None:
-    """Nor of one whose client trusts another name; it is always told of the end."""
+    """If the handshake fails, here because the client expects another name, it is notified of the end only."""
     pair = Pair(name="elsewhere")
     with pytest.raises(ssl.SSLCertVerificationError):
         pair.shake_hands()
@@ -414,7 +414,7 @@ def test_a_connection_that_is_closed_announces_its_end_after_what_was_written(pa
     pair.server.write(b"too late")
     assert pair.below.closed
     assert pair.read() == b"goodbye"
-    pair.client.unwrap()  # the client was told that this is the end
+    pair.client.unwrap()  # close_notify was sent
     pair.server.connection_lost(None)
     assert pair.upper.events == ["made", "lost"]
 
