@@ -198,6 +198,7 @@ class DoorHandler(ProblemHandler):
         """
         if not self._busy or self.streaming or self._payload_parser is not None or self.encrypted:
             self.ended = True
+            self._connections.end(self.connection)
             return False
         self.half_closed = True
         if self._body is not None and not self._body.is_eof():
@@ -295,6 +296,7 @@ class DoorHandler(ProblemHandler):
         if self._finished():
             self._close = True
         if self._force_close or (self._close and not self._messages):
+            self._connections.end(self.connection)
             self.force_close()
         elif self._messages:
             self._wake()
@@ -339,6 +341,8 @@ class DoorHandler(ProblemHandler):
             )
             if self._finished():
                 self._close = True
+            if self._close or not resp.keep_alive:
+                self._connections.end(self.connection)
         return finished
 
     def _finished(self) -> bool:

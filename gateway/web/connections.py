@@ -46,7 +46,7 @@ class Handler(Buffered, Protocol):
 class Connection:
     """An accepted connection, from before its TLS handshake until it is closed or becomes an event stream."""
 
-    __slots__ = ("address", "handler", "head_received", "queue", "sender", "since", "sock")
+    __slots__ = ("address", "ending", "handler", "head_received", "queue", "sender", "since", "sock")
 
     def __init__(self, address: str | None, sock: socket.socket) -> None:
         self.address = address
@@ -55,6 +55,8 @@ class Connection:
         self.handler: Handler | None = None
         self.head_received = False
         """Whether the head of any request was read."""
+        self.ending = False
+        """Whether it is about to be closed."""
         self.sender: str | None = None
         """The sender whose valid token it presented, unless that sender has enough such connections already."""
         self.queue: ByAddress[Connection] | None = None
@@ -152,6 +154,8 @@ class Connections:
         self._limit = config.connections_max
         self._open: dict[Connection, None] = {}
         self._per_address = ConcurrencyLimit(config.connections_per_address)
+        self._ending = ConcurrencyLimit(None)
+        """Connections that are about to be closed, by address."""
         self._per_sender = ConcurrencyLimit(config.requests_per_sender + config.sockets_per_sender)
         self._handshakes: ByAddress[Connection] = ByAddress()
         self._idle_anonymous: ByAddress[Connection] = ByAddress()
@@ -204,6 +208,8 @@ class Connections:
             self.buffers.forget(connection.handler)
         if connection.address is not None:
             self._per_address.leave(connection.address)
+            if connection.ending:
+                self._ending.leave(connection.address)
             self._handshakes.discard(connection.address, connection)
 
     def request_started(self, connection: Connection) -> None:
@@ -221,6 +227,16 @@ class Connections:
         if connection in self._open:
             queue = self._idle_senders if connection.authenticated else self._idle_anonymous
             self._enqueue(connection, queue, _now())
+
+    def end(self, connection: Connection) -> None:
+        """Record that a connection is about to be closed, since its last answer is written or its client has left.
+
+        That takes some turns of the event loop. It counts against the limits until then, but where shares are compared
+        it does not count against a new connection of its client.
+        """
+        if connection.address is not None and not connection.ending and connection in self._open:
+            connection.ending = True
+            self._ending.enter(connection.address)
 
     def authenticate(self, connection: Connection, sender: str) -> None:
         """Record that the request in progress has a sender's valid token: its connection is not evicted meanwhile."""
@@ -267,7 +283,7 @@ class Connections:
 
     def _evict_for(self, address: str | None, now: float) -> bool:
         """Evict some connection for a new one of an address; return whether there was one."""
-        most = 1 + self._per_address.count(address or "")
+        most = 1 + self._per_address.count(address or "") - self._ending.count(address or "")
         for queue in (self._idle_anonymous, self._idle_senders, self._active_anonymous):
             victim = queue.victim()
             if victim is None:

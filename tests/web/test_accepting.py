@@ -30,7 +30,7 @@ from gateway.web.aiohttp_connection import (
     write_part,
 )
 from gateway.web.aiohttp_problems import HEAD_MAX
-from gateway.web.connections import Connections
+from gateway.web.connections import Connection, Connections
 from gateway.web.unread import UnreadBytes
 from tests.web.doors import TIMEOUT_S, until
 
@@ -279,6 +279,53 @@ async def test_a_client_that_fills_a_door_and_reconnects_evicts_no_connection_be
         writer.write(request("/now"))
         async with asyncio.timeout(TIMEOUT_S):
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_a_connection_that_is_about_to_be_closed_does_not_keep_the_next_one_of_its_client_out() -> None:
+    """It still counts, but not where shares are compared: others with as many connections give way."""
+    connections = Connections(Config(connections_max=8, connections_per_address=4), DoorMetrics())
+    with socket.socket() as sock:
+
+        def active(address: str) -> Connection | None:
+            connection = connections.admit(address, sock)
+            if connection is not None:
+                connections.request_started(connection)
+                connections.authenticate(connection, address) if address == HERE else None
+            return connection
+
+        assert active(HERE) is not None
+        last = active(HERE)
+        assert last is not None
+        for number in range(6):
+            assert active(f"192.0.2.{number // 3}") is not None
+        assert active(HERE) is None
+        for _ in range(2):
+            connections.end(last)
+        assert active(ELSEWHERE) is not None
+        assert last in connections._open
+        connections.remove(last)
+        assert len(connections) == 7
+        assert active(HERE) is not None
+        assert active(HERE) is None
+
+
+async def test_a_connection_ends_with_its_last_answer_and_with_its_client(door: DoorUnderTest) -> None:
+    """Before it is closed, which takes some turns of the event loop."""
+    remove, ending = door.connections.remove, []
+
+    def remove_and_record(connection: Connection) -> None:
+        ending.append(connection.ending)
+        remove(connection)
+
+    door.connections.remove = remove_and_record  # type: ignore[method-assign]
+    for ask in (request("/now", "Connection: close"), request("/now")):
+        reader, writer = await door.connect(HERE)
+        writer.write(ask)
+        await reader.readuntil(b"done")
+        assert ending.count(False) == 0
+        writer.close()
+        await until(fact(lambda: len(door.connections) == 0))
+    assert ending == [True, True]
 
 
 async def test_an_evicted_connection_is_not_evicted_again() -> None:
