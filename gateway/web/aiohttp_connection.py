@@ -293,7 +293,8 @@ class DoorHandler(ProblemHandler):
         answer = head.before(body, rfc822_formatted_time())
         self.transport.write(answer)
         self._record_written(len(answer))
-        if self._finished():
+        now = self._loop.time()
+        if self._finished(now):
             self._close = True
         if self._force_close or (self._close and not self._messages):
             self._connections.end(self.connection)
@@ -301,7 +302,7 @@ class DoorHandler(ProblemHandler):
         elif self._messages:
             self._wake()
         else:
-            self._keep_alive()
+            self._keep_alive(now)
 
     def _end_direct_request(self) -> bool:
         """Let aiohttp's task, and its shutdown, go on; return False if no request is being answered directly."""
@@ -313,9 +314,9 @@ class DoorHandler(ProblemHandler):
             self._handler_waiter.set_result(None)
         return True
 
-    def _keep_alive(self) -> None:
+    def _keep_alive(self, now: float) -> None:
         """Keep the connection open for another request, as aiohttp's task does after an answer."""
-        until = self._loop.time() + self._keepalive_timeout
+        until = now + self._keepalive_timeout
         self._next_keepalive_close_time = until
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(until, self._process_keepalive)
@@ -339,19 +340,19 @@ class DoorHandler(ProblemHandler):
             self._record_written(
                 512 + (len(body) if isinstance(body, bytes) and len(body) < SMALL_MAX else 0)
             )
-            if self._finished():
+            if self._finished(self._loop.time()):
                 self._close = True
             if self._close or not resp.keep_alive:
                 self._connections.end(self.connection)
         return finished
 
-    def _finished(self) -> bool:
-        """Record that an answer is written; return whether the connection ends with it."""
+    def _finished(self, now: float) -> bool:
+        """Record that an answer is written, at this time of the loop; return whether the connection ends with it."""
         self._ahead = 0
         if self._messages:
             return False
         self._busy = False
-        self._connections.request_finished(self.connection)
+        self._connections.request_finished(self.connection, now)
         return self.half_closed
 
     def fits_buffer(self, answer: web.StreamResponse) -> bool:

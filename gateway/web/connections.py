@@ -10,6 +10,8 @@ import fcntl
 import socket
 import termios
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -46,7 +48,17 @@ class Handler(Buffered, Protocol):
 class Connection:
     """An accepted connection, from before its TLS handshake until it is closed or becomes an event stream."""
 
-    __slots__ = ("address", "ending", "handler", "head_received", "queue", "sender", "since", "sock")
+    __slots__ = (
+        "address",
+        "ending",
+        "handler",
+        "head_received",
+        "protected",
+        "queue",
+        "sender",
+        "since",
+        "sock",
+    )
 
     def __init__(self, address: str | None, sock: socket.socket) -> None:
         self.address = address
@@ -57,10 +69,12 @@ class Connection:
         """Whether the head of any request was read."""
         self.ending = False
         """Whether it is about to be closed."""
-        self.sender: str | None = None
+        self.sender: Hashable | None = None
         """The sender whose valid token it presented, unless that sender has enough such connections already."""
+        self.protected = False
+        """Whether a request of its sender is in progress, or its push WebSocket is open: it is not evicted then."""
         self.queue: ByAddress[Connection] | None = None
-        """The eviction queue it is in; None while it may not be evicted."""
+        """The eviction queue it is in. One that is protected may still be in that of idle ones, see `_unprotected`."""
         self.since = 0.0
         """When it entered that queue, by the loop's clock."""
 
@@ -126,12 +140,12 @@ class Connections:
       they are counted when they are accepted. At most HANDSHAKES_MAX of them are in their TLS handshake.
     * When the limit is reached, a new connection evicts another one, in this order: idle connections and those without
       a request that presented no valid token, idle connections of senders, active ones without a valid token. Within
-      each class the address with the most connections comes first, and of these the one that was idle longest. A
-      connection whose address has no more connections than that of the new one is evicted only if it was idle for
-      IDLE_MIN_S. Requests with a valid token, open push WebSockets and connections of trusted proxies are never
-      evicted.
+      each class the address with the most connections comes first, and of these the one that was idle longest; then
+      the one of all addresses that was. A connection whose address has no more connections than that of the new one is
+      evicted only if it was idle for IDLE_MIN_S. Requests with a valid token, open push WebSockets and connections of
+      trusted proxies are never evicted.
     * A sender has as many authenticated connections as it may have requests and WebSockets; any others are treated as
-      anonymous.
+      anonymous. One with a request in progress takes the place of the one that was idle longest.
     * A connection that has not sent the head of a request within HEAD_S is closed, within a second.
     """
 
@@ -156,7 +170,9 @@ class Connections:
         self._per_address = ConcurrencyLimit(config.connections_per_address)
         self._ending = ConcurrencyLimit(None)
         """Connections that are about to be closed, by address."""
-        self._per_sender = ConcurrencyLimit(config.requests_per_sender + config.sockets_per_sender)
+        self._per_sender_max = config.requests_per_sender + config.sockets_per_sender
+        self._of_sender: dict[Hashable, dict[Connection, None]] = {}
+        """The authenticated connections of each sender that has any."""
         self._handshakes: ByAddress[Connection] = ByAddress()
         self._idle_anonymous: ByAddress[Connection] = ByAddress()
         self._idle_senders: ByAddress[Connection] = ByAddress()
@@ -201,9 +217,7 @@ class Connections:
         del self._open[connection]
         self._awaiting_head.pop(connection, None)
         self._enqueue(connection, None, 0.0)
-        if connection.sender is not None:
-            self._per_sender.leave(connection.sender)
-            connection.sender = None
+        self._withdraw(connection)
         if connection.handler is not None:
             self.buffers.forget(connection.handler)
         if connection.address is not None:
@@ -218,15 +232,22 @@ class Connections:
             connection.head_received = True
             self._awaiting_head.pop(connection, None)
         if connection.authenticated:
-            self._enqueue(connection, None, 0.0)
+            connection.protected = True
         else:
             self._enqueue(connection, self._active_anonymous, _now())
 
-    def request_finished(self, connection: Connection) -> None:
-        """Record that the connection is idle."""
-        if connection in self._open:
-            queue = self._idle_senders if connection.authenticated else self._idle_anonymous
-            self._enqueue(connection, queue, _now())
+    def request_finished(self, connection: Connection, now: float) -> None:
+        """Record that the connection is idle since `now`, in loop time."""
+        if connection not in self._open:
+            return
+        connection.protected = False
+        if not connection.authenticated:
+            self._enqueue(connection, self._idle_anonymous, now)
+        elif connection.queue is not self._idle_senders:
+            self._enqueue(connection, self._idle_senders, now)
+        elif connection.address is not None:
+            connection.since = now
+            connection.queue.renew(connection.address, connection)
 
     def end(self, connection: Connection) -> None:
         """Record that a connection is about to be closed, since its last answer is written or its client has left.
@@ -238,17 +259,36 @@ class Connections:
             connection.ending = True
             self._ending.enter(connection.address)
 
-    def authenticate(self, connection: Connection, sender: str) -> None:
+    def authenticate(self, connection: Connection, sender: Hashable) -> None:
         """Record that the request in progress has a sender's valid token: its connection is not evicted meanwhile."""
-        if connection in self._open and not connection.authenticated and not self._per_sender.full(sender):
-            connection.sender = sender
-            self._per_sender.enter(sender)
-            self._enqueue(connection, None, 0.0)
+        if connection.sender is not None or connection not in self._open:
+            return
+        others = self._of_sender.setdefault(sender, {})
+        if len(others) >= self._per_sender_max:
+            idle = min((each for each in others if not each.protected), key=_since, default=None)
+            if idle is None:
+                return
+            self._withdraw(idle)
+            self._enqueue(idle, self._idle_anonymous, idle.since)
+        self._of_sender.setdefault(sender, {})[connection] = None
+        connection.sender = sender
+        connection.protected = True
+        self._enqueue(connection, None, 0.0)
+
+    def _withdraw(self, connection: Connection) -> None:
+        """Treat a connection as anonymous."""
+        sender, connection.sender = connection.sender, None
+        connection.protected = False
+        if sender is not None:
+            del self._of_sender[sender][connection]
+            if not self._of_sender[sender]:
+                del self._of_sender[sender]
 
     def evict_for_files(self) -> None:
         """Close a few connections because the process has reached its limit of open files."""
         for _ in range(8):
-            self._evict(self._idle_anonymous.victim() or self._idle_senders.victim(), "files")
+            idle = self._unprotected(self._idle_anonymous.victim)
+            self._evict(idle or self._unprotected(self._idle_senders.victim), "files")
 
     async def run(self) -> None:
         """Each second, close connections whose head is late or whose client reads nothing, until cancelled."""
@@ -272,10 +312,20 @@ class Connections:
         if queue is not None:
             queue.add(address, connection)
 
+    def _unprotected(self, find: Callable[[], Connection | None]) -> Connection | None:
+        """Return what `find` chooses of a queue, among those that may be evicted.
+
+        The request of an authenticated connection does not take it out of its queue, since it is soon idle again and
+        hardly any is evicted meanwhile. Those that are met here are taken out.
+        """
+        while (found := find()) is not None and found.protected:
+            self._enqueue(found, None, 0.0)
+        return found
+
     def _evict_of(self, address: str, now: float) -> bool:
         """Evict an idle connection of an address; return whether there was one."""
         for queue in (self._idle_anonymous, self._idle_senders):
-            oldest = queue.oldest(address)
+            oldest = self._unprotected(partial(queue.oldest, address))
             if oldest is not None and oldest.since <= now - IDLE_MIN_S:
                 self._evict(oldest, "address")
                 return True
@@ -285,13 +335,18 @@ class Connections:
         """Evict some connection for a new one of an address; return whether there was one."""
         most = 1 + self._per_address.count(address or "") - self._ending.count(address or "")
         for queue in (self._idle_anonymous, self._idle_senders, self._active_anonymous):
-            victim = queue.victim()
+            victim = self._unprotected(queue.victim)
             if victim is None:
                 continue
-            idle = queue is not self._active_anonymous and victim.since <= now - IDLE_MIN_S
-            if idle or self._per_address.count(victim.address or "") > most:
-                self._evict(victim, "full")
-                return True
+            if self._per_address.count(victim.address or "") <= most:
+                if queue is self._active_anonymous:
+                    continue
+                if victim.since > now - IDLE_MIN_S:
+                    victim = self._unprotected(queue.first)
+                if victim is None or victim.since > now - IDLE_MIN_S:
+                    continue
+            self._evict(victim, "full")
+            return True
         return False
 
     def _evict(self, connection: Connection | None, reason: str) -> None:
@@ -311,6 +366,10 @@ class Connections:
             self.metrics.refused_connections["head"].inc()
             self.remove(connection)
             connection.abort()
+
+
+def _since(connection: Connection) -> float:
+    return connection.since
 
 
 def _now() -> float:

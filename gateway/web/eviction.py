@@ -1,7 +1,7 @@
 """PURE: which connection to close when a door is full.
 
-It is one of the address with the most candidates, and of these the one that was added first. Every operation takes
-constant time, independent of the number of connections.
+It is one of the address with the most candidates, and of these the one that was added first; or the one that was added
+first of all. Every operation takes constant time, independent of the number of connections.
 """
 
 from collections import OrderedDict
@@ -15,12 +15,12 @@ class ByAddress(Generic[M]):
 
     def __init__(self) -> None:
         self._members: dict[str, OrderedDict[M, None]] = {}
+        self._in_order: OrderedDict[M, None] = OrderedDict()
         self._by_count: dict[int, OrderedDict[str, None]] = {}
         self._most = 0
-        self._size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._in_order)
 
     @property
     def most(self) -> int:
@@ -33,7 +33,7 @@ class ByAddress(Generic[M]):
         if members is None:
             members = self._members[address] = OrderedDict()
         members[member] = None
-        self._size += 1
+        self._in_order[member] = None
         count = len(members)
         if count > 1:
             self._remove_count(address, count - 1)
@@ -46,7 +46,7 @@ class ByAddress(Generic[M]):
         if members is None or member not in members:
             return
         del members[member]
-        self._size -= 1
+        del self._in_order[member]
         count = len(members)
         self._remove_count(address, count + 1)
         if count:
@@ -56,14 +56,23 @@ class ByAddress(Generic[M]):
         if self._most > count and self._most not in self._by_count:
             self._most = count  # it was the only address with that many
 
+    def renew(self, address: str, member: M) -> None:
+        """Move a member behind all others, as if it had been removed and added."""
+        self._members[address].move_to_end(member)
+        self._in_order.move_to_end(member)
+
     def oldest(self, address: str) -> M | None:
         """Return the member of an address that was added first; None if it has none."""
         members = self._members.get(address)
         return next(iter(members)) if members else None
 
+    def first(self) -> M | None:
+        """Return the member that was added first of all; None if there are no members."""
+        return next(iter(self._in_order), None)
+
     def victim(self) -> M | None:
         """Return the first member of the address with the most members; None if there are no members."""
-        if not self._size:
+        if not self._in_order:
             return None
         return self.oldest(next(iter(self._by_count[self._most])))
 

@@ -158,7 +158,7 @@ class PushDoor:
         if known is None or known[1].role != "sender" or tracing.exporting():
             return False
         election, token = known
-        self._connections.authenticate(request.connection, str(token.key))
+        self._connections.authenticate(request.connection, token.key)
         return self._requests.take(request, election, token)
 
     async def get_reports(self, request: web.Request) -> web.StreamResponse:
@@ -259,22 +259,21 @@ class PushDoor:
         election, token = await self._authenticate(request)
         require_sender(token)
         _check_handshake(request)
-        name = str(token.key)
-        if self._sockets_of.full(name):
+        if self._sockets_of.full(token.key):
             detail = f"this token already has {self._config.sockets_per_sender} open WebSockets"
             raise Problem(429, "too_many_connections", detail, retry_after_s=5.0)
         allowance = self._allowances.enter(token.key)
 
         def gone() -> None:
             election.leave(socket)
-            self._sockets_of.leave(name)
+            self._sockets_of.leave(token.key)
             self._allowances.leave(token.key)
 
         socket = PushSocket(
             election, token, self._metrics, allowance, gone, clock=self._clock, chance=self._chance
         )
         election.enter(socket)
-        self._sockets_of.enter(name)
+        self._sockets_of.enter(token.key)
         await socket.open(request)
         return web.Response(status=101)  # it is not written: the connection is the socket's
 
@@ -283,7 +282,7 @@ class PushDoor:
         secret = _secret_of(request.headers)
         election, token = await self._intake.authenticate(request.match_info["election"], secret)
         if (connection := connection_of(request)) is not None:
-            self._connections.authenticate(connection, str(token.key))
+            self._connections.authenticate(connection, token.key)
         return election, token
 
     def _note_refused(self, request: web.Request, status: int, code: str) -> None:

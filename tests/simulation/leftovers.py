@@ -103,7 +103,8 @@ def _in_push_door(door: PushDoor) -> dict[str, int]:
 def _in_connections(connections: Connections) -> dict[str, int]:
     return {
         "connections": len(connections),
-        "authenticated connections": sum(connections._per_sender._counts.values()),
+        "authenticated connections": sum(map(len, connections._of_sender.values())),
+        "connections about to be closed": sum(connections._ending._counts.values()),
         "connections of addresses": sum(connections._per_address._counts.values()),
         "connections with unread bytes": len(list(connections.buffers.unread)),
         "turns of connections": len(connections.turns),

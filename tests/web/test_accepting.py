@@ -30,7 +30,7 @@ from gateway.web.aiohttp_connection import (
     write_part,
 )
 from gateway.web.aiohttp_problems import HEAD_MAX
-from gateway.web.connections import Connection, Connections
+from gateway.web.connections import IDLE_MIN_S, Connection, Connections
 from gateway.web.unread import UnreadBytes
 from tests.web.doors import TIMEOUT_S, until
 
@@ -281,6 +281,34 @@ async def test_a_client_that_fills_a_door_and_reconnects_evicts_no_connection_be
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
+async def test_an_idle_connection_of_any_address_gives_way_where_no_address_has_more_than_its_share() -> None:
+    """The one that was idle longest, also if another address has more connections that were active just now."""
+    connections = Connections(Config(connections_max=8, connections_per_address=4), DoorMetrics())
+    now = asyncio.get_running_loop().time()
+    with socket.socket() as sock, pytest.MonkeyPatch.context() as patch:
+
+        def admitted(address: str, seconds: float) -> Connection | None:
+            patch.setattr(connections_module, "_now", lambda: now + seconds)
+            return connections.admit(address, sock)
+
+        socket_of_sender = admitted(HERE, 0.0)
+        assert socket_of_sender is not None
+        connections.request_started(socket_of_sender)
+        connections.authenticate(socket_of_sender, "a sender")
+        idle = [admitted(f"192.0.2.{number}", 0.1 * number) for number in range(3)]
+        for number in range(4):
+            assert admitted(f"198.51.100.{number // 2}", IDLE_MIN_S) is not None
+        for number in range(2):
+            pushing = admitted(HERE, IDLE_MIN_S + 0.1 * number)
+            assert pushing is not None
+            assert idle[number] not in connections._open
+            connections.remove(pushing)
+            assert admitted(f"198.51.100.{2 + number}", IDLE_MIN_S + 0.1 * number) is not None
+        assert admitted(HERE, IDLE_MIN_S + 0.15) is None
+        assert admitted(HERE, IDLE_MIN_S + 0.2) is not None
+        assert socket_of_sender in connections._open
+
+
 async def test_a_connection_that_is_about_to_be_closed_does_not_keep_the_next_one_of_its_client_out() -> None:
     """It still counts, but not where shares are compared: others with as many connections give way."""
     connections = Connections(Config(connections_max=8, connections_per_address=4), DoorMetrics())
@@ -326,6 +354,70 @@ async def test_a_connection_ends_with_its_last_answer_and_with_its_client(door: 
         writer.close()
         await until(fact(lambda: len(door.connections) == 0))
     assert ending == [True, True]
+
+
+async def test_a_push_socket_takes_the_place_of_an_idle_connection_of_its_sender() -> None:
+    """So it is not evicted, however many idle connections the sender has; those that were idle longest are."""
+    config = Config(connections_max=5, connections_per_address=5, requests_per_sender=1, sockets_per_sender=1)
+    connections = Connections(config, DoorMetrics())
+    now = asyncio.get_running_loop().time() - IDLE_MIN_S
+    with socket.socket() as sock:
+
+        def admitted(address: str, sender: str | None) -> Connection:
+            connection = connections.admit(address, sock)
+            assert connection is not None
+            connections.request_started(connection)
+            if sender is not None:
+                connections.authenticate(connection, sender)
+            return connection
+
+        idle = [admitted(f"192.0.2.{number}", "one") for number in range(2)]
+        for connection in idle:
+            connections.request_finished(connection, now)
+        push_socket = admitted(HERE, "one")
+        assert [each.sender for each in (*idle, push_socket)] == [None, "one", "one"]
+        beyond = admitted(ELSEWHERE, "one")
+        assert [each.sender for each in (*idle, push_socket, beyond)] == [None, None, "one", "one"]
+        excess = admitted(ELSEWHERE, "one")
+        assert excess.sender is None  # both places are those of active ones
+        for number in range(8):
+            connections.admit(f"198.51.100.{number}", sock)
+        assert push_socket in connections._open
+        assert beyond in connections._open
+        assert not connections._open.keys() & {*idle, excess}
+        for connection in list(connections._open):
+            connections.remove(connection)
+        assert connections._of_sender == {}
+
+
+async def test_a_request_of_a_sender_is_not_evicted_from_a_connection_that_was_idle_before() -> None:
+    """Of several connections, those that are idle are; the one that was idle longest comes first."""
+    connections = Connections(Config(connections_max=4, connections_per_address=4), DoorMetrics())
+    now = asyncio.get_running_loop().time()
+    with socket.socket() as sock, pytest.MonkeyPatch.context() as patch:
+        opened = []
+        for number in range(4):
+            connection = connections.admit(HERE, sock)
+            assert connection is not None
+            connections.request_started(connection)
+            connections.authenticate(connection, f"sender {number}")
+            connections.request_finished(connection, now)
+            opened.append(connection)
+        connections.request_started(opened[0])
+        connections.request_started(opened[1])
+        connections.request_finished(opened[1], now + 0.5)
+        connections.request_started(opened[3])
+        patch.setattr(connections_module, "_now", lambda: now + 2.0)
+        for number, gone in enumerate((opened[2], opened[1])):
+            newcomer = connections.admit(f"192.0.2.{number}", sock)
+            assert newcomer is not None
+            assert gone not in connections._open
+            connections.request_started(newcomer)
+            connections.authenticate(newcomer, "of another")
+        assert connections.admit(ELSEWHERE, sock) is None
+        connections.request_finished(opened[0], now + 1.0)
+        assert connections.admit(ELSEWHERE, sock) is not None
+        assert next(iter(connections._open)) is opened[3]
 
 
 async def test_an_evicted_connection_is_not_evicted_again() -> None:
