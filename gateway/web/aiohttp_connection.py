@@ -69,7 +69,10 @@ class DirectRequest:
 
 
 Take = Callable[[DirectRequest], bool]
-"""Takes a request, to answer it later, and returns True; or returns False, and the application answers it."""
+"""Takes a request, to answer it later, and returns True; or returns False, and the application answers it.
+
+If it raises, the answer is an internal error, and that of the request, should it come, is not written.
+"""
 
 
 class DoorHandler(ProblemHandler):
@@ -89,6 +92,7 @@ class DoorHandler(ProblemHandler):
         "_take",
         "_written",
         "connection",
+        "encrypted",
         "ended",
         "half_closed",
         "streaming",
@@ -110,6 +114,8 @@ class DoorHandler(ProblemHandler):
         self._take = take
         self._directly: asyncio.Future[None] | None = None
         """While a request is answered directly, what aiohttp's task waits for; aiohttp does not know it meanwhile."""
+        self.encrypted = False
+        """Whether what is written is encrypted, and so copied, for this connection."""
         self.ended = False
         """Whether the client has closed its side, which ends the connection."""
         self.half_closed = False
@@ -123,7 +129,7 @@ class DoorHandler(ProblemHandler):
         self._ahead = 0
         """Bytes of incomplete heads, or of requests after the one in progress."""
         self._body: StreamReader | None = None
-        """The body of the request that was read last."""
+        """The body of the request that was read last, if it was not complete then."""
         self._framing = 0
         """Bytes since its content last grew; aiohttp would buffer up to 2 MiB of the trailers of a chunked body."""
         self._busy = False
@@ -160,11 +166,6 @@ class DoorHandler(ProblemHandler):
         return unsent + INPUT_COST * ahead
 
     @property
-    def encrypted(self) -> bool:
-        """Whether what is written is encrypted, and so copied, for this connection."""
-        return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
-
-    @property
     def _copied(self) -> int:
         """Bytes of a large answer that are copied for this connection."""
         return SLICE if self.encrypted else 0
@@ -174,6 +175,7 @@ class DoorHandler(ProblemHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve the connection."""
         self.connection.handler = self
+        self.encrypted = transport.get_extra_info("sslcontext") is not None
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -214,15 +216,18 @@ class DoorHandler(ProblemHandler):
         in_body = self._body is not None and not self._body.is_eof()
         arrived = self._body.total_bytes if self._body is not None else 0
         waiter, self._waiter = self._waiter, None  # it is woken below, and not for what is answered directly
-        super().data_received(data)
-        self._waiter = waiter
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
         if in_body and self._body is not None:
             self._framing = self._framing + len(data) if self._body.total_bytes == arrived else 0
             if self._framing > FRAMING_MAX:
                 self._abort_input()
                 return
         if self._request_count != before and self._messages:
-            self._body = self._messages[-1][1]
+            body = self._messages[-1][1]
+            self._body = None if body.is_eof() else body
             if not self._busy:
                 self._begin(len(data))
                 if not self._is_taken(len(data)):
@@ -235,10 +240,12 @@ class DoorHandler(ProblemHandler):
         """Record that a request is in progress, of which the last `size` bytes have just been read."""
         self._busy = True
         self._connections.request_started(self.connection)
-        self._ahead += size - sum(body.total_bytes for _, body in self._messages)
+        self._ahead += size
+        for _, body in self._messages:
+            self._ahead -= body.total_bytes
         if self._ahead > HEAD_MAX and any(_head_size(message) > HEAD_MAX for message, _ in self._messages):
             self.refuse_head()
-        elif self._body is not None and not self._body.is_eof():
+        elif self._body is not None:
             self._ahead = 0  # the rest is a body, which is bounded where it is read
         elif self._ahead >= INPUT_MIN:
             self._connections.buffers.add(self, size)
@@ -274,11 +281,15 @@ class DoorHandler(ProblemHandler):
             return False
         if message.version != HttpVersion11 or message.should_close or message.upgrade or message.chunked:
             return False
-        if body is EMPTY_PAYLOAD or not body.is_eof() or len(body._buffer) != 1:
-            return False
+        if body is EMPTY_PAYLOAD or self._body is not None or len(body._buffer) != 1:
+            return False  # it has none, or not arrived whole
         content = body._buffer[0]  # it is not consumed: the application may have to read it
-        if not self._take(DirectRequest(self, message.path, message.headers, content)):
-            return False
+        try:
+            if not self._take(DirectRequest(self, message.path, message.headers, content)):
+                return False
+        except Exception as error:
+            self.answer_error(error)
+            return True
         self._messages.clear()
         assert self._parser is not None
         self._parser.message_consumed()

@@ -78,9 +78,15 @@ class ProblemHandler(web.RequestHandler):
 
     def refuse_head(self) -> None:
         """Answer that the head of a request is too large, in place of the queued requests, and read nothing more."""
-        error = LineTooLong(b"", str(HEAD_MAX))
+        self._answer_last(431, LineTooLong(b"", str(HEAD_MAX)))
+
+    def answer_error(self, error: Exception) -> None:
+        """Answer an internal error, which is logged, in place of the queued requests, and read nothing more."""
+        self._answer_last(500, error)
+
+    def _answer_last(self, status: int, error: Exception) -> None:
         self._messages.clear()
-        self._messages.append((_ErrInfo(status=431, exc=error, message=""), EMPTY_PAYLOAD))
+        self._messages.append((_ErrInfo(status=status, exc=error, message=""), EMPTY_PAYLOAD))
         self._wake()
         self._close = True
 

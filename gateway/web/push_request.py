@@ -24,7 +24,7 @@ from gateway.journal.writer import PendingReport
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.aiohttp_connection import DirectRequest, deliver
-from gateway.web.answers import Problem
+from gateway.web.answers import Head, Problem
 from gateway.web.concurrency_limit import ConcurrencyLimit
 from gateway.web.push_answers import (
     RECEIPT_SIZE,
@@ -84,6 +84,9 @@ class PushRequests:
         self._requests_of = ConcurrencyLimit(requests_per_sender)
         self.bodies = ByteBudget(BODIES_MAX, BODY_RESERVE)
         self._answers = ByteBudget(ANSWERS_MAX, ANSWER_RESERVE)
+        self._invalid_of: set[int] = set()
+        """Senders whose last single report was not valid. The next one is not checked directly, but only once, where an
+        explanation has its turn."""
         self.turns = Turns(clock=clock)
         self._deadlines = AnswerDeadlines()
 
@@ -102,12 +105,13 @@ class PushRequests:
     def take(self, request: DirectRequest, election: OpenElection, token: Token) -> bool:
         """Submit a single report that has arrived whole, and answer it once it is decided, without a task.
 
-        Return False for a request that `answer` has to answer: its report is not a single or not a valid one, or there
-        is no room or no turn for it at once. Nothing has been submitted then.
+        Return False for a request that `answer` has to answer: its report is not a single or not a valid one, or the
+        one before was not valid, or there is no room or no turn for it at once. Nothing has been submitted then.
         """
         if (
             not self.turns.free_for_short
-            or self._requests_of.full(str(token.key))
+            or token.key in self._invalid_of
+            or self._requests_of.full(token.key)
             or is_array(request.content)
         ):
             return False
@@ -121,17 +125,20 @@ class PushRequests:
 
     def _submitted(self, request: DirectRequest, election: OpenElection, token: Token) -> bool:
         """Check and submit the report of a request; return False if it is not valid. Raises GatewayError."""
-        election.check_room(token, 1)
         received_at = self._clock.now()
-        checked = election.current.check(request.content, token, NOT_EXPLAINED)
+        try:
+            checked = election.current.check(request.content, token, NOT_EXPLAINED)
+        except MalformedDocument:
+            checked = None
         if not isinstance(checked, ValidReport):
+            self._invalid_of.add(token.key)
             return False
         memory = MEMORY_FACTOR * len(request.content) + REPORT_COST
         if not self.bodies.fits(token.key, memory) or not self._answers.fits(token.key, RECEIPT_SIZE):
             return False
         direct = DirectPush(self._answer_directly, request, election, token, checked.report, memory)
         election.submit_request(token, [PendingReport(token.key, checked, received_at, direct, 0)])
-        self._requests_of.enter(str(token.key))
+        self._requests_of.enter(token.key)
         self.bodies.add(token.key, memory)
         self._answers.add(token.key, RECEIPT_SIZE)
         self._deadlines.enter(direct)
@@ -142,21 +149,29 @@ class PushRequests:
 
         The writer calls this for one request after the other, so an error must remain with its own.
         """
-        key = direct.token.key
-        self._deadlines.leave(direct)
-        self.bodies.add(key, -direct.memory)
+        try:
+            direct.request.answer(*self._answer_of(direct))
+        except Exception:
+            log.exception("request failed")
+            direct.request.connection.abort()
+        finally:
+            key = direct.token.key
+            self._deadlines.leave(direct)
+            self.bodies.add(key, -direct.memory)
+            self._answers.add(key, -RECEIPT_SIZE)
+            self._requests_of.leave(key)
+
+    def _answer_of(self, direct: "DirectPush") -> tuple[Head, bytes]:
+        """Count the outcome of a request that was taken, and return its answer; an internal error if that fails."""
         outcome = direct.outcome or undecided(direct.report, self._chance)
-        rehearsal = direct.election.current.registry.rehearsal
         try:
             self._note(direct.election, direct.token, outcome)
-            answer = answer_single(outcome, rehearsal=rehearsal, chance=self._chance)
+            rehearsal = direct.election.current.registry.rehearsal
+            return answer_single(outcome, rehearsal=rehearsal, chance=self._chance)
         except Exception:
             log.exception("request failed")
             self._metrics.problems.note("internal_error")
-            answer = answer_failed(chance=self._chance)
-        direct.request.answer(*answer)
-        self._answers.add(key, -RECEIPT_SIZE)
-        self._requests_of.leave(str(key))
+            return answer_failed(chance=self._chance)
 
     async def deliver(self, request: web.Request, token: Token, answer: web.Response) -> web.StreamResponse:
         """Deliver another answer to a sender, counted in the same budget until it is sent. Raises Overloaded."""
@@ -197,6 +212,7 @@ class PushRequests:
                 )  # before anything is submitted, so that no receipt is lost
                 if reports:
                     election.submit_request(token, reports)
+                    self._invalid_of.discard(token.key)
             decided = await outcomes.wait(self._deadlines, chance=self._chance)
         rehearsal = election.current.registry.rehearsal
         if body.single:
@@ -259,21 +275,21 @@ class DirectPush:
 class Counted:
     """What a sender has in progress, counted while entered. Raises Overloaded if it is as much as is allowed."""
 
-    __slots__ = ("_limit", "_name")  # a class and not a generator: every request passes through it
+    __slots__ = ("_key", "_limit")  # a class and not a generator: every request passes through it
 
     def __init__(
         self, limit: ConcurrencyLimit, token: Token, detail: str, retry_after_s: float = 1.0
     ) -> None:
         self._limit = limit
-        self._name = str(token.key)
-        if limit.full(self._name):
+        self._key = token.key
+        if limit.full(self._key):
             raise Overloaded(detail, retry_after_s, share=True)
 
     def __enter__(self) -> None:
-        self._limit.enter(self._name)
+        self._limit.enter(self._key)
 
     def __exit__(self, *_: object) -> None:
-        self._limit.leave(self._name)
+        self._limit.leave(self._key)
 
 
 async def check_until_current(

@@ -39,13 +39,13 @@ class ByteBudget:
 
     def fits(self, sender: Hashable, more: int) -> bool:
         """Whether a sender may have so many more bytes."""
-        wanted = self.of(sender) + more
+        wanted = self._taken.get(sender, 0) + more
         return wanted <= self._reserve or wanted <= self._most - self.total
 
     def add(self, sender: Hashable, more: int) -> None:
         """Record that a sender has so many more bytes, or fewer."""
         self.total += more
-        if taken := self.of(sender) + more:
+        if taken := self._taken.get(sender, 0) + more:
             self._taken[sender] = taken
         else:
             self._taken.pop(sender, None)

@@ -19,11 +19,12 @@ from structlog.testing import capture_logs
 
 from gateway.config import Config
 from gateway.election.registry import read_registry
+from gateway.journal.elections import ElectionVersion
 from gateway.journal.intake import Intake
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web import push_request
 from gateway.web.accepting import accepting
-from gateway.web.aiohttp_connection import DirectRequest, door_handlers
+from gateway.web.aiohttp_connection import DirectRequest, DoorHandler, door_handlers
 from gateway.web.aiohttp_problems import HEAD_MAX
 from gateway.web.connections import Connections
 from gateway.web.push_answers import ANSWER_S
@@ -439,6 +440,86 @@ async def test_an_error_in_one_answer_harms_no_other(monkeypatch: pytest.MonkeyP
         assert [value for name, value in _counts(door).items() if "internal_error" in name] == [1.0]
         for _, writer in clients:
             writer.close()
+
+
+async def test_an_error_in_taking_a_request_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an internal error, which is logged; then the connection is closed, and others are served."""
+    async with a_door() as door:
+        failing = Mock(wraps=door._take, side_effect=[ZeroDivisionError, DEFAULT])
+        monkeypatch.setattr(door, "_take", failing)
+        with capture_logs() as logged:
+            reader, writer = await open_connection(door.url)
+            writer.write(door.post())
+            status, document = await one_answer(reader)
+            assert (status, document["code"]) == (500, "internal_error")
+            assert await reader.read() == b""
+        assert [each["event"] for each in logged if each["log_level"] == "error"] == ["request failed"]
+        assert (await answer_of(door, door.post())).startswith(b"HTTP/1.1 201 ")
+        assert door.left() == NOTHING
+        writer.close()
+
+
+async def test_an_error_in_writing_one_answer_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is closed, it occupies nothing, and the writer goes on."""
+    failing = Mock(side_effect=[ZeroDivisionError, DEFAULT, DEFAULT], wraps=DirectRequest.answer)
+    monkeypatch.setattr(DirectRequest, "answer", lambda *arguments: failing(*arguments))
+    async with a_door() as door:
+        clients = [await open_connection(door.url) for _ in range(2)]
+        with capture_logs() as logged:
+            with door.journal.memory.paused():
+                for place, (_, writer) in enumerate(clients):
+                    writer.write(door.post(a_body(UNITS[place])))
+                    await until(lambda before=place: _is(lambda: door.taken == before + 1))  # type: ignore[misc]
+            async with asyncio.timeout(TIMEOUT_S):
+                assert await clients[0][0].read() == b""
+            assert (await one_answer(clients[1][0]))[0] == 201
+        assert [each["event"] for each in logged if each["log_level"] == "error"] == ["request failed"]
+        assert (await answer_of(door, door.post(a_body(UNITS[0])))).startswith(b"HTTP/1.1 200 ")
+        assert door.left() == NOTHING
+        for _, writer in clients:
+            writer.close()
+
+
+async def test_an_invalid_report_is_checked_once_if_the_one_before_was_invalid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So a flood of them costs no more than without direct answers; after a valid one, requests are taken again."""
+    async with a_door() as door:
+        check = Mock(wraps=ElectionVersion.check)
+        monkeypatch.setattr(ElectionVersion, "check", lambda *arguments: check(*arguments))
+        for _ in range(3):
+            assert (await answer_of(door, door.post(INVALID))).startswith(b"HTTP/1.1 422 ")
+        assert (await answer_of(door, door.post(b"{"))).startswith(b"HTTP/1.1 400 ")
+        assert check.call_count == 5  # the first one twice
+        for taken in range(2):
+            assert (await answer_of(door, door.post())).startswith(b"HTTP/1.1 20")
+            assert door.taken == taken
+        assert check.call_count == 7
+        assert (await answer_of(door, door.post(INVALID))).startswith(b"HTTP/1.1 422 ")
+        assert (await answer_of(door, door.post(a_body("b-1"), secret=LOCAL))).startswith(b"HTTP/1.1 201 ")
+        assert door.taken == 2  # that of another sender
+
+
+async def test_a_connection_that_cannot_be_read_ends_with_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where aiohttp raises an error that is not of HTTP while its task waits for a request."""
+    async with a_door() as door:
+        reader, writer = await open_connection(door.url)
+        await until(lambda: _is(lambda: len(door.connections) == 1))
+        (handler,) = [each.handler for each in door.connections._open]
+        assert isinstance(handler, DoorHandler)
+        await until(lambda: _is(lambda: handler._waiter is not None))
+        task = handler._task_handler
+        handler._parser = Mock(feed_data=Mock(side_effect=ZeroDivisionError))
+        loop = asyncio.get_running_loop()
+        failed = Mock()
+        loop.set_exception_handler(failed)
+        writer.write(door.post())
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await reader.read() == b""
+            assert task is not None
+            await asyncio.wait([task])
+        assert isinstance(failed.call_args[0][1]["exception"], ZeroDivisionError)
+        writer.close()
 
 
 async def test_requests_beyond_those_of_the_sender_are_refused() -> None:
