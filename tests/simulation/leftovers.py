@@ -12,7 +12,7 @@ from gateway.journal.intake import Intake
 from gateway.web.connections import Connections
 from gateway.web.feed_door import FeedDoor
 from gateway.web.push_door import PushDoor
-from tests.simulation.loop import Owner, Task
+from tests.simulation.loop import Owner, SimulatedLoop, Task
 
 
 def left_in(process: Owner | None) -> Iterator[str]:
@@ -29,18 +29,24 @@ def left_of_senders(process: Owner | None) -> Iterator[str]:
 
 
 def _kept(process: Owner | None, kinds: dict[str, Callable[[Any], dict[str, int]]]) -> Iterator[str]:
-    for task in asyncio.all_tasks():
-        if isinstance(task, Task) and task.owner is process and task.get_name() in kinds:
+    for task in _tasks():
+        if task.owner is process and task.get_name() in kinds:
             frame = getattr(task.get_coro(), "cr_frame", None)
             if frame is not None:
                 kept = kinds[task.get_name()](frame.f_locals["self"])
                 yield from (f"{process.name}: {count} {what}" for what, count in kept.items() if count)
 
 
+def _tasks() -> list[Task]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    return loop.tasks()
+
+
 def _feed_door_of(process: Owner) -> FeedDoor | None:
     """Return the door of a feed process, which is a local variable of what its main task runs."""
-    for task in asyncio.all_tasks():
-        if isinstance(task, Task) and task.owner is process and task.get_name() == process.name:
+    for task in _tasks():
+        if task.owner is process and task.get_name() == process.name:
             waiting: Any = task.get_coro()
             while waiting is not None:
                 frame = getattr(waiting, "cr_frame", None)

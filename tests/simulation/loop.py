@@ -41,6 +41,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol
+from weakref import WeakSet
 
 STEPS_MAX = 1_000_000
 """Steps after which a run is ended as stuck."""
@@ -265,6 +266,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._failure: BaseException | None = None
         self._disposing = False
         self._transports: dict[int, Any] = {}
+        self._tasks: WeakSet[Task] = WeakSet()
         self._kept: list[object] = []
         """What belonged to killed owners: nothing of it may be finalized during the run."""
         self._digest = hashlib.blake2b(digest_size=16)
@@ -331,6 +333,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if context is None:
             context = copy_context()
         task = Task(coro, loop=self, name=None if name is None else str(name), context=context)
+        self._tasks.add(task)
         if self._disposing or not task.owner.alive:
             self._keep_task(task)
         return task
@@ -504,8 +507,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._kept += [each for each in self._ready if each.owner is owner]
         self._ready = [each for each in self._ready if each.owner is not owner]
         self._kept += owner.waiting
-        for task in asyncio.all_tasks(self):
-            if isinstance(task, Task) and task.owner is owner:
+        for task in self.tasks():
+            if task.owner is owner:
                 self._keep_task(task)
 
     def suspend(self, owner: Owner) -> None:
@@ -538,9 +541,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Make bytes a part of the digest."""
         self._pending_digest += data
 
+    def tasks(self) -> list[Task]:
+        """Return the tasks that have not ended. `asyncio.all_tasks` goes through those of earlier loops as well."""
+        return [each for each in self._tasks if not each.done()]
+
     def waiting_tasks(self) -> list[str]:
         """Return the names of all tasks that wait, with the place where each does."""
-        tasks = [each for each in asyncio.all_tasks(self) if isinstance(each, Task) and each.owner.alive]
+        tasks = [each for each in self.tasks() if each.owner.alive]
         return [_describe(each) for each in sorted(tasks, key=lambda each: each.serial)]
 
     def _enqueue(self, handle: Handle, owner: Owner) -> None:
@@ -693,7 +700,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                tasks = [each for each in asyncio.all_tasks(self) if isinstance(each, Task)]
+                tasks = self.tasks()
                 for task in sorted(tasks, key=lambda each: each.serial):
                     self._keep_task(task)
                     _close(task)

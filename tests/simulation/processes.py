@@ -19,6 +19,8 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from aiohttp import web_app
+
 from tests.simulation.guard import Guard
 from tests.simulation.interruptions import How, Interruption, Interruptions
 from tests.simulation.loop import OWNER, POLICIES, Handle, Owner, SimulatedLoop, task_of
@@ -246,6 +248,7 @@ def _forget() -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            web_app._cached_build_middleware.cache_clear()  # its keys are handlers, which lead to all of the run
             gc.collect(0)
     finally:
         sys.unraisablehook = hook

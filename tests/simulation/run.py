@@ -25,7 +25,7 @@ from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import Faults
 from tests.simulation.gateway import Installation, Worker
 from tests.simulation.leftovers import left_in, left_of_senders
-from tests.simulation.loop import CallbackFailed, Stuck, Task
+from tests.simulation.loop import CallbackFailed, SimulatedLoop, Stuck
 from tests.simulation.operator import Operator
 from tests.simulation.plan import COUNTRY, ELECTION, Plan, registry, rising
 from tests.simulation.processes import Process, Simulation
@@ -477,12 +477,12 @@ class Night:
             self._break("every decision is answered", "the operator has not finished")
 
 
-def _parts_of(worker: Worker, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+def _parts_of(worker: Worker, loop: SimulatedLoop) -> dict[str, Any]:
     """Return the long-lived parts of a process: the objects whose `run` its tasks are, by the names of the tasks."""
     frames = {
         task.get_name(): getattr(task.get_coro(), "cr_frame", None)
-        for task in asyncio.all_tasks(loop)
-        if isinstance(task, Task) and task.owner is worker.process
+        for task in loop.tasks()
+        if task.owner is worker.process
     }
     return {
         name: frame.f_locals["self"]
