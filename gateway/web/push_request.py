@@ -125,6 +125,7 @@ class PushRequests:
 
     def _submitted(self, request: DirectRequest, election: OpenElection, token: Token) -> bool:
         """Check and submit the report of a request; return False if it is not valid. Raises GatewayError."""
+        election.check_room(token, 1)
         received_at = self._clock.now()
         try:
             checked = election.current.check(request.content, token, NOT_EXPLAINED)
