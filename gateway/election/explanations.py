@@ -167,6 +167,11 @@ class History:
         """By index of a unit, the index of its municipality."""
         for unit in registry.units.values():
             self._municipalities[unit.index] = registry.municipality(unit).index
+        self._changes_max = array(
+            "H",
+            (min(max(area.units * CHANGES_PER_UNIT, CHANGES_MIN), CHANGES_MAX) for area in registry.areas),
+        )
+        """By index of a municipality, how many of its changes are kept."""
         self._changes: dict[int, list[Placed]] = {}
         """By municipality, the newest last."""
         self._growths: dict[int, deque[_Grown]] = {}
@@ -198,8 +203,8 @@ class History:
             changes = self._changes[municipality] = []
         placed = (counted_at, unit, before, after)
         changes.append(placed)
-        if len(changes) > CHANGES_MIN:
-            self._drop_oldest(changes, municipality)
+        if len(changes) > self._changes_max[municipality]:
+            del changes[0]
         for category, ballots in growths:
             self._add_growth(bucket_of(ballots), (number, unit, municipality, category, before, after))
         if municipality not in self._open and unit not in self._of_unit:
@@ -220,11 +225,6 @@ class History:
         self._keep_open(change, deltas, explained)
         return explained, later
 
-    def _drop_oldest(self, changes: list[Placed], municipality: int) -> None:
-        units = self._registry.areas[municipality].units
-        if len(changes) > min(max(units * CHANGES_PER_UNIT, CHANGES_MIN), CHANGES_MAX):
-            del changes[0]
-
     # Growths.
 
     def _add_growth(self, bucket: int, growth: _Grown) -> None:
@@ -244,14 +244,17 @@ class History:
         parties, largest = self._columns.parties, max(votes[:-1])
         places = [each.start + votes.index(largest) for each in parties]
         low, high = largest - most, largest + most
+        alike = [growths for bucket in buckets if (growths := self._growths.get(bucket))]
+        own = (growth for growths in alike for growth in growths if growth[1] == unit)
+        if not any(self._distance(growth, votes) <= most for growth in own):  # nearly always
+            return []
         similar = [
             growth
-            for bucket in buckets
-            for growth in self._growths.get(bucket, ())
+            for growths in alike
+            for growth in growths
             if low <= growth[5][place := places[growth[3]]] - growth[4][place] <= high  # few are
         ]
-        near = [growth for growth in similar if self._distance(growth, votes) <= most]
-        return near if any(growth[1] == unit for growth in near) else []
+        return [growth for growth in similar if self._distance(growth, votes) <= most]
 
     def _distance(self, growth: _Grown, votes: array[int]) -> int:
         """Return by how many votes a growth differs from others, blank votes last, summed over the parties."""

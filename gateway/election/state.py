@@ -14,8 +14,6 @@ from datetime import datetime
 from operator import sub
 from typing import NamedTuple
 
-import msgspec
-
 from gateway.election.changes import NO_STATUS, Change
 from gateway.election.comparison import Comparison
 from gateway.election.corrections import Correction, CorrectionLog
@@ -260,25 +258,13 @@ class ElectionState:
 class _Unit:
     """The last report of a unit while many are applied."""
 
-    __slots__ = (
-        "counted_at",
-        "counts",
-        "figures",
-        "of_state",
-        "published_at",
-        "revision",
-        "sequence",
-        "status",
-    )
+    __slots__ = ("figures", "of_state", "published_at", "report", "sequence")
 
     sequence: int
     published_at: datetime
-    revision: int
-    counted_at: str
-    status: Status
-    counts: msgspec.Raw | None
-    """Its counts as they are in its body, to be compared; None if there is something unknown in the report."""
+    report: StoredReport | Report
     figures: array[int]
+    """With the status of the first report that had these counts, until the status is needed."""
     of_state: bool
     """Whether the votes are those of the state, so that `figures` are to be copied into the array that is there: the
     history has that array too."""
@@ -299,7 +285,9 @@ class CatchUp:
         self._published_at = state.published_at
         self._prefixes = bytearray()
         self._last: dict[int, _Unit] = {}
-        """By index of the unit, the most recent last."""
+        """By index of the unit."""
+        self._order = array("L")
+        """Index of the unit of each publication."""
         self._corrections: list[tuple[int, int, Correction | Later]] = []
         """Each with the index of the unit and the sequence of the publication that brought or explained it."""
 
@@ -309,71 +297,77 @@ class CatchUp:
         return self._sequence
 
     def add(self, publications: Sequence[Publication]) -> None:
-        """Add the next publications. Raises HistoryChanged as `ElectionState.apply` does."""
-        units, last, layout = self._state.registry.units, self._last, self._state.layout
+        """Add the next publications. Raises HistoryChanged as `ElectionState.apply` does, and then adds none."""
+        self._follow_chain(publications)
+        units, last, read = self._state.registry.units, self._last, self._state.layout.read
+        indexes = [units[publication.unit].index for publication in publications]
+        self._order.extend(indexes)
+        for index, publication in zip(indexes, publications, strict=True):
+            report = read(publication.body)
+            unit = last.get(index)
+            # Canonical counts are equal if their bytes are. Something unknown has to be noted each time.
+            if unit is None or unit.report.counts != report.counts or isinstance(report, Report):
+                last[index] = unit = self._changed(index, publication, report, unit)
+            unit.sequence, unit.published_at = publication.sequence, publication.published_at
+            unit.report = report
+
+    def _follow_chain(self, publications: Sequence[Publication]) -> None:
+        """Raise HistoryChanged unless publications continue the record."""
+        sequence, chain, prefixes = self._sequence, self._chain, bytearray()
         for publication in publications:
-            if publication.sequence != self._sequence + 1:
-                raise HistoryChanged(f"expected sequence {self._sequence + 1}, got {publication.sequence}")
-            if publication.chain != next_chain(self._chain, publication.digest):
-                raise HistoryChanged(f"the chain breaks at sequence {publication.sequence}")
-            self._sequence, self._chain = publication.sequence, publication.chain
-            self._published_at = published_at = publication.published_at
-            self._prefixes += publication.chain[:4]
-            report = layout.read(publication.body)
-            index = units[publication.unit].index
-            unit = last.pop(index, None)
-            if unit is None or unit.counts is None or unit.counts != report.counts:
-                unit = self._changed(index, publication, report, unit)
-            elif report.status != unit.status:
-                layout.set_status(unit.figures, layout.status(report))  # the history may have this array too
-            last[index] = unit
-            unit.sequence, unit.published_at = publication.sequence, published_at
-            unit.revision, unit.counted_at = report.revision, report.counted_at
-            unit.status = layout.status(report)
+            sequence += 1
+            if publication.sequence != sequence:
+                raise HistoryChanged(f"expected sequence {sequence}, got {publication.sequence}")
+            chain = next_chain(chain, publication.digest)
+            if publication.chain != chain:
+                raise HistoryChanged(f"the chain breaks at sequence {sequence}")
+            prefixes += chain[:4]
+        if publications:
+            self._sequence, self._chain, self._published_at = sequence, chain, publications[-1].published_at
+            self._prefixes += prefixes
 
     def _changed(
-        self, index: int, publication: Publication, report: StoredReport | Report, unit: _Unit | None
+        self, index: int, publication: Publication, report: StoredReport | Report, last: _Unit | None
     ) -> _Unit:
         """Record what a report changes. Return its unit with the figures after it."""
         layout, area = self._state.layout, self._state.areas[index]
         after = layout.read_figures(report, publication.body)
-        before = unit.figures if unit is not None else area.figures
-        same_votes = layout.same_votes(before, after)
-        if not same_votes:
-            self._record_change(index, publication, report, unit, before, after)
-        if unit is None:
-            unit = _Unit()
-            unit.figures, unit.of_state = after, same_votes and area.revision > 0
-        elif same_votes:
-            unit.figures[:] = after  # the history may have this array too
-        else:
+        before = last.figures if last is not None else area.figures
+        unit = _Unit()
+        if not layout.same_votes(before, after):
+            self._record_change(area, publication, report, last, before, after)
             unit.figures, unit.of_state = after, False
-        unit.counts = report.counts if isinstance(report, StoredReport) else None
+        elif last is None:
+            unit.figures, unit.of_state = after, area.revision > 0
+        else:
+            before[:] = after  # the history may have this array too
+            unit.figures, unit.of_state = before, last.of_state
         return unit
 
     def _record_change(
         self,
-        index: int,
+        area: AreaState,
         publication: Publication,
         report: StoredReport | Report,
-        unit: _Unit | None,
+        last: _Unit | None,
         before: array[int],
         after: array[int],
     ) -> None:
         """Add a change of votes to the history; record a correction, and what the change explains."""
-        state, layout, sequence = self._state, self._state.layout, publication.sequence
+        state, layout = self._state, self._state.layout
+        sequence, index, counted_at = publication.sequence, area.area.index, report.counted_at
         growths = layout.growths(before, after)
         if before is layout.no_figures or not layout.fell(before, after):
-            later = state._history.place(sequence, index, report.counted_at, before, after, growths)
+            later = state._history.place(sequence, index, counted_at, before, after, growths)
         else:
-            area = state.areas[index]
-            if unit is not None:
-                status_before, since = unit.status, (unit.sequence, unit.published_at)
+            if last is not None:
+                status_before, since = layout.status(last.report), (last.sequence, last.published_at)
+                layout.set_status(before, status_before)
             else:
                 status_before = area.status
                 since = area.sequence, area.published_at or publication.published_at
             status = layout.status(report)
-            fall = Change(sequence, area.area, report.counted_at, status_before, status, before, after)
+            fall = Change(sequence, area.area, counted_at, status_before, status, before, after)
             explained, later = state._history.place_fall(fall, growths)
             correction = state._correction(publication, report, before, after, since, explained)
             self._corrections.append((index, sequence, correction))
@@ -405,28 +399,28 @@ class CatchUp:
 
     def _add_up(self) -> Iterator[None]:
         """Replace the figures of units, then the sums above them: those of children before that of their parent."""
-        areas = self._state.areas
+        areas, layout = self._state.areas, self._state.layout
         gained: dict[int, list[array[int]]] = defaultdict(list)
         lost: dict[int, list[array[int]]] = defaultdict(list)
-
-        def replace(area: AreaState, before: array[int], after: array[int]) -> None:
-            for above in area.area.path[:1]:
-                gained[above].append(after)
-                if area.sequence:
-                    lost[above].append(before)
-
         for number, (index, unit) in enumerate(self._last.items(), 1):
             if number % AREAS_PER_STEP == 0:
                 yield
-            area = areas[index]
+            area, report, figures = areas[index], unit.report, unit.figures
+            area.revision, area.counted_at, area.status = (
+                report.revision, report.counted_at, layout.status(report),
+            )  # fmt: skip
+            if not figures[layout.statuses[area.status]]:
+                layout.set_status(figures, area.status)
             before = area.figures
             if unit.of_state:
                 before = before[:]
-                area.figures[:] = unit.figures
+                area.figures[:] = figures
             else:
-                area.figures = unit.figures
-            area.revision, area.counted_at, area.status = unit.revision, unit.counted_at, unit.status
-            replace(area, before, area.figures)
+                area.figures = figures
+            if path := area.area.path:
+                gained[path[0]].append(figures)
+                if area.sequence:
+                    lost[path[0]].append(before)
         above_units = {*gained}.union(*(areas[index].area.path for index in gained))
         for index in sorted(above_units, reverse=True):
             area = areas[index]
@@ -438,29 +432,32 @@ class CatchUp:
                 sums = array("q", map(sub, sums, map(sum, zip(*removed, strict=True))))
                 yield
             area.figures = sums
-            replace(area, before, sums)
+            if path := area.area.path:
+                gained[path[0]].append(sums)
+                if area.sequence:
+                    lost[path[0]].append(before)
 
     def _touch(self) -> Iterator[None]:
         """Set each area's last change, and the order of `_recent`."""
         areas, recent = self._state.areas, self._state._recent
         changed: dict[int, _Unit] = {}
         """By index of an area, the unit with its last change: the newest first, and parents first."""
-        for number, (index, unit) in enumerate(reversed(self._last.items()), 1):
+        for number, index in enumerate(dict.fromkeys(reversed(self._order)), 1):
             if number % AREAS_PER_STEP == 0:
                 yield
-            places = [index]
-            for above in areas[index].area.path:
-                if above in changed:
-                    break  # and so are those above it
-                places.append(above)
-            for place in reversed(places):
-                changed[place] = unit
+            unit = self._last[index]
+            path = areas[index].area.path
+            if path and path[0] not in changed:
+                above = [place for place in path if place not in changed]
+                changed.update(dict.fromkeys(reversed(above), unit))
+            changed[index] = unit
+        for index in changed:
+            recent.pop(index, None)
         for number, (index, unit) in enumerate(reversed(changed.items()), 1):
             if number % AREAS_PER_STEP == 0:
                 yield
             area = areas[index]
             area.sequence, area.published_at = unit.sequence, unit.published_at
-            recent.pop(index, None)
             recent[index] = None
 
 
