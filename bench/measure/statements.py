@@ -141,8 +141,10 @@ class _Statements:
         read = 0
         while batch := list(islice(reports, BATCH)):
             received = [datetime.now(UTC)] * len(batch)
-            appended = await self._appends.append(election.key, election.version, batch, received)
-            await predecessors.find(election.key, [valid.report for valid in batch], appended.decisions)
+            appended = await self._appends.append(
+                election.key, election.version, batch, received, predecessors=predecessors.lacking
+            )
+            await predecessors.find(election.key, [valid.report for valid in batch], appended)
             page = await self._record.publications(election.key, read, PAGE)
             read += len(page)
             assert read == appended.accepted, f"{read} of {appended.accepted} reports were read"

@@ -1,4 +1,4 @@
-"""An append on a connection: one call of `append_v3`, and the decisions that it returns."""
+"""An append on a connection: one call of `append_v4`, and the decisions that it returns."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -42,7 +42,7 @@ its session. Others wait longer than that for a lock, so none of them fails."""
 
 _APPEND = (
     f"SELECT a.*, {COMMIT_SETTINGS}, clock_timestamp() AS committed_after"  # noqa: S608
-    " FROM append_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS a"
+    " FROM append_v4($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) AS a"
 )
 LOCK = "SELECT * FROM lock_v1($1, $2, $3)"
 _LOCKED = (LOCK, SOME_REPORTS, LINES, _APPEND)
@@ -65,8 +65,9 @@ async def append(
     evaluated: Evaluated | None = None,
     *,
     require_standby: bool,
+    predecessors: bool = False,
 ) -> Appended:
-    """Append a batch and commit. Raises Behind, and what the database raises."""
+    """Append a batch and commit, and return the predecessors if asked. Raises Behind, and what the database raises."""
     statement = partial(
         append_uncommitted,
         connection,
@@ -76,6 +77,7 @@ async def append(
         received,
         evaluated,
         require_standby=require_standby,
+        predecessors=predecessors,
     )
     row = await committed(connection, statement, require_standby=require_standby)
     return appended(row, reports)
@@ -90,10 +92,20 @@ async def append_uncommitted(
     evaluated: Evaluated | None,
     *,
     require_standby: bool,
+    predecessors: bool = False,
 ) -> asyncpg.Record:
     """Append a batch within the transaction of the connection, if there is one. Raises Behind."""
     row = await connection.fetchrow(
-        _APPEND, *arguments(election, version, reports, received, evaluated, require_standby=require_standby)
+        _APPEND,
+        *arguments(
+            election,
+            version,
+            reports,
+            received,
+            evaluated,
+            require_standby=require_standby,
+            predecessors=predecessors,
+        ),
     )
     assert row is not None
     if row["behind"]:
@@ -109,8 +121,9 @@ def arguments(
     evaluated: Evaluated | None,
     *,
     require_standby: bool,
+    predecessors: bool,
 ) -> Sequence[object]:
-    """Return the arguments of `append_v3`."""
+    """Return the arguments of `append_v4`."""
     return (
         election,
         version,
@@ -123,6 +136,7 @@ def arguments(
         received,
         *_findings(evaluated),
         require_standby,
+        predecessors,
     )
 
 
@@ -231,6 +245,7 @@ def appended(row: asyncpg.Record, reports: Sequence[ValidReport]) -> Appended:
         row["accepted"],
         row["waits_for_standby"],
         Ends(row["accepted"], row["chain"], row["hold_lines"], row["hold_chain"]),
+        row["predecessors"],
     )
 
 

@@ -95,6 +95,8 @@ class Appended(msgspec.Struct, frozen=True):
     """Whether its commit waited for a synchronous standby."""
     ends: Ends | None = None
     """None only in tests without a database."""
+    predecessors: Sequence[bytes | None] | None = None
+    """The body of the current report before each, where it is known; None: none is, or they were not asked for."""
 
 
 class Finding(msgspec.Struct, frozen=True):

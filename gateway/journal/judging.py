@@ -67,8 +67,12 @@ class Journal(Protocol):
         reports: Sequence[ValidReport],
         received: Sequence[datetime],
         evaluated: Evaluated | None = None,
+        *,
+        predecessors: bool = False,
     ) -> Appended:
         """Decide on reports in order; those that are accepted are durable when this returns.
+
+        With `predecessors`, the current report before each is returned as well where it was found on the way.
 
         Raises VersionChanged, Behind or Unstorable (none was appended) or JournalUnavailable (the outcome is unknown).
         """
@@ -160,15 +164,20 @@ class JudgedAppends:
         self._cpu = CpuClock(clock=clock)
 
     async def append(
-        self, election: ElectionVersion, batch: Sequence[Judgeable]
+        self, election: ElectionVersion, batch: Sequence[Judgeable], *, predecessors: bool = False
     ) -> tuple[Appended, Sequence[Finding | None]]:
-        """Append a batch; return also what the rules found, one per report. Raises as `Journal.append`, but Behind."""
+        """Append a batch; return also what the rules found, one per report. Raises as `Journal.append`, but Behind.
+
+        Appends under the lock return no `predecessors`.
+        """
         self.paused_s = 0.0
         if election.policy.is_off:
             self._evaluator = self._ahead = None
         known = self._evaluator
         if not batch or self._evaluator_of(election) is None:
-            appended = await self._journal.append(election.key, election.version, *_columns(batch))
+            appended = await self._journal.append(
+                election.key, election.version, *_columns(batch), predecessors=predecessors
+            )
             return appended, [None] * len(batch)
         if self._evaluator is not known:
             await self.catch_up(election)
@@ -178,7 +187,9 @@ class JudgedAppends:
                 assert evaluator is not None
                 if self._lock_first:
                     return await self._append_locked(election, evaluator, batch)
-                append = partial(self._journal.append, election.key, election.version)
+                append = partial(
+                    self._journal.append, election.key, election.version, predecessors=predecessors
+                )
                 return await self._append_judged(election, evaluator, batch, append)
             except Behind:
                 self._lock_first = LOCK_FIRST

@@ -1,7 +1,8 @@
 """The journal in Postgres: append a batch, and read back a sender's own reports.
 
 One append is one call of one function in the database, which takes the election's head lock first; see
-`migrations/0002_embargo.sql` and `0006_holds.sql`. Feeds read the record under another role: see `record.py`.
+`migrations/0002_embargo.sql`, `0006_holds.sql` and `0010_append.sql`. Feeds read the record under another role: see
+`record.py`.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -120,6 +121,8 @@ class PostgresJournal(HoldJournal):
         reports: Sequence[ValidReport],
         received: Sequence[datetime],
         evaluated: Evaluated | None = None,
+        *,
+        predecessors: bool = False,
     ) -> Appended:
         """See `Journal.append`."""
         with translate_db_errors():
@@ -132,6 +135,7 @@ class PostgresJournal(HoldJournal):
                     received,
                     evaluated,
                     require_standby=self._require_standby,
+                    predecessors=predecessors,
                 )
         self._announce(election, appended)
         return appended

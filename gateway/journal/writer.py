@@ -301,7 +301,9 @@ class BatchWriter:
             started = asyncio.get_running_loop().time()
             try:
                 with tracing.span("append", (pending.trace for pending in batch), reports=len(batch)):
-                    appended, findings = await self._appends.append(self._election, batch)
+                    appended, findings = await self._appends.append(
+                        self._election, batch, predecessors=self._predecessors.lacking
+                    )
             except (VersionChanged, ElectionUnknown):
                 self._election = await self._renew()
                 continue
@@ -391,7 +393,7 @@ class BatchWriter:
         if not batch:
             return []
         reports = [pending.valid.report for pending in batch]
-        predecessors = await self._predecessors.find(batch[0].election.key, reports, appended.decisions)
+        predecessors = await self._predecessors.find(batch[0].election.key, reports, appended)
         return [
             (pending, _outcome(pending, decision, finding, predecessor, appended))
             for pending, decision, finding, predecessor in zip(

@@ -569,7 +569,7 @@ class _PostgresTraffic:
             kind, body = message
             if kind == b"P":
                 name, query = body.split(b"\0", 2)[:2]
-                if b"append_v3" in query:
+                if b"append_v4" in query:
                     self.appends.add(name)
             elif kind == b"B" and body.split(b"\0", 2)[1] in self.appends:
                 found += [(unit.decode(), int(revision)) for revision, unit in _REPORT.findall(body)]

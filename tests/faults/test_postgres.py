@@ -343,7 +343,7 @@ ALTER TABLE valgnatt.token ADD COLUMN later boolean NOT NULL DEFAULT true;
 CREATE INDEX report_later ON valgnatt.report (accepted_at);
 DO $$
 BEGIN
-    EXECUTE replace(pg_get_functiondef('valgnatt.append_v3'::regproc), 'BEGIN', 'BEGIN  -- later');
+    EXECUTE replace(pg_get_functiondef('valgnatt.append_v4'::regproc), 'BEGIN', 'BEGIN  -- later');
 END $$;
 """
 """Changes a later version might make: additional columns and a replaced function."""

@@ -186,7 +186,7 @@ async def test_terminated_database_sessions_are_replaced(database: Database) -> 
                     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                     " AND query LIKE ANY ($1)",
-                    ["%append_v3%", "LISTEN%"] if during_append else ["%"],
+                    ["%append_v4%", "LISTEN%"] if during_append else ["%"],
                 )
                 assert ended >= 3
             await night.wait_progress()
@@ -216,7 +216,7 @@ async def test_a_killed_postgres_backend_loses_no_receipt(
                 while appending is None:
                     appending = await connection.fetchval(
                         "SELECT pid FROM pg_stat_activity"
-                        " WHERE query LIKE '%append_v3%' AND pid <> pg_backend_pid() LIMIT 1"
+                        " WHERE query LIKE '%append_v4%' AND pid <> pg_backend_pid() LIMIT 1"
                     )
                 os.kill(appending, signal.SIGKILL)
                 with pytest.raises((OSError, asyncpg.PostgresError)):  # this session ends too

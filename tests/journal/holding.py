@@ -16,8 +16,8 @@ async def hold(owner: Connection, election: int, *reports: ValidReport, rule: st
     codes = None if rule is None else json.dumps([rule])
     count = len(reports)
     await owner.fetchrow(
-        "SELECT * FROM valgnatt.append_v3($1, (SELECT h.version FROM valgnatt.head h WHERE h.election = $1), NULL,"
-        " NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, false)",
+        "SELECT * FROM valgnatt.append_v4($1, (SELECT h.version FROM valgnatt.head h WHERE h.election = $1), NULL,"
+        " NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, false, false)",
         election,
         [each.report.unit for each in reports],
         [each.report.revision for each in reports],

@@ -215,6 +215,8 @@ class MemoryJournal:
         reports: Sequence[ValidReport],
         received: Sequence[datetime],
         evaluated: Evaluated | None = None,
+        *,
+        predecessors: bool = False,
     ) -> Appended:
         """See `Journal.append`."""
         if evaluated is not None and evaluated.chain != self._rows.head.chain:
@@ -228,7 +230,7 @@ class MemoryJournal:
             error, committed = self._errors.popleft() if self._errors else (None, False)
             if error is not None and not committed:
                 raise error
-            done = self._append(election, version, reports, received, evaluated)
+            done = self._append(election, version, reports, received, evaluated, predecessors)
             if error is not None:
                 raise error
             return done
@@ -242,12 +244,21 @@ class MemoryJournal:
         reports: Sequence[ValidReport],
         received: Sequence[datetime],
         evaluated: Evaluated | None,
+        predecessors: bool = False,
     ) -> Appended:
         transaction = _Transaction(self._tables, self.unstorable)
         with translate_db_errors():
             (row,) = append_rows(
                 transaction,
-                *arguments(election, version, reports, received, evaluated, require_standby=False),
+                *arguments(
+                    election,
+                    version,
+                    reports,
+                    received,
+                    evaluated,
+                    require_standby=False,
+                    predecessors=predecessors,
+                ),
             )
         self._tables.apply(Record(transaction.changes))
         return appended(cast("asyncpg.Record", row), reports)

@@ -367,7 +367,7 @@ async def test_under_the_lock_no_statement_is_prepared_and_few_reports_are_read_
                 "SELECT statement, prepare_time < now() AS before FROM pg_prepared_statements"
             )
             before = {row["statement"] for row in rows if row["before"]}
-            assert any("append_v3" in each for each in before)
+            assert any("append_v4" in each for each in before)
             assert len(rows) == len(before) + 1, "only this question was prepared since"
 
 

@@ -63,9 +63,13 @@ class OneElection(PostgresJournal):
         reports: list[ValidReport],
         received: list[datetime],
         evaluated: Evaluated | None = None,
+        *,
+        predecessors: bool = False,
     ) -> Appended:
         """See `PostgresJournal`."""
-        return await self.memory.append(election, version, reports, received, evaluated)
+        return await self.memory.append(
+            election, version, reports, received, evaluated, predecessors=predecessors
+        )
 
     async def continuation(self, election: int, known: Ends) -> Continuation:
         """See `PostgresJournal`."""

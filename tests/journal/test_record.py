@@ -224,6 +224,7 @@ async def test_the_feed_cannot_append_change_or_create_anything(
         f"SELECT valgnatt.append_v2({embargoed.key}, {embargoed.version}, {arrays}, false)",
         f"SELECT valgnatt.append_without_rules({embargoed.key}, {embargoed.version}, {arrays}, false)",
         f"SELECT valgnatt.append_v3({key}, NULL, NULL, {arrays}, NULL, NULL, NULL, NULL, NULL, false)",
+        f"SELECT valgnatt.append_v4({key}, NULL, NULL, {arrays}, NULL, NULL, NULL, NULL, NULL, false, false)",
         f"SELECT valgnatt.lock_v1({embargoed.key}, {embargoed.version}, 1)",
         f"SELECT valgnatt.decide_v1({key}, true, '{{}}', '{{}}', '{{}}', '', '', 1, false)",
         f"SELECT valgnatt.set_rules_v1({embargoed.key}, {embargoed.version}, '{{}}', 1, false)",

@@ -475,9 +475,9 @@ async def test_only_the_append_that_ends_the_embargo_reads_or_writes_an_opening(
     """Appends before and after it touch none of the tables of logs, so they cost what they did."""
     identifier = await acts.load_election(a_registry(publish_from=FUTURE.isoformat()))
     key = (await journal.election(identifier)).key
-    function = "SELECT prosrc FROM pg_proc WHERE oid = 'valgnatt.append_v3'::regproc"
-    release = "SELECT prosrc FROM pg_proc WHERE oid = 'valgnatt.release'::regproc"
-    for source in [await owner.fetchval(each) for each in (function, release)]:
+    source_of = "SELECT prosrc FROM pg_proc WHERE oid = $1::text::regproc"
+    functions = ("valgnatt.append_v4", "valgnatt.append_v3", "valgnatt.release")
+    for source in [await owner.fetchval(source_of, each) for each in functions]:
         assert not re.search(r"opening|checkpoint|signer|valgnatt\.log|open\(", source)
     touched = (
         "SELECT sum(seq_scan + coalesce(idx_scan, 0) + n_tup_ins + n_tup_upd) FROM pg_stat_xact_user_tables"

@@ -241,7 +241,7 @@ def _line(
 _APPENDED = _columns(
     "at released_at closed behind append_number accepted chain hold_lines hold_chain waits_for_standby sequences"
     " revisions_before current_before held_since found_sequences found_at found_same found_warnings found_states"
-    " found_since found_codes found_ended found_reasons committed_after"
+    " found_since found_codes found_ended found_reasons predecessors committed_after"
 )
 
 
@@ -262,12 +262,13 @@ def append(
     warnings: Sequence[str | None] | None,
     counts_digests: Sequence[bytes] | None,
     require_standby: bool,
+    predecessors: bool,
 ) -> Sequence[Found]:
-    """See `append_v3`."""
+    """See `append_v4`."""
     rows = _locked(tx, election, version)
     head = rows.head
     if chain is not None and (chain != head.chain or hold_chain != head.hold_chain):
-        return [_APPENDED(*[None] * 3, True, *[None] * 19, tx.now())]
+        return [_APPENDED(*[None] * 3, True, *[None] * 20, tx.now())]
     append = head.appends + 1
     at = max(tx.now(), head.last_at)
     released_at = _release(tx, rows, at, append)
@@ -278,6 +279,7 @@ def append(
     sequences: list[int | None] = [None] * sent
     newest: list[int] = []
     current: list[int] = []
+    before_each: list[bytes | None] = []
     held_since: list[datetime | None] | None = [None] * sent if sent and rules is not None else None
     placed: dict[tuple[str, int], ReportRow] = {}
     sent_before: dict[
@@ -296,6 +298,7 @@ def append(
             before = max(before, in_batch[0])
         newest.append(before)
         current.append(current_before)
+        before_each.append(stored.body if stored is not None and unit not in sent_before else None)
         sent_before[unit] = (
             max(in_batch[0], revision),
             in_batch[1] if fired is not None else max(in_batch[1], revision),
@@ -395,6 +398,9 @@ def append(
             current if with_holds else newest,
             held_since,
             *found,
+            before_each
+            if predecessors and sent and new == sent and not with_holds and warnings is None
+            else None,
             tx.now(),
         )
     ]
@@ -1107,7 +1113,7 @@ def _one(tx: Transaction) -> Sequence[Found]:
 
 
 _STATEMENTS = (
-    Statement(" FROM append_v3(", append, head=True, requires_standby=14, writes=True),
+    Statement(" FROM append_v4(", append, head=True, requires_standby=14, writes=True),
     Statement(f"={LOCK}", _lock, head=True, writes=True),
     Statement(f"={REPORTS}", _reports),
     Statement(f"={SOME_REPORTS}", _some_reports),
