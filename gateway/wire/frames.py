@@ -57,7 +57,7 @@ class FrameReader:
     def __init__(self, message_max: int, apply_mask: Callable[[bytes, bytearray], None] = apply_mask) -> None:
         self._message_max = message_max
         self._apply_mask = apply_mask
-        self._bytes = bytearray()
+        self._bytes = b""
         self._at = 0
         self._opcode = PART  # of the incomplete message; PART if there is none
         self._message = bytearray()
@@ -69,10 +69,8 @@ class FrameReader:
 
     def feed(self, data: bytes) -> None:
         """Append received bytes."""
-        if self._at:
-            del self._bytes[: self._at]
-            self._at = 0
-        self._bytes += data
+        self._bytes = self._bytes[self._at :] + data if self._at < len(self._bytes) else data
+        self._at = 0
 
     def next(self) -> Frame | None:
         """Return the opcode and payload of the next frame, None while it is incomplete.
@@ -85,23 +83,24 @@ class FrameReader:
         if left < 2:
             return None
         first, second = data[at], data[at + 1]
-        if first != _WHOLE_TEXT or self._opcode or second < 0x80:
+        whole_text = first == _WHOLE_TEXT and not self._opcode
+        if not whole_text or second < 0x80:
             self._check(first, second)
-        size, head = second & 0x7F, 6
+        size, start = second & 0x7F, at + 6
         if size >= 126:
-            head = 8 if size == 126 else 14
-            if left < head - 4:
+            start += 2 if size == 126 else 8
+            if left < start - 4 - at:
                 return None
-            size = int.from_bytes(data[at + 2 : at + head - 4])
+            size = int.from_bytes(data[at + 2 : start - 4])
         if size + len(self._message) > self._message_max and first & 0x0F < CLOSE:
             raise FrameError(TOO_BIG, f"a message has at most {self._message_max} bytes")
-        if left < head + size:
+        end = start + size
+        if len(data) < end:
             return None
-        start = at + head
-        self._at = start + size
-        payload = data[start : start + size]
-        self._apply_mask(bytes(data[start - 4 : start]), payload)
-        if first != _WHOLE_TEXT or self._opcode:
+        self._at = end
+        payload = bytearray(data[start:end])
+        self._apply_mask(data[start - 4 : start], payload)
+        if not whole_text:
             return self._other(first, payload)
         return (TEXT, payload) if payload.isascii() else _text(payload)
 

@@ -1,8 +1,46 @@
 """The outcome of a report as JSON members: a receipt, a refusal or a retry (contract, section 3)."""
 
+from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from gateway.election.outcome import HoldNotice, Outcome, Receipt, Refusal, Retry
+
+
+class ReceiptResult(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A receipt as a result on a WebSocket: the members of `outcome_document`, encoded in half the time."""
+
+    id: int | str | None
+    unit: str
+    revision: int
+    outcome: str
+    state: str
+    sequence: int | None
+    digest: str
+    accepted_at: datetime
+    published_at: datetime | None
+    warnings: tuple[str, ...]
+    hold: dict[str, Any] | None = None
+    rehearsal: bool = False
+
+    @classmethod
+    def of(cls, identifier: int | str | None, receipt: Receipt, *, rehearsal: bool) -> "ReceiptResult":
+        """Return the result with a receipt for the report that the client calls `identifier`."""
+        return cls(
+            identifier,
+            receipt.unit,
+            receipt.revision,
+            receipt.outcome,
+            receipt.state,
+            receipt.sequence,
+            receipt.digest.hex(),
+            receipt.accepted_at,
+            receipt.published_at,
+            receipt.warnings,
+            _hold(receipt.hold) if receipt.hold is not None else None,
+            rehearsal,
+        )
 
 
 def outcome_document(outcome: Outcome, *, rehearsal: bool, **document: Any) -> dict[str, Any]:

@@ -10,21 +10,21 @@ server  {"type":"goodbye","retry_after_s":2.4}          then close 1001
 from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from gateway.election.outcome import Outcome, Retry
+from gateway.election.outcome import Outcome, Receipt, Retry
 from gateway.wire.json import to_json
-from gateway.wire.outcomes import outcome_document
+from gateway.wire.outcomes import ReceiptResult, outcome_document
 
 SUBPROTOCOL = "valgnatt.push.v1"
 FRAME_MAX = 64 << 10
 """Bytes of a text frame."""
 ID_MAX = 64
 """Characters of an `id` that is a string."""
-_ID_BITS = 63
-"""Bits of an `id` that is a number, without its sign."""
+_NUMERIC_ID_MIN, _NUMERIC_ID_MAX = -(1 << 63), (1 << 63) - 1
+"""The range of an `id` that is a number: 64 bits."""
 
 OUT_OF_ORDER = "out_of_order"
 """Code of a `retry` for a report whose unit has an earlier revision that was answered `retry`."""
@@ -36,7 +36,11 @@ class _Frame(msgspec.Struct, frozen=True, gc=False):
     """A frame from a client. Unknown members are ignored, as the contract requires of readers."""
 
     type: str
-    id: int | str | None = None
+    id: (
+        Annotated[int, msgspec.Meta(ge=_NUMERIC_ID_MIN, le=_NUMERIC_ID_MAX)]
+        | Annotated[str, msgspec.Meta(max_length=ID_MAX)]
+        | None
+    ) = None
     report: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -151,14 +155,23 @@ class PushSession:
 
         Raises CreditExceeded.
         """
-        read = self._read(frame)
-        if isinstance(read, Unreadable):
-            return read
+        try:
+            read = _decoder.decode(frame)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return Unreadable(None, "malformed", str(error))
+        identifier, raw = read.id, bytes(read.report)
+        if read.type != "report":
+            return Unreadable(identifier, "unknown_message", f"unknown message type {read.type[:40]!r}")
+        if identifier is None:
+            return Unreadable(None, "malformed", "a report needs an id: a number or a string")
+        if not raw:
+            return Unreadable(identifier, "malformed", "the message has no report")
         if self.unanswered >= self.ceiling:
             raise CreditExceeded(f"more than {self.ceiling} unanswered reports")
+        self._received += 1
         self.unanswered += 1
-        self._waiting.append(read)
-        self.waiting_bytes += len(read.raw)
+        self._waiting.append(Sent(identifier, raw, self._received))
+        self.waiting_bytes += len(raw)
         return None
 
     def next(self, most: int) -> Sent | None:
@@ -192,25 +205,6 @@ class PushSession:
         if isinstance(outcome, Retry) and outcome.unit is not None and outcome.revision is not None:
             self._fence.retried(self._decided, outcome.unit, outcome.revision)
 
-    def _read(self, frame: str | bytes | bytearray) -> Sent | Unreadable:
-        try:
-            read = _decoder.decode(frame)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            return Unreadable(None, "malformed", str(error))
-        if isinstance(read.id, str) and len(read.id) > ID_MAX:
-            return Unreadable(None, "malformed", f"an id has at most {ID_MAX} characters")
-        if isinstance(read.id, int) and not -(1 << _ID_BITS) <= read.id < 1 << _ID_BITS:
-            return Unreadable(None, "malformed", "a numeric id has at most 64 bits")
-        if read.type != "report":
-            return Unreadable(read.id, "unknown_message", f"unknown message type {read.type[:40]!r}")
-        if read.id is None:
-            return Unreadable(None, "malformed", "a report needs an id: a number or a string")
-        raw = bytes(read.report)
-        if not raw:
-            return Unreadable(read.id, "malformed", "the message has no report")
-        self._received += 1
-        return Sent(read.id, raw, self._received)
-
     def grant(self, credit: int) -> bytes:
         """Return the frame that announces a credit."""
         self._set(credit)
@@ -220,7 +214,7 @@ class PushSession:
         """Return the frame with the answers to some reports, which also announces a credit."""
         self._set(credit)
         results = [self._result(identifier, outcome) for identifier, outcome in outcomes]
-        return to_json({"type": "results", "credit": credit, "results": results})
+        return msgspec.json.encode({"type": "results", "credit": credit, "results": results})
 
     def answered(self, count: int) -> None:
         """Record that the answers to `count` reports in progress were sent."""
@@ -235,7 +229,11 @@ class PushSession:
         self.credit = credit
         self.ceiling = max(self.ceiling, credit)
 
-    def _result(self, identifier: Identifier, outcome: Outcome | Unreadable) -> dict[str, Any]:
+    def _result(
+        self, identifier: Identifier, outcome: Outcome | Unreadable
+    ) -> ReceiptResult | dict[str, Any]:
+        if isinstance(outcome, Receipt):
+            return ReceiptResult.of(identifier, outcome, rehearsal=self._rehearsal)
         if isinstance(outcome, Unreadable):
             violation = {"code": outcome.code, "path": "$", "detail": outcome.detail}
             return {"id": identifier, "outcome": "refused", "code": outcome.code, "violations": [violation]}

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.election.outcome import Outcome, Receipt, Refusal, Retry, refusal_of
+from gateway.election.outcome import HoldNotice, Outcome, Receipt, Refusal, Retry, refusal_of
 from gateway.election.validation import Invalid
 from gateway.election.violations import Violation
-from gateway.wire.outcomes import outcome_document
+from gateway.wire.json import to_json
+from gateway.wire.outcomes import ReceiptResult, outcome_document
 
 AT = datetime(2025, 9, 8, 20, 36, 55, tzinfo=UTC)
 RECEIPT = Receipt(
@@ -92,6 +93,26 @@ def test_an_outcome_has_the_members_of_the_contract(outcome: Outcome, document: 
     """Optional members are present only if they have a value; a rehearsal shows in every outcome."""
     assert outcome_document(outcome, rehearsal=False) == document
     assert outcome_document(outcome, rehearsal=True) == document | {"rehearsal": True}
+
+
+@pytest.mark.parametrize("rehearsal", [False, True])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"duplicate": True, "sequence": None, "published_at": None, "state": "embargoed", "warnings": ()},
+        {"state": "held", "hold": HoldNotice("open", AT, ("turnout",))},
+        {"state": "rejected", "hold": HoldNotice("rejected", AT, ("turnout", "jump"), AT, "typing error")},
+    ],
+    ids=lambda parts: parts.get("state", "published"),
+)
+def test_a_receipt_on_a_websocket_is_the_document_of_its_outcome(
+    parts: dict[str, Any], rehearsal: bool
+) -> None:
+    """Byte by byte, behind the client's id."""
+    receipt = msgspec.structs.replace(RECEIPT, **parts)
+    result = ReceiptResult.of(7, receipt, rehearsal=rehearsal)
+    assert msgspec.json.encode(result) == to_json(outcome_document(receipt, rehearsal=rehearsal, id=7))
 
 
 def test_invalid_json_is_a_violation_of_the_whole_document() -> None:
