@@ -7,7 +7,7 @@ are refused at once. None of them reads a clock.
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -137,19 +137,22 @@ class WaitingRoom(Generic[T]):
         """Return after how many seconds to try again: 1, up to 5 as the room fills. The caller adds jitter."""
         return 1.0 + 4.0 * min(1.0, self._length / self.capacity)
 
-    def put(self, sender: object, item: T, *, credited: bool) -> None:
-        """Add one item that was admitted or is under credit.
+    def put(self, sender: object, items: Sequence[T], *, credited: bool) -> None:
+        """Add items of one sender that were admitted or are under credit, all or none.
 
         Raises Overloaded if credit would fill more than the room: a last resort, since the bank prevents it.
         """
-        if credited and self._length - self._oversized_left >= self.most:
+        if credited and self._length - self._oversized_left + len(items) > self.most:
             raise Overloaded(f"{counted(self._length, 'report', grouped=False)} waiting", self.delay_s())
+        if not items:
+            return
         lane = self._lanes.get((sender, credited))
         if lane is None:
             lane = self._lanes[sender, credited] = deque()
-        lane.append(item)
-        self._length += 1
-        self._admitted += not credited
+        lane += items
+        self._length += len(items)
+        if not credited:
+            self._admitted += len(items)
 
     def follow(self, pace: Pace) -> None:
         """Set the capacity to what is committed within WAIT_S."""
@@ -279,27 +282,31 @@ class CreditBank:
         """Return a connection's present credit."""
         return self._credit.get(connection, 0)
 
-    def submitted(self, connection: object) -> None:
-        """Count one report of a connection as submitted and unanswered; without credit, at most one may be."""
+    def submitted(self, connection: object, count: int = 1) -> None:
+        """Count reports of a connection as submitted and unanswered; without credit, at most one may be."""
         credit = self._credit[connection]
         if not credit:
             assert connection not in self._lent
+            assert count == 1
             self._lent.add(connection)
             return
-        unanswered = self._unanswered.get(connection, 0)
-        assert unanswered < credit
-        self._unanswered[connection] = unanswered + 1
+        unanswered = self._unanswered.get(connection, 0) + count
+        assert unanswered <= credit
+        self._unanswered[connection] = unanswered
 
-    def answered(self, connection: object) -> None:
-        """Count one of them as answered, which frees its credit if the connection has left."""
+    def answered(self, connection: object, count: int = 1) -> None:
+        """Count some of them as answered, which frees their credit if the connection has left."""
         if connection in self._lent:
             self._lent.discard(connection)
+            count -= 1
+        if not count:
             return
-        unanswered = self._unanswered.pop(connection) - 1
+        unanswered = self._unanswered.pop(connection) - count
+        assert unanswered >= 0
         if unanswered:
             self._unanswered[connection] = unanswered
         if connection not in self._credit:
-            self.given -= 1
+            self.given -= count
 
     def leave(self, connection: object) -> None:
         """Take back a connection's credit, except for its unanswered reports."""

@@ -2,7 +2,7 @@
 
 A transport authenticates its sender here, has each report checked by the current version of the election, and submits
 the valid ones. Every report submitted gets one outcome. There are two ways to submit: a request is admitted as a whole
-(`submit_request`), and a `Socket` submits report by report under credit (`submit`).
+(`submit_request`), and a `Socket` submits what it has received under credit (`submit`).
 
 Independent of HTTP, WebSockets and readers.
 """
@@ -17,6 +17,7 @@ from gateway.backoff import jittered_s
 from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.config import Config
 from gateway.election.outcome import Retry
+from gateway.election.report import Report
 from gateway.errors import Draining, JournalUnavailable, Overloaded, RoleForbidden, TokenInvalid, TokenMissing
 from gateway.journal.admission import CreditBank
 from gateway.journal.elections import Elections, ElectionVersion, Token
@@ -114,8 +115,7 @@ class OpenElection:
         """
         self._require_available()
         self.writer.room.admit(token.key, len(reports), self.bank.promised)
-        for pending in reports:
-            self.writer.submit(pending, credited=False)
+        self.writer.submit(token.key, reports, credited=False)
 
     def _require_available(self) -> None:
         if not self.writer.available:
@@ -123,23 +123,31 @@ class OpenElection:
 
     # Sockets.
 
-    def submit(self, socket: Socket, pending: PendingReport, *, in_order: bool) -> Retry | None:
-        """Submit a report of a socket, under credit; `socket.resolve` takes its outcome later.
+    def submit(self, socket: Socket, reports: Sequence[PendingReport]) -> str | None:
+        """Submit reports of a socket in this order, under credit; `socket.resolve` takes their outcomes later.
 
-        If it cannot be submitted now, return `retry`, with which the socket answers it. That is also the outcome of a
-        report that is not `in_order`: the client may not have read a `retry` for an earlier revision of its unit, see
-        `RetryFence`.
+        If they cannot be submitted now, return why: the code of the `retry` with which the socket answers each.
         """
-        if not in_order:
-            return self._retry(pending, OUT_OF_ORDER, OUT_OF_ORDER_RETRY_S)
         if not self.writer.available:
-            return self._retry(pending, JournalUnavailable.code, RETRY_S)
+            return JournalUnavailable.code
         try:
-            self.writer.submit(pending, credited=True)
+            self.writer.submit(socket.token.key, reports, credited=True)
         except (Draining, Overloaded) as error:
-            return self._retry(pending, error.code, RETRY_S)
-        self.bank.submitted(socket)
+            return error.code
+        self.bank.submitted(socket, len(reports))
         return None
+
+    def retry(self, report: Report, code: str) -> Retry:
+        """Return the outcome of a report that could not be submitted."""
+        return Retry(code, jittered_s(RETRY_S, chance=self._chance), report.unit, report.revision)
+
+    def retry_out_of_order(self, report: Report) -> Retry:
+        """Return the outcome of a report whose client may not have read a `retry` for an earlier revision of its unit.
+
+        See `RetryFence`.
+        """
+        after_s = jittered_s(OUT_OF_ORDER_RETRY_S, chance=self._chance)
+        return Retry(OUT_OF_ORDER, after_s, report.unit, report.revision)
 
     def enter(self, socket: Socket) -> None:
         """Add a socket, and announce the credit of those others whose credit shrinks."""
@@ -193,10 +201,6 @@ class OpenElection:
                 socket.deauthorize("the token has expired")
             elif self.bank.credit(socket) != self.bank.fair_of(socket):
                 socket.announce_credit()
-
-    def _retry(self, pending: PendingReport, code: str, after_s: float) -> Retry:
-        report = pending.valid.report
-        return Retry(code, jittered_s(after_s, chance=self._chance), report.unit, report.revision)
 
 
 def require_sender(token: Token) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 import structlog
@@ -42,32 +42,26 @@ RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0
 class OutcomeReceiver(Protocol):
     """Receives the outcomes of the reports of one request or connection."""
 
-    def resolve(self, key: int, outcome: Outcome) -> None:
-        """Take the outcome of the report that was submitted with `key`."""
+    def resolve(self, key: Any, outcome: Outcome) -> None:
+        """Take the outcome of the report that was submitted with `key`, by which the receiver knows it."""
 
     def flush(self) -> None:
         """Send the outcomes taken so far: those of the batch are complete."""
 
 
-class PendingReport:
-    """A valid report that waits for its commit. `sender` is the key of the token that sent it.
+class PendingReport(msgspec.Struct, eq=False):
+    """A valid report that waits for its commit."""
 
-    `election` is the version by which it is valid; if the writer knows a later one, the report is checked again.
-    """
-
-    __slots__ = ("election", "key", "received_at", "receiver", "sender", "trace", "valid")
-
-    election: ElectionVersion  # set when it is submitted
-
-    def __init__(
-        self, sender: int, valid: ValidReport, received_at: datetime, receiver: OutcomeReceiver, key: int
-    ) -> None:
-        self.sender = sender
-        self.valid = valid
-        self.received_at = received_at
-        self.receiver = receiver
-        self.key = key
-        self.trace = tracing.current()
+    sender: int
+    """The key of the token that sent it."""
+    valid: ValidReport
+    received_at: datetime
+    receiver: OutcomeReceiver
+    key: Any
+    trace: tracing.Trace | None = msgspec.field(default_factory=tracing.current)
+    """That of the request or connection that sent it."""
+    election: ElectionVersion = cast("ElectionVersion", None)  # set when it is submitted
+    """The version by which it is valid; if the writer knows a later one, the report is checked again."""
 
 
 class RefusedReport(msgspec.Struct, frozen=True, gc=False):
@@ -161,16 +155,17 @@ class BatchWriter:
         """Whether Postgres answered the last append."""
         return self._available
 
-    def submit(self, pending: PendingReport, *, credited: bool) -> None:
-        """Queue a report for the next batch; it was admitted to the waiting room, or is under credit.
+    def submit(self, sender: int, reports: Sequence[PendingReport], *, credited: bool) -> None:
+        """Queue reports of one sender; they were admitted to the waiting room, or are under credit.
 
-        It was checked by the version of the election that this process knows now. Raises Draining once the writer is
-        closed, and Overloaded if the room has no place for a report under credit.
+        They were checked by the version of the election that this process knows now. Raises Draining once the writer is
+        closed, and Overloaded if the room has no place for reports under credit; none is queued then.
         """
         if self._closed:
             raise Draining("this process is shutting down")
-        pending.election = self._election
-        self.room.put(pending.sender, pending, credited=credited)
+        for pending in reports:
+            pending.election = self._election
+        self.room.put(sender, reports, credited=credited)
         self._wakeup.set()
 
     def follow(self, election: ElectionVersion) -> None:

@@ -28,6 +28,7 @@ from gateway.errors import MalformedDocument
 from gateway.journal.elections import Token
 from gateway.journal.intake import OpenElection
 from gateway.journal.writer import PendingReport
+from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.sender_allowance import CONTROL_BURST, CONTROL_RATE, SenderAllowance
 from gateway.web.token_bucket import TokenBucket
@@ -69,8 +70,8 @@ WAITING_MAX = 64 << 10
 """Bytes of reports that wait here to be decided; at this size, frames are left in the socket."""
 DISCARDED_MAX = 1 << 20
 """Bytes of frames that are read and discarded while a connection ends; more are discarded unread."""
-TURN, TURN_S = 64, 0.001
-"""Frames that are read or decided before others have their turn, and seconds of work on refused ones."""
+TURN, TURN_S = 32, 0.001
+"""Frames that are read and decided before others have their turn, and seconds of work on refused ones."""
 PART_FREE = 1 << 10
 """Bytes from which a fragment of a message is not counted as a small one."""
 UNAVAILABLE_S = 10.0
@@ -114,15 +115,17 @@ class PushSocket:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         """The context of the request, to whose trace the reports belong."""
+        self._trace = tracing.current()
         self._next_turn: asyncio.Handle | None = None
         """The next turn, if there is more to read or decide."""
         self._turn_at = self._now()
         """When the present turn began: its reports are received then."""
         self._socket = WebSocket(FRAME_MAX, self)
         self._session = PushSession(0, rehearsal=election.current.registry.rehearsal)
-        self._ids: dict[int, Identifier] = {}
-        """The client's id of each report that is submitted, by its key."""
-        self._next_key = 0
+        self._valid: list[PendingReport] = []
+        """Reports of the present turn that are to be submitted at its end."""
+        self._submitted = self._resolved = 0
+        """Reports that are submitted, and how many of these have an outcome of which the bank does not know yet."""
         self._unsent: list[tuple[Identifier, Outcome | Unreadable, bool]] = []
         self._unsent_text = 0
         self._discarded = 0
@@ -152,10 +155,10 @@ class PushSocket:
 
     # Called by the writer.
 
-    def resolve(self, key: int, outcome: Outcome) -> None:
-        """Record the outcome of a submitted report; the client may have disconnected meanwhile."""
-        self._bank.answered(self)
-        self._conclude(self._ids.pop(key), outcome, counted=True)
+    def resolve(self, key: Identifier, outcome: Outcome) -> None:
+        """Record the outcome of a submitted report, whose key is the client's id; the client may have disconnected."""
+        self._resolved += 1
+        self._conclude(key, outcome, counted=True)
 
     def flush(self) -> None:
         """Send the answers if the client has taken all before, else once it has; then close if it is time to.
@@ -163,6 +166,10 @@ class PushSocket:
         The writer calls this for one connection after the other, so an error must remain with its own.
         """
         try:
+            if self._resolved:
+                self._bank.answered(self, self._resolved)
+                self._submitted -= self._resolved
+                self._resolved = 0
             if self._unsent and self._socket.takes_all():
                 self._send_results()
             if self._ending is not None or self._reconnect_after_s is not None:
@@ -257,38 +264,50 @@ class PushSocket:
             self._socket.close_transport()
 
     def _take_turn(self) -> float | None:
-        """Decide and read for one turn; return after how many seconds to go on, None if there is no more to do."""
+        """Read, decide and submit for one turn.
+
+        Return after how many seconds to go on, None if there is no more to do.
+        """
         self._turn_at = self._now()
-        worked_s = 0.0
+        pause_s = self._read_and_decide()
+        if self._valid:
+            self._submit()
+        return pause_s
+
+    def _read_and_decide(self) -> float | None:
+        """Decide and read until the turn is over; return as `_take_turn`."""
+        session, worked_s = self._session, 0.0
         for _ in range(TURN):
-            refused_s = self._decide_next() if self._session.waiting else None
-            if refused_s is None:
-                refused_s = self._read_next()
-            if refused_s is None or self._client_close is not None:
+            began_s = self._time_s()
+            refused = self._decide_next() if session.waiting_bytes else None
+            if refused is None:
+                refused = self._read_next()
+            if refused is None or self._client_close is not None:
                 return None
-            if refused_s:
-                worked_s += refused_s
-                owed_s = self._allowance.work.spend(refused_s, self._time_s())
+            if refused:
+                now_s = self._time_s()
+                worked_s += now_s - began_s
+                owed_s = self._allowance.work.spend(now_s - began_s, now_s)
                 if owed_s or worked_s >= TURN_S:
                     return owed_s
         return 0.0
 
-    def _decide_next(self) -> float | None:
-        """Decide the report that waits first, if it may be decided; return the seconds spent on one that is refused."""
-        if self._writer.available and self._reconnect_after_s is None:
+    def _decide_next(self) -> bool | None:
+        """Decide the report that waits first; return whether it was refused, None if none may be decided."""
+        if self._reconnect_after_s is None and self._writer.available:
             most = self._session.credit or 1
         elif self._unavailable_too_long or self._reconnect_after_s is not None:
             most = self._session.ceiling  # each is answered `retry`, in order: the writer accepts none
         else:
             return None
         sent = self._session.next(most) if self._unsent_text < UNSENT_TEXT_MAX else None
-        if sent is None:
-            return None
-        started = self._time_s()
-        return 0.0 if self._decide(sent) else self._time_s() - started
+        return None if sent is None else not self._decide(sent)
 
-    def _read_next(self) -> float | None:
-        """Read a frame, if there is one and room for it; return the seconds spent on one that is not a report."""
+    def _read_next(self) -> bool | None:
+        """Read a frame, and decide its report if that may be; return whether it was refused, None if there is none.
+
+        There is none either if there is no room for it.
+        """
         session = self._session
         if (
             session.waiting_bytes >= WAITING_MAX
@@ -301,30 +320,30 @@ class PushSocket:
             if taken is None:
                 return None
             opcode, payload = taken
-            if opcode == TEXT:
-                return self._take(payload)
-            self._take_other(opcode, payload)
+            if opcode != TEXT:
+                self._take_other(opcode, payload)
+                return False
         except FrameError as error:
             self._reject(error.code, str(error))
-        return 0.0
-
-    def _take(self, payload: bytearray) -> float:
-        """Take a text frame; return the seconds spent on one that is not a report."""
-        if self._ending is not None:  # read and discarded, so that the close frame is not lost in a reset
-            self._discarded += len(payload)
-            if self._discarded > DISCARDED_MAX:
-                self._socket.ignore()
-            return 0.0
-        started = self._time_s()
+            return False
+        if self._ending is not None:
+            self._discard(payload)
+            return False
         try:
-            unreadable = self._session.receive(payload)
+            unreadable = session.receive(payload)
         except CreditExceeded as error:
             self._end(POLICY, str(error))
-            return 0.0
+            return False
         if unreadable is None:
-            return 0.0
+            return self._decide_next() or False
         self._conclude(unreadable.id, unreadable, counted=False)
-        return self._time_s() - started
+        return True
+
+    def _discard(self, payload: bytearray) -> None:
+        """Read a text frame of a connection that ends, so that the close frame is not lost in a reset."""
+        self._discarded += len(payload)
+        if self._discarded > DISCARDED_MAX:
+            self._socket.ignore()
 
     def _take_other(self, opcode: int, payload: bytearray) -> None:
         """Take a frame that is not text. Raises FrameError."""
@@ -354,29 +373,32 @@ class PushSocket:
         self._end(code, reason)
 
     def _decide(self, sent: Sent) -> bool:
-        """Check a report and submit it, or answer it at once; return whether it was valid."""
+        """Check a report, to be submitted at the end of the turn, or answer it; return whether it was valid."""
+        token = self.token
         try:
-            checked = self._election.current.check(sent.raw, self.token)
+            checked = self._election.current.check(sent.raw, token)
         except MalformedDocument as error:
             self._conclude(sent.id, Unreadable(sent.id, error.code, str(error)), counted=True)
             return False
         if not isinstance(checked, ValidReport):
             self._conclude(sent.id, checked, counted=True)
             return False
-        self._submit(sent, checked)
+        report = checked.report
+        if self._session.may_be_decided(sent, report.unit, report.revision):
+            self._valid.append(PendingReport(token.key, checked, self._turn_at, self, sent.id, self._trace))
+        else:
+            self._conclude(sent.id, self._election.retry_out_of_order(report), counted=True)
         return True
 
-    def _submit(self, sent: Sent, valid: ValidReport) -> None:
-        report = valid.report
-        key = self._next_key
-        self._next_key += 1
-        pending = PendingReport(self.token.key, valid, self._turn_at, self, key)
-        in_order = self._session.may_be_decided(sent, report.unit, report.revision)
-        retry = self._election.submit(self, pending, in_order=in_order)
-        if retry is None:
-            self._ids[key] = sent.id
-        else:
-            self._conclude(sent.id, retry, counted=True)
+    def _submit(self) -> None:
+        """Submit the valid reports of a turn. They share one outcome if that is `retry`, so they keep their order."""
+        reports, self._valid = self._valid, []
+        code = self._election.submit(self, reports)
+        if code is None:
+            self._submitted += len(reports)
+            return
+        for pending in reports:
+            self._conclude(pending.key, self._election.retry(pending.valid.report, code), counted=True)
 
     def _conclude(self, identifier: Identifier, outcome: Outcome | Unreadable, *, counted: bool) -> None:
         """Queue an answer; it is `counted` if it answers a report that used credit."""
@@ -408,7 +430,7 @@ class PushSocket:
 
     def _close_if_answered(self) -> None:
         """Close once the state allows it: see the states of a socket."""
-        if self._unsent or self._ids or self._socket.closing or self._socket.ended:
+        if self._unsent or self._submitted or self._socket.closing or self._socket.ended:
             return
         if self._ending is None:
             assert self._reconnect_after_s is not None

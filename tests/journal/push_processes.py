@@ -86,9 +86,11 @@ class Process:
     async def push(self, *reports: ValidReport, sender: int = 0) -> list[Any]:
         """Submit reports as one request, and wait for their outcomes; `sender` is the place of its token."""
         answers = _Answers(len(reports))
-        for key, valid in enumerate(reports):
-            pending = PendingReport(self.senders[sender], valid, datetime.now(UTC), answers, key)
-            self.writer.submit(pending, credited=False)
+        token = self.senders[sender]
+        pending = [
+            PendingReport(token, valid, datetime.now(UTC), answers, key) for key, valid in enumerate(reports)
+        ]
+        self.writer.submit(token, pending, credited=False)
         async with asyncio.timeout(TIMEOUT_S):
             await answers.complete.wait()
         return [answers.outcomes[key] for key in range(len(reports))]

@@ -42,7 +42,7 @@ class Room(RuleBasedStateMachine):
         for _ in range(count):
             self.next += 1
             self.lanes.setdefault(lane, []).append(self.next)
-            self.room.put(lane[0], (lane, self.next), credited=lane[1])
+            self.room.put(lane[0], [(lane, self.next)], credited=lane[1])
 
     @property
     def admitted(self) -> int:
@@ -56,7 +56,7 @@ class Room(RuleBasedStateMachine):
                 self.put((sender, True), 1)
             else:
                 with pytest.raises(Overloaded):
-                    self.room.put(sender, ((sender, True), 0), credited=True)
+                    self.room.put(sender, [((sender, True), 0)], credited=True)
 
     @rule(
         sender=st.sampled_from("abc"),
@@ -134,7 +134,7 @@ def filled(**lanes: int) -> WaitingRoom[Any]:
     room: WaitingRoom[Any] = WaitingRoom(100_000, 500)
     for sender, count in lanes.items():
         for number in range(count):
-            room.put(sender, (sender, number), credited=False)
+            room.put(sender, [(sender, number)], credited=False)
     return room
 
 
@@ -142,7 +142,7 @@ def test_one_report_does_not_wait_behind_a_flood() -> None:
     """A sender with one report is in the next batch, however many thousands wait for another."""
     room = filled(flood=10_000, small=1)
     assert Counter(sender for sender, _ in room.take(500)) == {"flood": 499, "small": 1}
-    room.put("late", ("late", 0), credited=False)
+    room.put("late", [("late", 0)], credited=False)
     assert ("late", 0) in room.take(2 * TURN)
 
 
@@ -180,14 +180,26 @@ def test_every_item_leaves_in_the_end_in_order(lanes: dict[str, int], most: int)
     assert len(room) == 0
 
 
+def test_reports_under_credit_find_room_all_or_none() -> None:
+    """What does not fit as a whole leaves nothing behind, and no reports leave no lane."""
+    room: WaitingRoom[int] = WaitingRoom(10, 500)
+    room.put("a", range(8), credited=True)
+    with pytest.raises(Overloaded):
+        room.put("a", range(3), credited=True)
+    room.put("b", [], credited=True)
+    room.put("b", [8, 9], credited=True)
+    assert sorted(room.take(10)) == list(range(10))
+    assert not room.take(10)
+
+
 def test_a_single_request_is_never_too_large() -> None:
     """While nothing admitted waits, one full request is admitted, even into a smaller room."""
     room: WaitingRoom[int] = WaitingRoom(10, 500)
     for number in range(10):
-        room.put("socket", number, credited=True)
+        room.put("socket", [number], credited=True)
     room.admit("a", 10_000, credit=10)
     for number in range(10_000):
-        room.put("a", number, credited=False)
+        room.put("a", [number], credited=False)
     with pytest.raises(Overloaded) as caught:
         room.admit("b", 1, credit=10)
     assert not caught.value.share
@@ -200,9 +212,9 @@ def test_a_sender_may_fill_its_share_of_half_the_room(others: int, share: int) -
     """The more senders wait, the smaller the share; one that has nothing waiting is admitted while there is room."""
     room: WaitingRoom[Any] = WaitingRoom(100, 100)
     for number in range(others):
-        room.put(f"other {number}", None, credited=False)
+        room.put(f"other {number}", [None], credited=False)
     for _ in range(5):
-        room.put("own", None, credited=False)
+        room.put("own", [None], credited=False)
     room.admit("own", share - 5, credit=0)
     with pytest.raises(Overloaded) as caught:
         room.admit("own", share - 4, credit=0)
@@ -222,7 +234,7 @@ def test_a_large_request_is_admitted_beside_steady_small_ones() -> None:
     def request(sender: str, count: int) -> None:
         room.admit(sender, count, credit=50)
         for number in range(count):
-            room.put(sender, (sender, number), credited=False)
+            room.put(sender, [(sender, number)], credited=False)
 
     request("small", 1)
     request("large", 50)
@@ -347,7 +359,7 @@ class Bank(RuleBasedStateMachine):
         for _ in range(min(count, self.credit[connection] - self.unanswered[connection])):
             if self.lent and len(self.room) - self.oversized >= self.ROOM:
                 return
-            self.room.put("sender", connection, credited=True)
+            self.room.put("sender", [connection], credited=True)
             self.bank.submitted(connection)
             self.unanswered[connection] += 1
 
@@ -358,7 +370,7 @@ class Bank(RuleBasedStateMachine):
         without = {connection for connection, credit in self.credit.items() if not credit} - self.lent
         if without and len(self.room) - self.oversized < self.ROOM:
             connection = data.draw(st.sampled_from(sorted(without)))
-            self.room.put("sender", connection, credited=True)
+            self.room.put("sender", [connection], credited=True)
             self.bank.submitted(connection)
             self.lent.add(connection)
 
@@ -373,7 +385,7 @@ class Bank(RuleBasedStateMachine):
             assert not self.oversized
             self.oversized = count
         for _ in range(count):
-            self.room.put(sender, None, credited=False)
+            self.room.put(sender, [None], credited=False)
         self.requested += count
 
     @rule(most=st.integers(1, 30))
@@ -506,7 +518,7 @@ def test_credit_of_a_closed_connection_is_free_when_its_reports_are_answered() -
     waiting = []
     for connection in range(100):
         for _ in range(bank.enter(connection, connection)):
-            room.put("sender", connection, credited=True)
+            room.put("sender", [connection], credited=True)
             bank.submitted(connection)
             waiting.append(connection)
         bank.leave(connection)
@@ -538,7 +550,7 @@ def test_requests_leave_room_for_the_credit_of_connections() -> None:
     bank = CreditBank(8, room)
     room.admit("a", 14, bank.promised)
     for _ in range(14):
-        room.put("a", None, credited=False)
+        room.put("a", [None], credited=False)
     assert bank.enter("socket", "sender") == 2
     room.take(6)
     with pytest.raises(Overloaded):

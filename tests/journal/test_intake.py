@@ -106,10 +106,13 @@ class Pipe:
         if isinstance(checked, Refusal):
             self.outcomes.append(checked)
             return
+        if not in_order:
+            self.outcomes.append(self.election.retry_out_of_order(checked.report))
+            return
         pending = PendingReport(self.token.key, checked, datetime.now(UTC), self, 0)
-        retry = self.election.submit(self, pending, in_order=in_order)
-        if retry is not None:
-            self.outcomes.append(retry)
+        code = self.election.submit(self, [pending])
+        if code is not None:
+            self.outcomes.append(self.election.retry(checked.report, code))
 
     async def answered(self, count: int) -> list[Outcome]:
         """Wait until so many reports are answered."""

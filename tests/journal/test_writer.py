@@ -143,9 +143,11 @@ class Desk:
         """Submit reports as one request of one sender."""
         gathered = Gathered(self.journal)
         gathered.expected = len(reports)
-        for key, valid in enumerate(reports):
-            pending = PendingReport(sender, valid, datetime.now(UTC), gathered, key)
-            self.writer.submit(pending, credited=credited)
+        pending = [
+            PendingReport(sender, valid, datetime.now(UTC), gathered, key)
+            for key, valid in enumerate(reports)
+        ]
+        self.writer.submit(sender, pending, credited=credited)
         return gathered
 
     async def push(self, *reports: ValidReport, sender: int = 1) -> list[Any]:

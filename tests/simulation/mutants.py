@@ -180,9 +180,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "credit is not returned",
         "gateway.web.push_socket",
-        """        self._bank.answered(self)
-        self._conclude(""",
-        """        self._conclude(""",
+        "                self._bank.answered(self, self._resolved)\n",
+        "",
         seed=1,
         guarantee="no process fails",
     ),
