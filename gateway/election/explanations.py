@@ -244,17 +244,14 @@ class History:
         parties, largest = self._columns.parties, max(votes[:-1])
         places = [each.start + votes.index(largest) for each in parties]
         low, high = largest - most, largest + most
-        alike = [growths for bucket in buckets if (growths := self._growths.get(bucket))]
-        own = (growth for growths in alike for growth in growths if growth[1] == unit)
-        if not any(self._distance(growth, votes) <= most for growth in own):  # nearly always
-            return []
         similar = [
             growth
-            for growths in alike
-            for growth in growths
+            for bucket in buckets
+            for growth in self._growths.get(bucket, ())
             if low <= growth[5][place := places[growth[3]]] - growth[4][place] <= high  # few are
         ]
-        return [growth for growth in similar if self._distance(growth, votes) <= most]
+        near = [growth for growth in similar if self._distance(growth, votes) <= most]
+        return near if any(growth[1] == unit for growth in near) else []
 
     def _distance(self, growth: _Grown, votes: array[int]) -> int:
         """Return by how many votes a growth differs from others, blank votes last, summed over the parties."""

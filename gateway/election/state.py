@@ -296,8 +296,11 @@ class CatchUp:
         """Sequence of the last publication that was added."""
         return self._sequence
 
-    def add(self, publications: Sequence[Publication]) -> None:
-        """Add the next publications. Raises HistoryChanged as `ElectionState.apply` does, and then adds none."""
+    def add(self, publications: Sequence[Publication]) -> Sequence[int]:
+        """Add the next publications; return the index of the unit of each.
+
+        Raises HistoryChanged as `ElectionState.apply` does, and then adds none.
+        """
         self._follow_chain(publications)
         units, last, read = self._state.registry.units, self._last, self._state.layout.read
         indexes = [units[publication.unit].index for publication in publications]
@@ -310,6 +313,7 @@ class CatchUp:
                 last[index] = unit = self._changed(index, publication, report, unit)
             unit.sequence, unit.published_at = publication.sequence, publication.published_at
             unit.report = report
+        return indexes
 
     def _follow_chain(self, publications: Sequence[Publication]) -> None:
         """Raise HistoryChanged unless publications continue the record."""

@@ -392,7 +392,8 @@ class ElectionFeed:
             page = await self._page(head, self.state.sequence)
             for publication in page:
                 self.state.apply(publication)
-            self._account(page)
+            units = self.registry.units
+            self._account(page, [units[publication.unit].index for publication in page])
             applied += page
         return self._show(applied)
 
@@ -413,8 +414,8 @@ class ElectionFeed:
                 for start in range(0, len(page), APPLY_SLICE):
                     await asyncio.sleep(0)
                     part = page[start : start + APPLY_SLICE]
-                    many.add(part)
-                    self._account(part, archive=head.sequence - part[0].sequence < TAIL_MAX)
+                    indexes = many.add(part)
+                    self._account(part, indexes, archive=head.sequence - part[0].sequence < TAIL_MAX)
                 newest.extend(page)
         finally:
             reading.cancel()
@@ -446,18 +447,23 @@ class ElectionFeed:
         if now - self._behind_since > REPLICA_LAG_MAX_S or not head.standby:
             raise HistoryChanged(f"the record ends at {head.sequence}, but {self.state.sequence} is applied")
 
-    def _account(self, publications: Sequence[Publication], *, archive: bool = True) -> None:
-        """Add applied publications to the log, the archive, the transfers and the metrics."""
+    def _account(
+        self, publications: Sequence[Publication], indexes: Sequence[int], *, archive: bool = True
+    ) -> None:
+        """Add applied publications to the log, the archive, the transfers and the metrics.
+
+        `indexes` are those of their units.
+        """
         self.log.add(publications)
         now, transfers, apply_lag = self._clock.now(), self.transfers, self._metrics.apply_lag
         published_at: datetime | None = None
         lag_s: float | None = None
-        for publication in publications:
+        for publication, index in zip(publications, indexes, strict=True):
             if publication.published_at is not published_at:  # one object for all after an embargo
                 published_at = publication.published_at
                 late = published_at >= self._live_since
                 lag_s = (now - published_at).total_seconds() if late else None
-            transfers.applied(publication, lag_s)
+            transfers.applied(publication, index, lag_s)
             if archive:
                 self.archive.append(publication.sequence, publication_line(publication))
             if lag_s is not None:

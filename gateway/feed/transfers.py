@@ -98,9 +98,11 @@ class Transfers:
         """Return the number of applied publications per municipality."""
         return {municipality: transfer.published for municipality, transfer in self._by_area.items()}
 
-    def applied(self, publication: Publication, lag_s: float | None) -> None:
-        """Record that a publication was applied, and how long after it was published; None: it is history."""
-        index = self._units[publication.unit].index
+    def applied(self, publication: Publication, index: int, lag_s: float | None) -> None:
+        """Record that a publication was applied, and how long after it was published; None: it is history.
+
+        `index` is that of its unit.
+        """
         transfer = self._tallies[index]
         assert transfer is not None
         transfer.published += 1
