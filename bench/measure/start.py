@@ -32,6 +32,7 @@ MOST_S = 60.0
 GOAL = 7
 READER = (sys.executable, "-m", "bench.peers.record_reader")
 BESIDE = "reading the rows and `orjson.loads` of each body"
+LEAST = "ceiling: chain, hashes for the log, figures of each unit's last report and sums, and nothing else"
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -56,15 +57,17 @@ async def measure(options: Options) -> Result:
         created = await create_election(filled, registry)
         await append_to(filled, created.id, reports)
         nothing = await create_election(empty, registry)
-        starts, net, alone = [], [], []
+        starts, net, alone, least = [], [], [], []
         for _ in range(STARTS):
-            least = await _start(empty, nothing.id, 0, result)
+            without = await _start(empty, nothing.id, 0, result)
             starts.append(await _start(filled, created.id, len(reports), result))
-            net.append(1e6 * (starts[-1].cpu_s - least.cpu_s) / len(reports))
+            net.append(1e6 * (starts[-1].cpu_s - without.cpu_s) / len(reports))
             alone.append(await _read_alone(filled, created, len(reports), result))
+            least.append(await _read_alone(filled, created, len(reports), result, "least"))
     what = f"feed process, {len(reports)} publications to read"
     result.rows = [
         _compared(f"{what}: CPU per publication", net, alone),
+        Row.compared(LEAST, Series(LEAST, "µs", least), Series(BESIDE, "µs", alone)),
         Row(f"{what}: start → ready", Series(what, "s", [each.seconds for each in starts])),
         Row(f"{what}: CPU", Series(what, "s", [each.cpu_s for each in starts])),
     ]
@@ -96,11 +99,16 @@ async def _shown(feed: Local, election: str) -> int:
         return int(orjson.loads(await answer.read())["sequence"])
 
 
-async def _read_alone(home: Local, created: Created, count: int, result: Result) -> float:
-    """Return the CPU that reading and decoding takes in a process of its own, in µs per publication."""
+async def _read_alone(home: Local, created: Created, count: int, result: Result, *work: str) -> float:
+    """Return the CPU that reading and decoding takes in a process of its own, in µs per publication.
+
+    `work` is an argument of the reader that has it do something else.
+    """
     async with open_pool(home.database_url, max_size=1) as pool:
         key = (await PostgresJournal(pool).election(created.id)).key
-    process = await asyncio.create_subprocess_exec(*READER, home.feed_database_url, str(key), stdout=PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *READER, home.feed_database_url, str(key), *work, stdout=PIPE
+    )
     output, _ = await asyncio.wait_for(process.communicate(), MOST_S)
     rows, seconds = output.split()
     if int(rows) != count:
