@@ -175,6 +175,13 @@ class Reader(asyncio.Protocol):
     def _send_no_more(self) -> None:
         """Drop what is sent from now on: the connection is closed, perhaps after the buffered bytes."""
         self.send_some = _drop_paused if self.paused else len
+        if self.channel is not None:
+            self.channel.replace_send(self)
+
+
+_Sends = dict[Reader, Callable[[bytes], int]]
+"""Readers, and `send_some` of each. With thousands of them, finding it in each reader costs as much as the call itself
+without its system call: their objects are no longer in the processor's caches."""
 
 
 class Channel:
@@ -198,8 +205,8 @@ class Channel:
         self.wrote_at = 0.0
         self._maker = maker
         self._metrics = metrics
-        self._in_step: dict[Reader, None] = {}
-        self._joining: dict[Reader, None] = {}
+        self._in_step: _Sends = {}
+        self._joining: _Sends = {}
         self._window = Window()
         self._independent = 0
         """Independently compressed blocks sent to joining readers since the window began, counted per reader."""
@@ -255,6 +262,12 @@ class Channel:
         self._stalled.pop(reader, None)
         if not len(self):
             self.on_empty()
+
+    def replace_send(self, reader: Reader) -> None:
+        """Use the present `send_some` of a reader from now on."""
+        for readers in (self._in_step, self._joining):
+            if reader in readers:
+                readers[reader] = reader.send_some
 
     def write(self, now: float) -> int:
         """Send each reader that accepts bytes the changes since its position; return the number of readers."""
@@ -336,22 +349,25 @@ class Channel:
             self._window.append(block.plain)
         return block.bytes(gzip=self.gzip, readers=len(self._in_step))
 
-    def _write(self, readers: dict[Reader, None], data: bytes, position: Position, now: float) -> int:
+    def _write(self, readers: _Sends, data: bytes, position: Position, now: float) -> int:
         """Send the same bytes to all readers; move those that stall. Return the number of readers."""
         written, size = len(readers), len(data)
-        incomplete = []
-        for reader in tuple(readers):
+        incomplete = {}
+        for place, send in enumerate(readers.values()):  # which no `send` changes: connections are lost later
             try:
-                sent = reader.send_some(data)
+                sent = send(data)
             except OSError:
                 sent = 0
             if sent != size:
-                incomplete.append((reader, sent))
-        for reader, sent in incomplete:
-            reader.send_rest(data, sent)
-            if reader.paused:
-                readers.pop(reader, None)
-                self._stall(reader, data, position, now)
+                incomplete[place] = sent
+        if incomplete:
+            by_place = list(readers)
+            for place, sent in incomplete.items():
+                reader = by_place[place]
+                reader.send_rest(data, sent)
+                if reader.paused:
+                    readers.pop(reader, None)
+                    self._stall(reader, data, position, now)
         self._count(size, written)
         return written
 
@@ -367,7 +383,7 @@ class Channel:
             self._late[reader] = block.position
 
     def _admit(self, reader: Reader) -> None:
-        (self._joining if self.gzip else self._in_step)[reader] = None
+        (self._joining if self.gzip else self._in_step)[reader] = reader.send_some
 
     def _stall(self, reader: Reader, data: bytes, position: Position, now: float) -> None:
         reader.unsent = data

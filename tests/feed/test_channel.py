@@ -574,6 +574,36 @@ def test_a_block_is_written_once_for_all_in_step() -> None:
     assert METRICS.blocks._value.get() == blocks + 3
 
 
+class Counting:
+    """A socket that accepts everything, and remembers how often it was sent something."""
+
+    def __init__(self) -> None:
+        self.sends = 0
+
+    def send(self, data: bytes) -> int:
+        self.sends += 1
+        return len(data)
+
+
+def test_nothing_is_sent_past_the_transport_of_a_reader_that_is_closed() -> None:
+    """Its transport may have the last bytes, and its socket stays open until they are sent."""
+    feed = a_feed("b-2")
+    staying, closed = a_reader(feed), a_reader(feed)
+    channel = closed.channel
+    channel.remove(closed.reader)
+    counting = Counting()
+    reader = Reader(closed.socket.as_transport(), closed._forget, counting)
+    closed.socket.set_protocol(reader)
+    channel.add(reader, RETRY, None, feed.now)
+    publish(feed, "a-2")
+    assert counting.sends == 1
+    closed.socket.stall()
+    reader.end(b"retry: 1000\n\n")
+    publish(feed, "a-2")
+    assert counting.sends == 1
+    assert last(staying) == (3, ["no", "a"])
+
+
 def written_since(wires: list[Wire], before: list[bytes]) -> list[bytes]:
     return [wire.socket.written.removeprefix(had) for wire, had in zip(wires, before, strict=True)]
 
