@@ -1,7 +1,9 @@
 """The hub: follows all elections of the record, and runs one timer for all readers.
 
 It polls the heads of the record at each NOTIFY, and every 200 ms; while they move without one, every 20 ms. So a lost
-notification costs 200 ms at most, and a replica, which has no NOTIFY, works as well.
+notification costs 200 ms at most, and a replica, which has no NOTIFY, works as well. While the heads are no older than
+that, a NOTIFY is answered with one query for what follows in the election that moved last, and not before its readers
+may be written to.
 """
 
 import asyncio
@@ -24,6 +26,8 @@ log = structlog.get_logger()
 
 POLL_BUSY_S, POLL_IDLE_S = 0.02, 0.2
 """Seconds between two polls: while heads move without a notification, and otherwise."""
+NEXT_MAX = 100
+"""Publications that are read without the head that they belong to. If there may be more, the heads are read."""
 BUSY_POLLS = 50
 """Polls after which the longer interval applies, if none found a change of which nothing had notified."""
 MISSING_MAX_S = 30.0
@@ -60,6 +64,10 @@ class Hub:
         self._feeds: dict[str, ElectionFeed] = {}
         self._following: dict[str, list[asyncio.Task[None]]] = {}
         self._missing: dict[str, float] = {}
+        self._moved: list[ElectionFeed] = []
+        """The elections whose heads had moved when the last one had."""
+        self._heads_due_at = 0.0
+        """Until when, by the clock of the event loop, what follows may be read without the heads."""
         self._wake = asyncio.Event()
         self._heads_read = asyncio.Event()
         self._log_heads: dict[str, list[LogHead]] | None = None
@@ -132,7 +140,7 @@ class Hub:
             notified = self._wake.is_set()
             self._wake.clear()
             try:
-                moved = await self._read_heads(parts)
+                moved = (notified and await self._read_next()) or await self._read_heads(parts)
             except JournalUnavailable as error:
                 heads.failed(error)
                 self.unusable = error.permanent
@@ -146,10 +154,27 @@ class Hub:
             await wait_at_most(self._wake, POLL_BUSY_S if silent or announced < BUSY_POLLS else POLL_IDLE_S)
             # The notification of a change may come just after the poll that has found it.
             announced = 0 if silent and not self._wake.is_set() else announced + 1
+            if pause_s := min((feed.pause_s for feed in self._moved), default=0.0):
+                await asyncio.sleep(pause_s)
+
+    async def _read_next(self) -> bool:
+        """Read what follows in the election that moved last; return False if the heads have to be read instead."""
+        if asyncio.get_running_loop().time() >= self._heads_due_at or len(self._moved) != 1:
+            return False
+        (feed,) = self._moved
+        after = feed.next_after
+        if after is None:
+            return False
+        publications = await self._record.publications(feed.head.key, after, NEXT_MAX)
+        if not 0 < len(publications) < NEXT_MAX:
+            return False
+        feed.follow(publications)
+        return True
 
     async def _read_heads(self, parts: asyncio.TaskGroup) -> bool:
-        moved = False
+        moved: list[ElectionFeed] = []
         heads = await self._record.heads()
+        self._heads_due_at = asyncio.get_running_loop().time() + POLL_IDLE_S
         self._metrics.record_read.now()
         self._drop_missing({head.id for head in heads})
         for head in heads:
@@ -166,16 +191,18 @@ class Hub:
                     parts.create_task(feed.log.run(), name=f"log {head.id}"),
                 ]
                 self._update_log(feed)
-                moved = True
+                moved.append(feed)
             elif head.loaded_at != feed.head.loaded_at and not feed.state.sequence:
                 documents = await read_documents(self._record, head.key)
                 if documents != feed.documents:
                     feed.head = head
                     feed.replace_registry(documents)
-            moved |= head.sequence != feed.head.sequence
+            if head.sequence != feed.head.sequence:
+                moved.append(feed)
             feed.update_head(head)
         self._heads_read.set()
-        return moved
+        self._moved = moved or self._moved
+        return bool(moved)
 
     async def _follow_logs(self, logs: LogReader) -> None:
         """Read the heads of all logs at intervals; everything else about a log is read by its election."""
@@ -211,6 +238,7 @@ class Hub:
                 for task in self._following.pop(election):
                     task.cancel()
                 self._feeds.pop(election).close()
+                self._moved.clear()
 
     async def _run_timer(self) -> None:
         """Run the timer once a second: intervals, heartbeats, stalled readers."""

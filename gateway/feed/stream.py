@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 import orjson
 import structlog
+from msgspec.structs import replace
 
 from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.hold_list import HoldLine
@@ -133,6 +134,8 @@ class ElectionFeed:
         self._sequence_gauge = metrics.sequence.labels(head.id)
         self._follow_requested = asyncio.Event()
         self._follow_requested.set()
+        self._following = False
+        self._paused_until = 0.0
         self._settled = False
         self._settled_waiters = SequenceWaiters()
         self._sequence_waiters = SequenceWaiters()
@@ -164,6 +167,8 @@ class ElectionFeed:
         self.backlog: dict[str, Backlog] = {}
         self.contacts: dict[str, datetime] = {}
         self._channels: dict[_Key, Channel] = {}
+        self._ahead: Sequence[Publication] = ()
+        """Publications that were read before it was known that there are any; see `follow`."""
         self._due: dict[_Key, Channel] = {}
         """Channels that have not been written to since the last change, the longest waiting first."""
         self._live_since = self._clock.now()
@@ -294,6 +299,31 @@ class ElectionFeed:
             self._follow_requested.set()
         self.holds_follower.update_head(head)
 
+    @property
+    def pause_s(self) -> float:
+        """For how long, in seconds, nothing that is read now would be applied, because readers were just written to."""
+        return max(0.0, self._paused_until - asyncio.get_running_loop().time())
+
+    @property
+    def next_after(self) -> int | None:
+        """The sequence after which publications may be given to `follow`; None while they may not.
+
+        That is while others are applied, and before the release.
+        """
+        if self._following or not self._settled or self.head.released_at is None:
+            return None
+        return self.state.sequence
+
+    def follow(self, publications: Sequence[Publication]) -> None:
+        """Request that the feed follows a record that has these publications after `next_after`."""
+        after, last = self.next_after, publications[-1]
+        if after is None or publications[0].sequence != after + 1 or last.sequence <= self.head.sequence:
+            return  # it was rebuilt meanwhile, or has a newer head
+        self._ahead = publications
+        accepted = max(self.head.accepted, last.sequence)
+        self.head = replace(self.head, sequence=last.sequence, chain=last.chain, accepted=accepted)
+        self._follow_requested.set()
+
     def _lacks_release(self, head: Head) -> bool:
         """Whether a head lacks a release that was shown, but its server will probably receive it.
 
@@ -317,12 +347,15 @@ class ElectionFeed:
         while True:
             await self._follow_requested.wait()
             self._follow_requested.clear()
+            self._following = True
             try:
                 with tracing.span(
                     "apply", election=self.id, after=self.state.sequence, to=self.head.sequence
                 ):
-                    pass_s = await self._follow()
-                await asyncio.sleep(_pause_s(pass_s))
+                    pause_s = _pause_s(await self._follow())
+                self._following = False
+                self._paused_until = asyncio.get_running_loop().time() + pause_s
+                await asyncio.sleep(pause_s)
             except HistoryChanged as error:
                 log.error(
                     "the record has a different history; rebuilding", election=self.id, reason=str(error)
@@ -424,7 +457,13 @@ class ElectionFeed:
         return newest
 
     async def _page(self, head: Head, after: int) -> list[Publication]:
-        """Read the next publications up to a head. Raises JournalUnavailable if there are none."""
+        """Return the next publications up to a head, as far as they are given to `follow`, or else read them.
+
+        Raises JournalUnavailable if there are none.
+        """
+        ahead, self._ahead = self._ahead, ()
+        if ahead and ahead[0].sequence == after + 1 and ahead[-1].sequence <= head.sequence:
+            return list(ahead)
         page = await self._record.publications(head.key, after, min(PAGE_MAX, head.sequence - after))
         if not page:
             raise JournalUnavailable(f"no publications after {after}, the head is {head.sequence}")

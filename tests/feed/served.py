@@ -134,9 +134,10 @@ class FakeRecord:
     async def publications(self, election: int, after: int, most: int) -> list[Publication]:
         self.reads += 1
         await asyncio.sleep(0)
-        if self.fails_after is not None and after >= self.fails_after:
+        end = min(after + most, self.rows)
+        if self.fails_after is not None and end > self.fails_after:
             raise JournalUnavailable("away")
-        return self.night[after : min(after + most, self.rows)]
+        return self.night[after:end]
 
     async def hold_lines(self, election: int, after: int, most: int) -> list[HoldLine]:
         self.hold_reads += 1

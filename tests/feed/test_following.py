@@ -261,13 +261,34 @@ async def looked(door: Served, times: int) -> None:
         await until(lambda looks=looks: door.record.looks > looks + 1)
 
 
+async def test_a_notification_costs_one_query_while_the_heads_are_recent(
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows is complete up to a head without reading it; if there may be more, the heads are read."""
+    monkeypatch.setattr(hub, "POLL_IDLE_S", 60.0)
+    monkeypatch.setattr(hub, "BUSY_POLLS", 0)
+    record.show(10)
+    async with served(record) as door, streaming(http, door.url()) as reader:
+        await door.show(11)  # the heads are recent now, and show which election moves
+        await reader.blocks_until(11)
+        looks, reads = record.looks, record.reads
+        for count in (12, 14):
+            await door.show(count)
+            assert (await reader.blocks_until(count))[-1].id == record.cursor(count)
+        assert (record.looks, record.reads) == (looks, reads + 2)
+        assert door.feed.head.sequence == 14
+        await door.show(14 + hub.NEXT_MAX)
+        assert record.looks == looks + 1
+
+
 # A record that breaks off.
 
 
 async def test_an_interrupted_catch_up_ends_where_the_record_ends(
-    record: FakeRecord, http: aiohttp.ClientSession
+    record: FakeRecord, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The announced head never comes; connected readers get the rest, new ones a complete snapshot."""
+    monkeypatch.setattr(hub, "NEXT_MAX", 1)  # heads are read before publications
     record.show(10)
     async with served(record) as door, streaming(http, door.url()) as early:
         await early.block()
