@@ -59,6 +59,9 @@ REPLICA_LAG_MAX_S = 30.0
 confirmed, before its record is treated as a different one."""
 
 
+CATCH_UP_S = 5.0
+"""How long, in seconds, a feed may be catching up before the publications that it lacks are counted: they may be of
+every unit, and are nearly always applied before anybody asks."""
 QUIET_S = 60.0
 """After how many seconds without a reader and without a publication what was encoded of an election is dropped."""
 
@@ -177,6 +180,7 @@ class ElectionFeed:
         """The sequence at the last call of `run_timers`, and since when it is that and there is no channel."""
         self._was_shown = False
         self._settled = False
+        self._catching_up_since: float | None = None
         self._reported_unknown: set[str] = set()
 
     def _previous(self, documents: Documents) -> Previous | None:
@@ -436,6 +440,8 @@ class ElectionFeed:
         Postgres reads the next page while this process applies one.
         """
         self._settled = False
+        if self._catching_up_since is None:
+            self._catching_up_since = asyncio.get_running_loop().time()
         many = CatchUp(self.state)
         newest: deque[Publication] = deque(maxlen=PAGE_MAX)
         reading = asyncio.ensure_future(self._page(head, many.sequence))
@@ -515,7 +521,7 @@ class ElectionFeed:
 
         Returns the time of the pass over the readers, in seconds.
         """
-        self._settled = True
+        self._settled, self._catching_up_since = True, None
         self._settled_waiters.wake_up_to(0)
         self._was_shown = True
         self.log.advanced()
@@ -604,9 +610,13 @@ class ElectionFeed:
     async def refresh_transfers(self) -> None:
         """Read which publications are not applied here, and when senders were last in contact.
 
-        Does nothing while the record is read for the first time: nothing of it is shown yet.
+        Does nothing while the record is read for the first time: nothing of it is shown yet. Nor does it in the first
+        CATCH_UP_S of catching up, however often that fails.
         """
         if self.head.released_at is None or not self._was_shown:
+            return
+        since = self._catching_up_since
+        if since is not None and asyncio.get_running_loop().time() - since < CATCH_UP_S:
             return
         transfers = self.transfers
         published = transfers.published()

@@ -5,7 +5,7 @@ import copy
 import itertools
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
+from gateway.election.record import Unapplied
 from gateway.election.state import ElectionState
 from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
@@ -621,6 +622,32 @@ async def test_no_more_is_shown_as_accepted_than_the_journal_has(
         record.unapplied_held.set()
         await looking
         assert (await shown("accepted"), await shown("published")) == (20, 20)
+
+
+async def test_what_a_feed_lacks_is_counted_if_catching_up_takes_long(
+    record: FakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at once, since there may be a publication of each unit; even if the record cannot be read."""
+    asked: list[int] = []
+
+    async def unapplied(_: int, sequence: int) -> Sequence[Unapplied]:
+        asked.append(sequence)
+        return []
+
+    async with served(record) as door:
+        monkeypatch.setattr(record, "unapplied", unapplied)
+        record.fails_after = 0
+        record.show(15)
+        await until(
+            lambda: door.feed.head.sequence == 15 and (stream.APPLY_SLICE > 15 or not door.feed.settled)
+        )
+        await door.feed.refresh_transfers()
+        assert bool(asked) == (stream.APPLY_SLICE > 15)
+        monkeypatch.setattr(stream, "CATCH_UP_S", 0.0)
+        await door.feed.refresh_transfers()
+        assert asked[-1:] == [0]
+        record.fails_after = None
+        await door.show(15)
 
 
 async def test_transfers_are_hidden_until_the_release_is_applied(
