@@ -19,7 +19,8 @@ from gateway.feed.log_reading import LogReader
 from gateway.feed.stream import Record
 from gateway.journal.announcer import Announcer, Confirmations
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import Hosts, Pool, open_pool
+from gateway.journal.connection import Hosts, open_pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.log import LogRecord
 from gateway.journal.monitoring import PushMonitoring

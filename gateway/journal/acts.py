@@ -77,23 +77,23 @@ class Acts:
             await self._standby_named()  # rather than after a wait for the lock
             await wait_until_settled(self._connection)
         committed_after: datetime | None = None
-        with LocalCommit(self._connection) as local:
-            try:
-                async with self._connection.transaction():
-                    await self._connection.execute(f"SELECT {COMMIT_SETTINGS}")
-                    yield
-                    if self._require_standby:
-                        committed_after = await self._standby_named()
-            except TimeoutError as error:
-                self._connection.terminate()  # before asyncpg sends a cancel request that could cut the wait short
-                raise JournalUnavailable(_UNKNOWN) from error
-            except asyncio.CancelledError:
-                self._connection.terminate()
-                raise
-            except Exception:
-                await local.rule_out(_LOCALLY)
-                raise
-            await local.rule_out(_LOCALLY)
+        local = LocalCommit(self._connection)
+        try:
+            async with self._connection.transaction():
+                await self._connection.execute(f"SELECT {COMMIT_SETTINGS}")
+                yield
+                if self._require_standby:
+                    committed_after = await self._standby_named()
+        except TimeoutError as error:
+            self._connection.terminate()  # before asyncpg sends a cancel request that could cut the wait short
+            raise JournalUnavailable(_UNKNOWN) from error
+        except asyncio.CancelledError:
+            self._connection.terminate()
+            raise
+        except Exception:
+            local.rule_out(_LOCALLY)
+            raise
+        local.rule_out(_LOCALLY)
         if committed_after is not None:
             await self._require_waited(committed_after)
         if self._notification_due:

@@ -315,9 +315,9 @@ async def committed(
 
     Raises CommittedLocally if the wait for the standby was cut short, and as `require_waited`.
     """
-    with LocalCommit(connection) as local:
-        row = await statement()
-        await local.rule_out()
+    local = LocalCommit(connection)
+    row = await statement()
+    local.rule_out()
     assert row is not None
     if require_standby:
         await require_waited(connection, row["committed_after"])

@@ -15,7 +15,8 @@ import msgspec
 from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.election.registry import Registry
 from gateway.errors import ElectionUnknown
-from gateway.journal.connection import Pool, acquired
+from gateway.journal.connection import acquired
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.periodic import repeat

@@ -1,6 +1,7 @@
 """How far the synchronous standby has each election's record, as push processes note it in Postgres."""
 
-from gateway.journal.connection import Pool, acquired, leave_host_of
+from gateway.journal.connection import acquired, leave_host_of
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.notifications import CHANNEL
 

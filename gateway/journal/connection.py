@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import asyncpg
 
@@ -21,7 +21,8 @@ from gateway.clock import SYSTEM_CHANCE
 from gateway.database_url import Host, SessionAttrs, read_database_url
 from gateway.deadline import Deadline
 from gateway.errors import JournalUnavailable
-from gateway.journal.db_errors import OUTAGES, LoginRefused, name_of, translate_db_errors
+from gateway.journal.connection_pool import ConnectionPool, Pool
+from gateway.journal.db_errors import OUTAGES, LocalCommits, LoginRefused, name_of, translate_db_errors
 from gateway.journal.session import (
     FEED_ROLE,
     SESSION,
@@ -33,11 +34,6 @@ from gateway.journal.session import (
     require_attrs,
     require_own_session,
 )
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-else:
-    Pool = asyncpg.Pool
 
 ANSWER_S = 8.0
 """Seconds to wait for an answer; longer than STATEMENT_S, so that the server's own error arrives first."""
@@ -78,6 +74,18 @@ class _Pooled(asyncpg.Connection):
         first, last = known[1:] if known is not None and known[0] == loaded_at else (now, now)
         self._reload = (loaded_at, first, now)
         return last - first
+
+    local_commits: LocalCommits
+    """The commits that did not wait for the synchronous standby to the end."""
+
+    def count_local_commits(self) -> None:
+        """Count them from now on."""
+        self.local_commits = LocalCommits()
+        self.add_log_listener(self.local_commits.on_message)
+
+    def _check_listeners(self, listeners: Iterable[object], kind: str) -> None:
+        if kind != "log":  # the listener for messages stays when the connection is released
+            super()._check_listeners(listeners, kind)  # type: ignore[misc]
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """See asyncpg. Raises TimeoutError."""
@@ -276,6 +284,7 @@ class Hosts:
             await require_attrs(connection, attrs)
             with _permanent_if_refused((asyncpg.InsufficientPrivilegeError,)):
                 await prepare(connection, options["server_settings"], self._role)
+            cast("_Pooled", connection).count_local_commits()
         except BaseException:
             connection.terminate()
             raise
@@ -363,10 +372,15 @@ async def open_pool(
         return await shared.connect(**options)
 
     options: dict[str, Any] = {"connect": connect_one, "server_settings": SESSION}
-    pool = asyncpg.create_pool(
+    pool = ConnectionPool(
         url,
+        acquire_s=CONNECT_S,
+        release_s=ANSWER_S,
         min_size=0,
         max_size=max_size,
+        max_queries=50_000,
+        loop=None,
+        record_class=asyncpg.Record,
         max_inactive_connection_lifetime=60.0,
         reset=_no_reset,
         command_timeout=ANSWER_S,
@@ -383,7 +397,7 @@ async def open_pool(
 
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
-    """Acquire a connection from a pool. Raises TimeoutError if none is available within CONNECT_S seconds.
+    """Acquire a connection from a pool of `open_pool`. Raises TimeoutError if none is available within CONNECT_S.
 
     A connection whose statement is still running is closed without a cancel request: through a pooler, a cancel may
     reach another session, and it would cut short a commit that waits for the standby. The server notices the closed
@@ -392,8 +406,7 @@ async def acquired(pool: Pool) -> AsyncIterator[Connection]:
     A cancelled statement may have waited for a lock of a commit that never ends: a former primary, which has not
     noticed that it is one, waits for its standbys for ever.
     """
-    async with Deadline(CONNECT_S, "no free connection"):
-        taken = await pool.acquire()
+    taken = await pool.acquire()
     connection = cast("Connection", taken)
     # A connection that is closed within the block is no longer in its proxy when an error arrives here.
     pooled = cast("_Pooled", taken)

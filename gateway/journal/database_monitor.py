@@ -15,7 +15,8 @@ import structlog
 
 from gateway.clock import SYSTEM_CLOCK, Clock
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import Pool, acquired
+from gateway.journal.connection import acquired
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.hold_monitor import HoldMonitor
 from gateway.journal.lock_waits import long_waits

@@ -1,8 +1,7 @@
 """Translate asyncpg's errors, which do not leave this package, and detect commits that skipped the standby."""
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import asyncpg
 
@@ -89,36 +88,47 @@ def _blames_report(error: asyncpg.PostgresError, state: str) -> bool:
     return state[:2] in _REPORTS_AT_FAULT and state != _PLACE_TAKEN
 
 
-class LocalCommit:
-    """Detect a commit on this connection that did not wait for the synchronous standby to the end.
+class LocalCommits:
+    """Counts the commits of a connection that did not wait for the synchronous standby to the end.
 
     When such a wait is cancelled, Postgres reports success, with a warning: the transaction is committed on the primary
-    and perhaps nowhere else. Use it as a context manager around a statement or a transaction. The connection has to
-    deliver warnings: see COMMIT_SETTINGS and `_prepare_commits` in `session`.
+    and perhaps nowhere else. The connection has to deliver warnings: see COMMIT_SETTINGS and `_prepare_commits` in
+    `session`.
     """
 
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_message(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
+        """Count a message of the server if it reports one."""
+        self.count += reports_local_commit(message)
+
+
+class LocalCommit:
+    """Detect a commit on a connection that did not wait for the synchronous standby to the end.
+
+    Create it before the statement or transaction. Raises InterfaceError if the connection is closed.
+    """
+
+    __slots__ = ("_before", "_counted")
+
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._warned = False
+        counted: LocalCommits | None = getattr(connection, "local_commits", None)
+        if counted is None:  # a connection of a pool has no attributes left once it is closed
+            raise asyncpg.InterfaceError("the connection is closed")
+        self._counted = counted
+        self._before = counted.count
 
-    def __enter__(self) -> "LocalCommit":
-        self._connection.add_log_listener(self._on_message)
-        return self
+    def rule_out(self, text: str = "committed locally, but perhaps not on the synchronous standby") -> None:
+        """Raise CommittedLocally with `text` if the wait was cut short; to be called when the statement has returned.
 
-    def __exit__(self, *_: object) -> None:
-        with suppress(asyncpg.InterfaceError):  # the connection is closed, and its listeners with it
-            self._connection.remove_log_listener(self._on_message)
-
-    async def rule_out(
-        self, text: str = "committed locally, but perhaps not on the synchronous standby"
-    ) -> None:
-        """Raise CommittedLocally with `text` if the wait was cut short."""
-        await asyncio.sleep(0)  # the loop calls the listeners before it continues here
-        if self._warned:
+        The warning is counted by then: it arrives before the end of the statement, and the event loop calls the
+        listener of the one before it continues after the other.
+        """
+        if self._counted.count != self._before:
             raise CommittedLocally(text)
-
-    def _on_message(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
-        self._warned = self._warned or reports_local_commit(message)
 
 
 def reports_local_commit(message: asyncpg.PostgresLogMessage) -> bool:

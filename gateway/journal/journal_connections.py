@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 from gateway.deadline import Deadline
 from gateway.journal.announcer import Announcer
-from gateway.journal.connection import CONNECT_S, Pool, acquired
+from gateway.journal.connection import CONNECT_S, acquired
+from gateway.journal.connection_pool import Pool
 from gateway.journal.decisions import Appended
 from gateway.journal.session import Connection
 

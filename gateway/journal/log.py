@@ -1,7 +1,8 @@
 """Read the logs of elections in Postgres, as the roles of feeds and of the signer may read them."""
 
 from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
-from gateway.journal.connection import Pool, acquired
+from gateway.journal.connection import acquired
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 
 CHECKPOINTS_MAX = 1000

@@ -10,7 +10,7 @@ from random import Random
 
 from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
 from gateway.journal.board import BoardReader
-from gateway.journal.connection import Pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.refusals import Refusals

@@ -15,7 +15,8 @@ import structlog
 from gateway.database_url import Host
 from gateway.election.record import Head
 from gateway.errors import JournalUnavailable
-from gateway.journal.connection import Hosts, Pool, acquired, host_of
+from gateway.journal.connection import Hosts, acquired, host_of
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.record import read_heads
 from gateway.journal.session import Connection

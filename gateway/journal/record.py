@@ -6,7 +6,8 @@ from gateway.election.hold_list import HoldLine
 from gateway.election.record import Head, Publication, Unapplied
 from gateway.errors import JournalUnavailable
 from gateway.journal import record_copy
-from gateway.journal.connection import Pool, acquired, copied
+from gateway.journal.connection import acquired, copied
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.session import Connection
 

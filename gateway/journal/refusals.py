@@ -11,7 +11,8 @@ from functools import partial
 from typing import NamedTuple, NoReturn
 
 from gateway.clock import SYSTEM_CLOCK, Clock
-from gateway.journal.connection import Pool, acquired
+from gateway.journal.connection import acquired
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.periodic import repeat
 

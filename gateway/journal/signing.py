@@ -12,7 +12,8 @@ import asyncpg
 from gateway.election.log_record import Cosignature, LogHead, Round, SignedCheckpoint
 from gateway.election.record import Head
 from gateway.errors import GatewayError
-from gateway.journal.connection import Pool, acquired
+from gateway.journal.connection import acquired
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import LocalCommit, translate_db_errors
 from gateway.journal.log import LogRecord
 from gateway.journal.record import PublicRecord
@@ -160,8 +161,8 @@ class SigningJournal:
 
 async def _write(connection: Connection, statement: str, *arguments: object) -> asyncpg.Record:
     """Execute a statement, whose commit waits for the flush and the synchronous standby."""
-    with LocalCommit(connection) as local:
-        row = await connection.fetchrow(statement, *arguments)
-        await local.rule_out()
+    local = LocalCommit(connection)
+    row = await connection.fetchrow(statement, *arguments)
+    local.rule_out()
     assert row is not None
     return row

@@ -9,7 +9,8 @@ from random import Random
 from typing import NoReturn
 
 from gateway.clock import SYSTEM_CHANCE
-from gateway.journal.connection import Pool, acquired
+from gateway.journal.connection import acquired
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.periodic import repeat
 from gateway.wire.board import Waiting

@@ -11,7 +11,8 @@ from gateway.election.report import canonical, decode_stored, digest_of
 from gateway.election.validation import ValidReport
 from gateway.feed import stream
 from gateway.journal.administration import administration
-from gateway.journal.connection import Pool, open_pool
+from gateway.journal.connection import open_pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.rehearsal.generator import GeneratedElection

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from gateway.journal.administration import Administration, administration
-from gateway.journal.connection import Pool, open_pool
+from gateway.journal.connection import open_pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord

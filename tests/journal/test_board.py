@@ -10,7 +10,7 @@ from gateway.errors import JournalUnavailable
 from gateway.journal import board as board_module
 from gateway.journal.administration import Administration
 from gateway.journal.board import BoardReader, BoardView
-from gateway.journal.connection import Pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.refusals import NO_TOKEN, Refusals

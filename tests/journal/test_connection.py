@@ -13,10 +13,11 @@ import pytest
 from gateway.database_url import read_database_url
 from gateway.errors import ElectionUnknown, GatewayError, JournalUnavailable, StandbyMissing
 from gateway.journal import connection as connection_module
+from gateway.journal import connection_pool
 from gateway.journal import notifications as notifications_module
 from gateway.journal import session as session_module
 from gateway.journal.administration import Administration
-from gateway.journal.connection import connect, observe_reload, open_pool
+from gateway.journal.connection import acquired, connect, observe_reload, open_pool
 from gateway.journal.db_errors import LoginRefused, Unstorable, VersionChanged, translate_db_errors
 from gateway.journal.notifications import ACT, CHANNEL, notifications
 from gateway.journal.postgres import PostgresJournal
@@ -620,3 +621,67 @@ async def test_the_time_without_a_reload_is_measured_by_a_clock_that_is_never_se
     finally:
         monkeypatch.undo()
         connection.terminate()
+
+
+# The connection that a pool keeps at hand.
+
+
+async def test_a_connection_at_hand_goes_to_whoever_asks_first_and_never_while_somebody_waits(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a single connection: the second waits until the first releases it."""
+    monkeypatch.setattr(connection_pool, "KEPT_S", 3600.0)
+    async with asyncio.timeout(TIMEOUT_S), open_pool(database.url, max_size=1) as pool:
+        async with acquired(pool) as connection:
+            first = connection.get_server_pid()
+            waiting = asyncio.create_task(pool.fetchval("SELECT pg_backend_pid()"))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        assert await waiting == first
+        assert (pool.get_size(), pool.get_idle_size()) == (1, 1)
+        async with acquired(pool) as connection:
+            assert connection.get_server_pid() == first
+            assert (pool.get_size(), pool.get_idle_size()) == (1, 0)
+
+
+async def test_a_connection_at_hand_that_is_not_used_is_given_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then asyncpg closes it some time later."""
+    monkeypatch.setattr(connection_pool, "KEPT_S", 0.001)
+    async with open_pool(database.url) as pool:
+        await pool.execute("SELECT")
+
+        async def given_back() -> bool:
+            return asyncpg.Pool.get_idle_size(pool) == 1
+
+        assert not await given_back()
+        await until(given_back)
+
+
+@pytest.mark.parametrize("how", ["broken", "expired"])
+async def test_a_connection_at_hand_that_is_not_to_be_used_is_replaced(
+    database: Database, owner: Connection, how: str
+) -> None:
+    """If it is closed meanwhile, and if the pool is to connect to another host."""
+    async with asyncio.timeout(TIMEOUT_S), open_pool(database.url, max_size=1) as pool:
+        first = await pool.fetchval("SELECT pg_backend_pid()")
+        if how == "broken":
+            await owner.execute("SELECT pg_terminate_backend($1)", first)
+
+            async def closed() -> bool:
+                return pool.get_idle_size() == 0
+
+            await until(closed)
+        else:
+            await pool.expire_connections()
+        assert await pool.fetchval("SELECT pg_backend_pid()") != first
+
+
+async def test_a_connection_that_expired_in_use_is_not_kept(database: Database) -> None:
+    """It is closed when it is released."""
+    async with open_pool(database.url, max_size=1) as pool:
+        async with acquired(pool) as connection:
+            first = connection.get_server_pid()
+            await pool.expire_connections()
+        assert await pool.fetchval("SELECT pg_backend_pid()") != first

@@ -19,7 +19,8 @@ from gateway.journal import newest_host as newest_host_module
 from gateway.journal import notifications as notifications_module
 from gateway.journal.administration import Administration, administration
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import Hosts, Pool, connect, open_pool
+from gateway.journal.connection import Hosts, connect, open_pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import CommittedLocally, Unstorable, reports_local_commit
 from gateway.journal.decisions import Evaluated
 from gateway.journal.embedded import EmbeddedPostgres

@@ -15,7 +15,8 @@ from msgspec import structs
 from gateway.election.outcome import Receipt
 from gateway.election.validation import ValidReport
 from gateway.journal.administration import NewToken, administration
-from gateway.journal.connection import Pool, open_pool
+from gateway.journal.connection import open_pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection

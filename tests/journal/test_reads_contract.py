@@ -14,7 +14,8 @@ import pytest
 from gateway.election.record import CHAIN_START
 from gateway.journal.administration import NewToken, administration
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import Pool, open_pool
+from gateway.journal.connection import open_pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.decisions import Ends
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.log import LogRecord

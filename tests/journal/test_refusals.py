@@ -8,7 +8,7 @@ import pytest
 from gateway.errors import JournalUnavailable
 from gateway.journal import refusals as refusals_module
 from gateway.journal.administration import Administration
-from gateway.journal.connection import Pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.refusals import CODES_MAX, KEYS_MAX, NO_TOKEN, OTHER, Refusals
 from gateway.journal.session import Connection

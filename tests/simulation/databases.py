@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from gateway.journal.administration import Administration, NewToken, administration
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import Pool, open_pool
+from gateway.journal.connection import open_pool
+from gateway.journal.connection_pool import Pool
 from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord

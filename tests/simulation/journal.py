@@ -20,8 +20,9 @@ from gateway.deadline import Deadline
 from gateway.journal.acts import Acts
 from gateway.journal.announcer import Announcer
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import ANSWER_S, CONNECT_S, Hosts, Pool
-from gateway.journal.db_errors import OUTAGES, translate_db_errors
+from gateway.journal.connection import ANSWER_S, CONNECT_S, Hosts
+from gateway.journal.connection_pool import Pool
+from gateway.journal.db_errors import OUTAGES, LocalCommits, translate_db_errors
 from gateway.journal.log import LogRecord
 from gateway.journal.newest_host import NewestHost
 from gateway.journal.notifications import notifications
@@ -33,14 +34,6 @@ from tests.simulation.server import LOGIN_S, Client, Server, Session
 from tests.simulation.statements import Found, Statement, statement
 
 POOL_SIZE = 8
-
-
-class _LocalCommitWarning:
-    """The message with which a server reports that a commit did not wait for the standby to the end."""
-
-    sqlstate = "01000"
-    server_source_function = "SyncRepWaitForLSN"
-    message = "canceling wait for synchronous replication due to user request"
 
 
 async def _stay() -> None:
@@ -64,7 +57,7 @@ class SimulatedConnection:
         self._opening: asyncio.Future[None] | None = None
         self._closed = False
         self._in_transaction = False
-        self._log_listeners: list[Callable[..., object]] = []
+        self.local_commits = LocalCommits()
         self._listeners: dict[str, list[Callable[..., object]]] = {}
         self._termination_listeners: list[Callable[..., object]] = []
 
@@ -195,8 +188,7 @@ class SimulatedConnection:
             return
         self._in_transaction = in_transaction
         if warned:
-            for listener in list(self._log_listeners):
-                listener(self, _LocalCommitWarning)
+            self.local_commits.count += 1
         answer = self._answer
         if answer is not None and not answer.done():
             if error is not None:
@@ -244,17 +236,6 @@ class SimulatedConnection:
     def is_in_transaction(self) -> bool:
         """Whether a transaction was begun and has not ended."""
         return self._in_transaction
-
-    def add_log_listener(self, callback: Callable[..., object]) -> None:
-        """See asyncpg."""
-        self._log_listeners.append(callback)
-
-    def remove_log_listener(self, callback: Callable[..., object]) -> None:
-        """See asyncpg."""
-        if self._closed:
-            raise asyncpg.InterfaceError("connection is closed")
-        if callback in self._log_listeners:
-            self._log_listeners.remove(callback)
 
     async def add_listener(self, channel: str, callback: Callable[..., object]) -> None:
         """See asyncpg."""
@@ -313,9 +294,13 @@ class SimulatedPool:
         self._closed = False
 
     async def acquire(self) -> SimulatedConnection:
-        """Take a connection, once one is free; raise what `SimulatedConnection.open` raises."""
+        """Take a connection, once one is free within CONNECT_S; raise what `SimulatedConnection.open` raises."""
         if self._closed:
             raise asyncpg.InterfaceError("pool is closed")
+        async with Deadline(CONNECT_S, "no free connection"):
+            return await self._acquire()
+
+    async def _acquire(self) -> SimulatedConnection:
         slot = await self._take()
         try:
             connection = slot.connection
