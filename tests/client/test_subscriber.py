@@ -12,7 +12,7 @@ from gateway.client.feed_notices import FeedNotices
 from gateway.client.subscriber import Block, FeedRefused, Subscriber
 from tests.client.scripted import Open, Request, answer, scripted, serving, web_page
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 BLOCK = json.dumps(
     {
         "sequence": 3, "published_at": None, "chain": "c" * 64, "snapshot": True, "areas": 0,

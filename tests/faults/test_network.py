@@ -15,7 +15,7 @@ from tests.faults.night import Addresses, Night, a_night
 from tests.faults.servers import Link, PostgresLink, Server, a_link, a_server, links_to
 from tests.running import running
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.long
 
 LOAD: dict[str, Any] = {"senders": count(3, full=12), "rate": count(9, full=120)}
 LATE_S = 2.0

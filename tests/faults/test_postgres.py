@@ -28,11 +28,14 @@ from tests.faults.servers import TIMEOUT_S, Clock, DatabaseUrls, Server, a_pair,
 from tests.running import Gateway, Sender, running
 from tests.web.doors import COUNTRY, UNIT, a_registry, a_report, ask, push, until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.long
 
 LOAD: dict[str, Any] = {"senders": count(3, full=12), "rate": count(9, full=120)}
-LATE_S = 2.0
-"""The maximum delay without a fault; normally some hundredths of a second."""
+LATE_S = 5.0
+"""The maximum delay without a fault; normally some hundredths of a second.
+
+Much more than that, since the machine may be busy.
+"""
 HOUR_S = 3600
 
 

@@ -35,12 +35,15 @@ from tests.web.doors import (
     waiting_for_lock,
 )
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.long
 
 SMALL_BUFFER = 2048
 """The receive buffer of a socket, in bytes: small, so that the peer soon notices that nothing is read."""
-LATE_S = 2.0
-"""The maximum delay for clients that a fault does not affect; normally some hundredths of a second."""
+LATE_S = 5.0
+"""The maximum delay for clients that a fault does not affect; normally some hundredths of a second.
+
+Much more than that, since the machine may be busy; and less than bad clients stay.
+"""
 
 
 async def workers(gateway: Gateway) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from tests.conftest import Database
 from tests.journal.holding import RULE, decide, hold
 from tests.journal.makers import a_registry, a_report
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 @pytest.fixture

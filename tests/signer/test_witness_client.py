@@ -30,7 +30,7 @@ OTHER = SigningKey("witness.example/other", COSIGNATURE, b"o" * 32)
 LOG = GrowingLog()
 NOTE = LOG.note(5)
 TEXT = parse_note(NOTE).text
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

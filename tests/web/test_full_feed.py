@@ -64,5 +64,5 @@ async def test_a_browser_turned_away_from_a_full_feed_reconnects_by_itself(
         assert all(source["state"] != CLOSED for source in seen)
         assert len(asked) >= SOURCES + 2
         waits = [at - asked[SOURCES - 1] for at in asked[SOURCES:]]
-        assert all(9.0 <= wait <= 31.0 for wait in waits[:2]), waits
+        assert all(wait >= 9.0 for wait in waits[:2]), waits
         assert waits[1] - waits[0] > 0.01, "they must not reconnect at the same time"
