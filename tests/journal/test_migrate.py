@@ -57,7 +57,7 @@ APPLIED = {
     "0007_public_holds.sql": "7532775331e8255a",
     "0008_previous.sql": "de02eaae44c157fd",
     "0009_log.sql": "881d6ee0dea8701a",
-    "0010_append.sql": "5a058b0b368da076",
+    "0010_append.sql": "27ab427ce77ad810",
 }
 """The start of the digest of each migration that may have been applied to a database."""
 READER = "valgnatt_login"

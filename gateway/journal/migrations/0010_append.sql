@@ -58,10 +58,9 @@ DECLARE
     sent CONSTANT integer := cardinality(p_units);
     usual boolean;
 BEGIN
-    -- The row of the embargo is as of the beginning of the statement, not of the lock. A release that was committed
-    -- meanwhile was due then, so it is due now; and any other change of the embargo has raised the version.
-    SELECT h.closed_at, h.accepted, h.chain, h.appends, h.last_at, h.hold_lines, h.hold_chain, e.publish_from,
-           e.released_at
+    -- The row of the embargo is as of the beginning of the statement, not of the lock. A release is never taken back, so if
+    -- there is one, it still holds; if not, the row is read again below.
+    SELECT h.closed_at, h.accepted, h.chain, h.appends, h.last_at, h.hold_lines, h.hold_chain, e.released_at
     INTO head
     FROM valgnatt.head h JOIN valgnatt.embargo e ON e.election = h.election
     WHERE h.election = p_election AND h.version = p_version
@@ -69,7 +68,6 @@ BEGIN
     at := greatest(clock_timestamp(), head.last_at);
     waits_for_standby := current_setting('synchronous_standby_names') <> '';
     usual := sent > 0 AND head.closed_at IS NULL AND head.hold_lines = 0
-        AND (head.released_at IS NOT NULL OR at < head.publish_from)
         AND p_rules IS NULL AND p_warnings IS NULL
         AND (p_chain IS NULL OR p_chain = head.chain AND p_hold_chain = head.hold_chain)
         AND (waits_for_standby OR NOT p_require_standby);
@@ -110,10 +108,10 @@ BEGIN
         RETURN;
     END IF;
 
-    released_at := head.released_at;
+    append_number := head.appends + 1;
+    released_at := coalesce(head.released_at, valgnatt.release(p_election, at, append_number));
     closed := false;
     behind := false;
-    append_number := head.appends + 1;
     accepted := head.accepted;
     chain := head.chain;
     hold_lines := 0;
