@@ -4,11 +4,16 @@ A report is the complete current state of one unit. Its canonical bytes are stor
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args, get_origin
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import compress
+from operator import lt
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import msgspec
 import orjson
+from msgspec import UNSET
 
 from gateway.election.registry import COUNT_MAX
 from gateway.trimmed_json import dumps_trimmed
@@ -44,8 +49,8 @@ class Counts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     ballots: Count
     blank: Count
     rejected: Count
-    votes: dict[str, Count]
-    voters: Count | msgspec.UnsetType = msgspec.UNSET
+    votes: Mapping[str, Count]
+    voters: Count | msgspec.UnsetType = UNSET
 
 
 _COUNT_FIELDS = tuple(field for field in msgspec.structs.fields(Counts) if field.name != "votes")
@@ -62,7 +67,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     counted_at: str
     status: Status
     counts: dict[str, Counts]
-    reason: Reason | msgspec.UnsetType = msgspec.UNSET
+    reason: Reason | msgspec.UnsetType = UNSET
 
     @property
     def ballots(self) -> int:
@@ -103,6 +108,97 @@ def decode_report(body: bytes | memoryview) -> Report:
     It is strict: an unknown member, status or reason is an error. For stored reports, use `decode_stored`.
     """
     return _decoder.decode(body)
+
+
+PARTIES_MAX = 64
+"""Parties of an election up to which `report_decoder` makes a decoder for them. It searches the party of each count,
+as far as they are not in the order of their codes."""
+
+values_of: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
+"""Return the members of an object in the order of its class: of Votes the counts, UNSET for each absent party."""
+
+
+class Votes(msgspec.Struct, frozen=True, gc=False):
+    """The votes of the parties of one election, as a mapping that is half as large as a dictionary.
+
+    Each election has a subclass, with one member per party in the order of their codes; UNSET if it has no count.
+    """
+
+    parties: ClassVar[tuple[str, ...]]
+    """The codes, in the order of the members."""
+
+    def items(self) -> list[tuple[str, int]]:
+        """Return the parties that have a count, with their counts."""
+        pairs = zip(self.parties, values_of(self), strict=True)
+        return [(party, count) for party, count in pairs if count is not UNSET]
+
+    def keys(self) -> list[str]:
+        """Return the parties that have a count."""
+        return [party for party, _ in self.items()]
+
+    def values(self) -> list[int]:
+        """Return the counts of the parties that have one."""
+        return [count for count in values_of(self) if count is not UNSET]
+
+    def get(self, party: str, default: int | None = None) -> int | None:
+        """Return the count of a party, or `default`."""
+        return dict(self.items()).get(party, default)
+
+    def __getitem__(self, party: str) -> int:
+        """Return the count of a party. Raises KeyError."""
+        return dict(self.items())[party]
+
+    def __contains__(self, party: object) -> bool:
+        """Whether a party has a count."""
+        return party in self.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the parties that have a count."""
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        """Return how many parties have a count."""
+        return len(self.values())
+
+
+Mapping.register(Votes)
+
+
+def _in_order(party_codes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(party_codes, key=str.encode))
+
+
+def places_off(ballot: Collection[str], party_codes: Iterable[str]) -> tuple[int, ...]:
+    """Return the places of the members of Votes, for an election with these parties, that are not on a ballot."""
+    return tuple(place for place, party in enumerate(_in_order(party_codes)) if party not in ballot)
+
+
+@lru_cache(maxsize=16)
+def report_decoder(party_codes: Sequence[str]) -> Callable[[bytes | memoryview], Report]:
+    """Return a function like `decode_report` for one election, which is faster; an unknown party is an error as well.
+
+    `votes` are Votes in what it returns, dictionaries if there are more than PARTIES_MAX parties.
+    """
+    if len(party_codes) > PARTIES_MAX:
+        return decode_report
+    parties = _in_order(party_codes)
+    names = [f"party_{number}" for number in range(len(parties))]  # a code need not be an identifier
+    votes = msgspec.defstruct(
+        "ElectionVotes",
+        [(name, Count | msgspec.UnsetType, UNSET) for name in names],
+        bases=(Votes,),
+        namespace={"parties": parties},
+        rename=dict(zip(names, parties, strict=True)),
+        frozen=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    counts = msgspec.defstruct("ElectionCounts", [("votes", votes)], bases=(Counts,), frozen=True, gc=False)
+    by_category: Any = types.GenericAlias(dict, (str, counts))
+    report: Any = msgspec.defstruct(
+        "ElectionReport", [("counts", by_category)], bases=(Report,), frozen=True, gc=False
+    )
+    return msgspec.json.Decoder[Report](report).decode
 
 
 def decode_stored(body: bytes) -> Report:
@@ -173,9 +269,21 @@ def same_votes(previous: Report, report: Report) -> bool:
         return False
     for category, before in previous.counts.items():
         after = report.counts[category]
-        if before.ballots != after.ballots or before.blank != after.blank or before.votes != after.votes:
+        if before.ballots != after.ballots or before.blank != after.blank:
+            return False
+        if dict(before.votes) != dict(after.votes):
             return False
     return True
+
+
+def same_counts(previous: Report, report: Report) -> bool:
+    """Whether the counts of two reports are equal."""
+    if type(previous) is type(report):
+        return previous.counts == report.counts
+    return same_votes(previous, report) and all(
+        (before.rejected, before.voters) == (report.counts[category].rejected, report.counts[category].voters)
+        for category, before in previous.counts.items()
+    )
 
 
 def figures_fell(previous: Report, report: Report) -> bool:
@@ -185,14 +293,21 @@ def figures_fell(previous: Report, report: Report) -> bool:
         if after is None:
             if before.ballots or any(before.votes.values()):
                 return True
-        elif after.ballots < before.ballots:
+        elif after.ballots < before.ballots or _votes_fell(before.votes, after.votes):
             return True
-        else:
-            votes_now = after.votes
-            for party, votes in before.votes.items():
-                if votes_now.get(party, 0) < votes:
-                    return True
     return False
+
+
+def _votes_fell(before: Mapping[str, int], after: Mapping[str, int]) -> bool:
+    if isinstance(before, Votes) and type(before) is type(after):
+        counts = values_of(before)
+        counts_now = compress(values_of(after), counts)  # of parties that had votes; UNSET is false as well
+        try:
+            return any(map(lt, counts_now, filter(None, counts)))
+        except TypeError:  # UNSET: one of these parties has no count any more
+            return True
+    now = dict(after)
+    return any(now.get(party, 0) < votes for party, votes in before.items())
 
 
 def status_went_back(previous: Report, report: Report) -> bool:
@@ -213,10 +328,12 @@ def warnings_of(report: Report, previous: Report | None, eligible: int | None) -
     if eligible is not None and report.ballots > eligible:
         warnings.append("above_eligible")
     if previous is not None:
-        if figures_fell(previous, report):
+        unchanged = same_counts(previous, report)
+        if not unchanged and figures_fell(previous, report):
             warnings.append("figures_fell")
-        if status_went_back(previous, report):
-            warnings.append("status_back")
-        if report.status == previous.status and report.counts == previous.counts:
+        if report.status != previous.status:
+            if status_went_back(previous, report):
+                warnings.append("status_back")
+        elif unchanged:
             warnings.append("unchanged")
     return warnings

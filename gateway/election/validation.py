@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import orjson
+from msgspec import UNSET
 
 from gateway.election.lookalikes import registered_form
 from gateway.election.registry import COUNT_MAX, Area, Registry, read_time
@@ -20,8 +21,10 @@ from gateway.election.report import (
     Report,
     canonical,
     canonical_report,
-    decode_report,
     digest_of,
+    places_off,
+    report_decoder,
+    values_of,
 )
 from gateway.election.violations import (
     OBJECTS_MAX,
@@ -152,6 +155,9 @@ class Validator:
         self._categories = frozenset(registry.categories)
         self._objects_max = OBJECTS_MAX + 2 * len(registry.categories)
         self._ceilings = ceilings
+        self._decode = report_decoder(registry.party_codes)
+        self._off_ballots: dict[frozenset[str], tuple[int, ...]] = {}
+        """By ballot, the places in Votes of the parties that are not on it, once needed."""
 
     def check(
         self, raw: bytes | memoryview, scope: Scope, budget: ExplanationBudget | None = None
@@ -165,7 +171,7 @@ class Validator:
             if len(raw) > REPORT_MAX:
                 return _too_large(raw, scope)
         try:
-            report = decode_report(raw)
+            report = self._decode(raw)
             unit = self.registry.units[report.unit]
             read_time(report.counted_at)
         except (msgspec.DecodeError, KeyError, ValueError, RecursionError):
@@ -189,9 +195,23 @@ class Validator:
     def _adds_up(self, report: Report, unit: Area) -> bool:
         ballot = unit.ballot
         for category, counts in report.counts.items():
-            if category not in self._categories or not ballot.issuperset(counts.votes):
+            if category not in self._categories:
                 return False
-            if sum(counts.votes.values()) + counts.blank != counts.ballots:
+            votes = counts.votes
+            if type(votes) is dict:  # in an election with many parties, see `report_decoder`
+                if not ballot.issuperset(votes):
+                    return False
+                total = sum(votes.values())
+            else:
+                off_ballot = self._off_ballots.get(ballot)
+                if off_ballot is None:
+                    off_ballot = self._off_ballots[ballot] = places_off(ballot, self.registry.party_codes)
+                values = values_of(votes)
+                for place in off_ballot:
+                    if values[place] is not UNSET:
+                        return False
+                total = sum(filter(None, values))  # UNSET is false
+            if total + counts.blank != counts.ballots:
                 return False
         return True
 

@@ -8,7 +8,7 @@ from gateway.journal.decisions import Appended, Held, Known, New
 from gateway.journal.judging import Journal
 
 PREDECESSORS_MAX = 20_000
-"""Reports kept to compare the next revision with; about 1.3 kB each. Others are read from Postgres."""
+"""Reports kept to compare the next revision with; about 0.8 kB each. Others are read from Postgres."""
 
 
 class Predecessors:

@@ -464,7 +464,7 @@ def _outcome(
     warned = finding.warnings if finding is not None else ()
     hold: HoldNotice | None = None
     sequence: int | None = None
-    accepted_at = appended.at
+    accepted_at, duplicate = appended.at, False
     match decision:
         case New():
             sequence = decision.sequence
@@ -475,7 +475,7 @@ def _outcome(
                 hold = HoldNotice("superseded", decision.since, codes, appended.at)
         case Known():
             sequence, accepted_at, hold = decision.sequence, decision.accepted_at, decision.hold
-            warned = decision.warnings
+            warned, duplicate = decision.warnings, True
         case _:
             return Refusal(decision.code, report.unit, report.revision, decision.current_revision or None)
     return Receipt.of(
@@ -485,6 +485,6 @@ def _outcome(
         accepted_at,
         appended.released_at,
         all_warnings(warnings_of(report, predecessor, eligible), warned),
-        duplicate=isinstance(decision, Known),
+        duplicate=duplicate,
         hold=hold,
     )

@@ -16,14 +16,21 @@ from gateway.election.record import CHAIN_START, next_chain
 from gateway.election.registry import read_registry
 from gateway.election.report import (
     FIXED_VALUES,
+    PARTIES_MAX,
     REASONS,
     STATUSES,
     NewerReport,
+    Votes,
     canonical,
+    canonical_report,
     decode_report,
     decode_stored,
     digest_of,
     figures_fell,
+    places_off,
+    report_decoder,
+    same_counts,
+    same_votes,
     status_went_back,
     warnings_of,
 )
@@ -272,6 +279,92 @@ def test_each_warning_is_given(
     """None of them is an error: the receipt contains it, and the report is accepted."""
     previous = None if before is None else read(**before)
     assert warnings_of(read(**after), previous, eligible) == warnings
+
+
+# The decoder of one election -----------------------------------------------------------------------------
+
+decode_here = report_decoder(makers.REGISTRY.party_codes)
+FEW = st.dictionaries(st.sampled_from(makers.REGISTRY.party_codes), st.integers(0, 2))
+
+
+@st.composite
+def few_counts(draw: st.DrawFn) -> dict[str, Any]:
+    """A report with small counts, so that two of them often have equal ones."""
+    categories = st.dictionaries(st.sampled_from(makers.CATEGORIES), FEW, max_size=2)
+    counts = {name: some_counts(draw(st.integers(0, 1)), **votes) for name, votes in draw(categories).items()}
+    for each in counts.values():
+        each |= draw(st.sampled_from(({}, {}, {"voters": 0}, {"rejected": 0})))
+    return a_report(status=draw(st.sampled_from(("counting", "final"))), counts=counts)
+
+
+@settings(deadline=None, max_examples=examples(200))
+@given(reports())
+def test_the_decoder_of_an_election_reads_the_same_report(report: dict[str, Any]) -> None:
+    here, anywhere = decode_here(compact(report)), decode_report(compact(report))
+    assert canonical_report(here) == canonical_report(anywhere) == canonical(report)
+    assert same_counts(here, anywhere)
+    assert {name: dict(each.votes) for name, each in here.counts.items()} == {
+        name: each["votes"] for name, each in report["counts"].items()
+    }
+    for name in ("unit", "revision", "counted_at", "status", "reason", "ballots"):
+        assert getattr(here, name) == getattr(anywhere, name)
+
+
+@settings(deadline=None, max_examples=examples(500))
+@given(few_counts(), few_counts(), st.none() | st.integers(0, 3))
+def test_warnings_do_not_depend_on_how_reports_were_decoded(
+    before: dict[str, Any], after: dict[str, Any], eligible: int | None
+) -> None:
+    both = (decode_here, decode_report)
+    old, new = decode_report(compact(before)), decode_report(compact(after))
+    for first in both:
+        for second in both:
+            previous, report = first(compact(before)), second(compact(after))
+            assert warnings_of(report, previous, eligible) == warnings_of(new, old, eligible)
+            assert same_counts(previous, report) == (before["counts"] == after["counts"])
+            assert same_votes(previous, report) == same_votes(old, new)
+            assert figures_fell(previous, report) == (
+                _falls(before, after)[1]
+                or any(
+                    each["ballots"] > after["counts"].get(name, {"ballots": 0})["ballots"]
+                    for name, each in before["counts"].items()
+                )
+            )
+
+
+def test_votes_are_a_mapping_of_the_parties_that_have_a_count() -> None:
+    codes = makers.REGISTRY.party_codes
+    first, second, *_ = codes
+    body = compact(a_report(counts={"advance": some_counts(**{first: 3, second: 0})}))
+    votes = decode_here(body).counts["advance"].votes
+    assert isinstance(votes, Votes)
+    assert dict(votes) == dict(votes.items()) == dict(zip(votes.keys(), votes.values(), strict=True))
+    assert dict(votes) == {first: 3, second: 0}
+    assert len(votes) == 2
+    assert (votes[first], votes.get(second), votes.get("no party"), votes.get("no party", 0)) == (
+        3,
+        0,
+        None,
+        0,
+    )
+    assert second in votes
+    assert "no party" not in votes
+    with pytest.raises(KeyError):
+        votes["no party"]
+    places = places_off({second}, codes)
+    assert [votes.parties[place] for place in places] == [code for code in votes.parties if code != second]
+
+
+def test_the_decoder_of_an_election_refuses_other_parties() -> None:
+    body = compact(a_report(counts={"advance": some_counts(Nobody=3)}))
+    with pytest.raises(msgspec.ValidationError):
+        decode_here(body)
+
+
+def test_an_election_with_many_parties_has_no_decoder_of_its_own() -> None:
+    """It would search each party among all others."""
+    assert report_decoder(tuple(map(str, range(PARTIES_MAX + 1)))) is decode_report
+    assert report_decoder(tuple(map(str, range(PARTIES_MAX)))) is not decode_report
 
 
 def test_the_recorded_election_has_the_known_warnings(recorded: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.election.registry import read_registry, read_time
+from gateway.election.report import PARTIES_MAX, same_counts
 from gateway.election.validation import (
     REPORT_MAX,
     REPORT_SKIMMED_MAX,
@@ -54,6 +55,13 @@ from tests.election.makers import (
 )
 
 VALIDATOR = Validator(REGISTRY)
+MANY = read_registry(
+    {
+        **DOCUMENT,
+        "parties": [*DOCUMENT["parties"], *({"code": f"+{n}", "name": "-"} for n in range(PARTIES_MAX))],
+    }
+)
+"""The same registry with so many parties more that its reports are decoded in another way."""
 EVERYWHERE = Scope(REGISTRY, frozenset({"no"}))
 TEXT = (
     '{"unit":"a-1-1","revision":3,"counted_at":"2025-09-08T22:36:55+02:00","status":"final",'
@@ -519,6 +527,31 @@ def test_a_spent_budget_does_not_change_which_reports_are_valid(data: st.DataObj
     else:
         assert isinstance(hurried, Invalid)
         assert (hurried.code, hurried.unit, hurried.revision) == (judged.code, judged.unit, judged.revision)
+
+
+@settings(deadline=None, max_examples=examples(300))
+@given(st.data())
+def test_reports_of_an_election_with_many_parties_are_checked_alike(data: st.DataObject) -> None:
+    raw = data.draw(writers)(data.draw(spoilt())).encode()
+    try:
+        judged = check(raw)
+    except MalformedDocument:
+        return
+    among_many = Validator(MANY).check(raw, Scope(MANY, frozenset({"no"})))
+    if isinstance(judged, ValidReport):
+        assert isinstance(among_many, ValidReport)
+        assert (among_many.body, among_many.digest) == (judged.body, judged.digest)
+        assert same_counts(among_many.report, judged.report)
+    else:
+        assert isinstance(among_many, Invalid)
+        assert (among_many.code, among_many.unit, among_many.revision) == (
+            judged.code,
+            judged.unit,
+            judged.revision,
+        )
+        assert [(each.code, each.path) for each in among_many.violations] == [
+            (each.code, each.path) for each in judged.violations
+        ]
 
 
 # Not refused ---------------------------------------------------------------------------------------------
