@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gateway.election.explanations import _Fall
 from gateway.election.layout import UNKNOWN_MAX
 from gateway.election.record import Publication
 from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
@@ -324,7 +325,34 @@ def test_a_cursor_of_a_different_record_is_not_accepted() -> None:
 def whole(state: ElectionState) -> list[Any]:
     """All values of a state."""
     areas = [[getattr(area, name) for name in area.__slots__] for area in state.areas]
-    return [areas, state.sequence, state.chain, state.published_at, list(state._recent), state._prefixes]
+    position = [state.sequence, state.chain, state.published_at, list(state._recent), state._prefixes]
+    corrections = state.corrections
+    kept = [sorted(corrections._kept), corrections._explained, corrections.changed]
+    return [areas, position, kept]
+
+
+def remembered(state: ElectionState) -> list[Any]:
+    """What a state has for explaining later falls: votes, not the statuses that its arrays may have too."""
+    history, deltas = state._history, state.layout.columns.deltas
+
+    def falls(by_place: dict[int, list[Any]]) -> dict[int, list[Any]]:
+        members = [name for name in _Fall.__slots__ if name not in ("before", "net")]
+        return {
+            place: [([getattr(fall, name) for name in members], list(fall.net)) for fall in found]
+            for place, found in by_place.items()
+        }
+
+    changes = {
+        municipality: [
+            (counted_at, unit, deltas(before, after)) for counted_at, unit, before, after in placed
+        ]
+        for municipality, placed in history._changes.items()
+    }
+    growths = {
+        bucket: [(*growth[:4], deltas(*growth[4:])) for growth in grown]
+        for bucket, grown in history._growths.items()
+    }
+    return [changes, growths, list(history._buckets), falls(history._of_unit), falls(history._open)]
 
 
 def catch_up(state: ElectionState, *parts: Sequence[Publication]) -> None:
@@ -356,6 +384,7 @@ def test_catching_up_equals_applying_one_by_one(data: st.DataObject) -> None:
             for publication in part:
                 at_once.apply(publication)
         assert whole(at_once) == whole(one_by_one)
+        assert remembered(at_once) == remembered(one_by_one)
 
 
 @given(data=st.data())
