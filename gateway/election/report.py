@@ -110,9 +110,9 @@ def decode_report(body: bytes | memoryview) -> Report:
     return _decoder.decode(body)
 
 
-PARTIES_MAX = 64
-"""Parties of an election up to which `report_decoder` makes a decoder for them. It searches the party of each count,
-as far as they are not in the order of their codes."""
+PARTIES_MAX = 40
+"""Parties of an election up to which `report_decoder` makes a decoder for them. It searches for the party of each count
+that is not in the order of the codes: with 40 parties, a report of 64 kB takes at most 1 ms."""
 
 values_of: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
 """Return the members of an object in the order of its class: of Votes the counts, UNSET for each absent party."""
