@@ -4,7 +4,8 @@ Each report is sent when it is due, whatever the answers to earlier ones, by as 
 one connection each. The senders do not wait for each other either, so the times at which reports are due are those of
 a Poisson process. A latency starts when a report is due. FastAPI gets its reports at the same times over as many
 connections. In rounds of their own, as many bare commits of one row are made at a steady pace, over a connection of
-their own, while reports are pushed.
+their own, while reports are pushed. The ceiling is one process that takes the same frames at the same times, decodes,
+commits and answers them without any check.
 """
 
 import tempfile
@@ -18,18 +19,19 @@ from bench.load.generating import generator
 from bench.load.local import Local, gateway, open_data_set
 from bench.load.plan import independent_times
 from bench.load.processes import cpu_s
-from bench.load.pusher import Order
+from bench.load.pusher import Order, Pushed
 from bench.load.pushing import pushing
 from bench.load.supply import Stock, Supply, journal_faults, stock
 from bench.measure.pairs.options import Options
 from bench.measure.pairs.rounds import Round, Rounds, alternate
-from bench.peers import fastapi
+from bench.peers import bare_ingest, fastapi
 
 RATE = 1000.0
 PER = 10_000
 LATE_S = 60.0
 """How long the last answers may take, in s."""
 OURS, FASTAPI = "Valgnatt", "FastAPI"
+CEILING = "one process without any check"
 LOADED, BARE = "Valgnatt, beside bare commits", "bare commit of one row"
 POSTER, COMMITTER = "bench.load.poster", "bench.load.committer"
 
@@ -40,7 +42,8 @@ async def measure(options: Options) -> Result:
         supply = Supply(await stack.enter_async_context(open_data_set(options.data)))
         local = await stack.enter_async_context(gateway(role="all" if options.feed else "push"))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="valgnatt-peers-")))
-        receipts = Receipts(options, local, await stock(local, supply), scratch)
+        ceiling = await stack.enter_async_context(bare_ingest.bare_ingest(local.database_url))
+        receipts = Receipts(options, local, await stock(local, supply), ceiling, scratch)
         try:
             receipts.fastapi = await stack.enter_async_context(
                 fastapi.one_insert(local.database_url, options.out / "peers")
@@ -53,10 +56,14 @@ async def measure(options: Options) -> Result:
 class Receipts:
     """The pair while it is measured."""
 
-    def __init__(self, options: Options, local: Local, ours: Stock, scratch: Path) -> None:
+    def __init__(
+        self, options: Options, local: Local, ours: Stock, ceiling: bare_ingest.Served, scratch: Path
+    ) -> None:
         self._options = options
         self._local = local
         self._ours = ours
+        self._ceiling = ceiling
+        self._bare = Stock(local, ours.supply, "bare", ours.tokens)
         self._file = scratch / "reports"
         self._rounds = Rounds()
         self._receipts = 0
@@ -69,6 +76,7 @@ class Receipts:
         sides: dict[str, Round] = {OURS: partial(self._push, OURS)}
         if self.fastapi is not None:
             sides[FASTAPI] = partial(self._post, self.fastapi)
+        sides[CEILING] = self._push_bare
         sides[LOADED] = self._beside_commits
         await alternate(self._options.rounds, sides)
         self.pair.invalid += await journal_faults(self._ours, self._receipts)
@@ -76,24 +84,31 @@ class Receipts:
         return self.pair
 
     async def _push(self, side: str) -> None:
-        options, local = self._options, self._local
-        reports = self._ours.write(options.receipts, self._file)
+        push = (await self._local.pids())["push-0"]
+        pushed = await self._push_to(side, self._ours, self._local.push_url, push)
+        self._receipts += pushed.outcomes.get("accepted", 0)
+
+    async def _push_bare(self) -> None:
+        await self._push_to(CEILING, self._bare, self._ceiling.url, self._ceiling.pid)
+
+    async def _push_to(self, side: str, source: Stock, url: str, pid: int) -> Pushed:
+        """Push reports of `source` to a process at a URL, and add the figures of the round."""
+        reports, postmaster = source.write(self._options.receipts, self._file), self._local.postmaster
         order = Order(
-            local.push_url, self._ours.election, list(self._ours.tokens), str(self._file), rate=RATE,
+            url, source.election, list(source.tokens), str(self._file), rate=RATE,
             due_s=independent_times(RATE, reports), limit_s=LATE_S + reports / RATE,
         )  # fmt: skip
-        push = (await local.pids())["push-0"]
         async with pushing(order) as go:
-            before = cpu_s(push), cpu_s(local.postmaster)
+            before = cpu_s(pid), cpu_s(postmaster)
             pushed = await go()
-            taken = {"push process": cpu_s(push) - before[0], "Postgres": cpu_s(local.postmaster) - before[1]}
-        self._receipts += pushed.outcomes.get("accepted", 0)
+            taken = {"process": cpu_s(pid) - before[0], "Postgres": cpu_s(postmaster) - before[1]}
         if pushed.outcomes != {"accepted": pushed.reports}:
             self.pair.invalid.append(
                 f"{side}: of {pushed.reports} reports {pushed.outcomes}, {pushed.unanswered} unanswered"
             )
         self._note(side, pushed.p50_s, pushed.p99_s, pushed.late_p99_s)
         self._rounds.add_cpu(side, {**taken, "generator": pushed.cpu_s}, reports, PER, "reports")
+        return pushed
 
     async def _post(self, app: fastapi.Served) -> None:
         supply, senders = self._ours.supply, len(self._ours.tokens)
@@ -159,5 +174,7 @@ class Receipts:
             if (peer := rounds.get(f"{FASTAPI}, {part}")) is not None:
                 what = f"the least that is possible: {BARE} on a connection of its own, {part}"
                 pair.rows.append(Row.compared(what, rounds[f"{BARE}, {part}"], peer))
+                what = f"the ceiling: one process that reads, decodes, commits and answers without any check, {part}"
+                pair.rows.append(Row.compared(what, rounds[f"{CEILING}, {part}"], peer))
         shown = [each for row in pair.rows for each in (row.ours, row.beside) if each is not None]
         pair.figures = rounds.others(*shown)
