@@ -158,7 +158,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a commit whose wait for the standby was cut short has a receipt",
         "gateway.journal.appending",
-        "        await local.rule_out()\n",
+        "    local.rule_out()\n",
         "",
         seed=3,
         guarantee="receipt means durable",
