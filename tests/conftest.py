@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import settings, strategies
+from hypothesis import HealthCheck, settings, strategies
 
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
@@ -32,7 +32,11 @@ if (in_memory := directory_in_memory()) is not None:
 
 _numbers = itertools.count(1)
 
-settings.register_profile("counts", settings(max_examples=examples(100)))
+# Neither an example nor its generation is too slow because the machine is busy: pytest limits the time of each test.
+settings.register_profile(
+    "counts",
+    settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow]),
+)
 settings.load_profile("counts")
 
 

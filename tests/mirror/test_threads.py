@@ -31,18 +31,23 @@ def test_a_process_ends_while_a_call_hangs() -> None:
 
 async def test_steps_are_made_one_after_the_other_and_none_that_was_given_up_while_it_waited() -> None:
     """One that has begun goes on, and the next one waits for it."""
-    thread, gate, made = StepThread("steps"), threading.Event(), list[str]()
+    thread, begun, gate, made = StepThread("steps"), threading.Event(), threading.Event(), list[str]()
 
     def step(name: str, blocked: bool) -> str:
         if blocked:
+            begun.set()
             gate.wait()
         made.append(name)
         return name
 
-    for name, blocked in (("begun", True), ("given up", False)):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02):
-                await thread.run(step, name, blocked)
+    first = asyncio.create_task(thread.run(step, "begun", True))
+    assert await asyncio.to_thread(begun.wait, 30)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await thread.run(step, "given up", False)
     assert thread._threads._calls.qsize() == 0
     last = asyncio.create_task(thread.run(step, "last", False))
     await asyncio.sleep(0)
