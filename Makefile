@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Keep compiled bytecode, also where the environment says not to: every test process compiles everything otherwise.
 export PYTHONDONTWRITEBYTECODE :=
-# Tests run in this many processes (tests/parallel.py): two for each core, since many tests wait.
-WORKERS ?= $(shell expr 2 \* $$(nproc))
+# Tests run in this many processes (tests/parallel.py): five for two cores, since many tests wait.
+WORKERS ?= $(shell expr 5 \* $$(nproc) / 2)
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 25
 
 .DEFAULT_GOAL := help

@@ -251,7 +251,7 @@ async def test_reports_pushed_around_the_release_keep_their_order(
     gateway: Gateway, http: aiohttp.ClientSession, small: GeneratedElection
 ) -> None:
     """What was accepted before the release precedes what was accepted after it, through either worker."""
-    publish_from = datetime.now(UTC) + timedelta(seconds=1.5)
+    publish_from = datetime.now(UTC) + timedelta(seconds=4)
     election = await gateway.load(a_registry(small, publish_from=publish_from.isoformat()))
     sender = await gateway.issue(election, [COUNTRY])
     await shown(gateway, election)
@@ -270,6 +270,8 @@ async def test_reports_pushed_around_the_release_keep_their_order(
                     own += 1
                     if own == 10:
                         return
+                else:
+                    await asyncio.sleep(0.02)
 
     await asyncio.gather(*(keep_pushing(unit) for unit in units_of(small)[:8]))
     assert released.is_set()
@@ -311,7 +313,7 @@ async def test_a_postponed_embargo_lasts_until_its_new_end(
 ) -> None:
     """In every process; and it is released then even if no reports are pushed."""
     first = datetime.now(UTC) + timedelta(seconds=1)
-    until = first + timedelta(seconds=1)
+    until = first + timedelta(seconds=4)
     election = await gateway.load(a_registry(small, publish_from=first.isoformat()))
     sender = await gateway.issue(election, [COUNTRY])
     async with gateway.administration() as acts:

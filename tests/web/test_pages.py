@@ -98,7 +98,7 @@ async def test_the_night_opens_on_the_page_and_ends_with_the_official_figures(
     gateway: Gateway, small: GeneratedElection, http: aiohttp.ClientSession, visitor: Visitor
 ) -> None:
     """Hidden figures and a countdown, then the release without a reload, finally every official figure."""
-    opens = datetime.now(UTC) + timedelta(seconds=6)
+    opens = datetime.now(UTC) + timedelta(seconds=9)
     election = await gateway.load(a_registry(small, publish_from=opens.isoformat()))
     sender = await gateway.issue(election, [COUNTRY])
     reports = [line["report"] for line in small.reports]

@@ -437,7 +437,7 @@ async def test_the_connection_of_an_expired_token_closes_with_1008(
     gateway: Gateway, http: aiohttp.ClientSession, election: str
 ) -> None:
     """Without waiting for it to send anything."""
-    expires_at = datetime.now(UTC) + timedelta(seconds=1)
+    expires_at = datetime.now(UTC) + timedelta(seconds=4)
     sender = await gateway.issue(election, [COUNTRY], expires_at=expires_at)
     async with connected(http, sender) as socket:
         assert await socket.end() == 1008
