@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -68,6 +69,33 @@ async def test_changes_that_are_announced_are_not_looked_for_in_between(
         [QUIET] * BUSY_POLLS + [Poll(False, True)] + [ANNOUNCED] * 100 + [QUIET, ANNOUNCED, QUIET],
     )
     assert found[BUSY_POLLS:] == [POLL_IDLE_S] * 102 + [POLL_BUSY_S, POLL_IDLE_S]
+
+
+async def test_nothing_is_read_while_what_moved_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several elections, the first that may write to its readers again ends the wait."""
+    hub = Hub(None, FeedMetrics(), heartbeat_s=10)  # type: ignore[arg-type]
+    pauses_s = [(0.0, 0.0), (0.04, 0.02), (0.03, 0.0)]
+    events: list[float | str] = []
+
+    async def read_heads(_: object) -> bool:
+        events.append("read")
+        if not pauses_s:
+            raise Ended
+        hub._moved = [SimpleNamespace(pause_s=each) for each in pauses_s.pop(0)]  # type: ignore[misc]
+        return True
+
+    async def sleep(seconds: float) -> None:
+        events.append(seconds)
+
+    async def wait_at_most(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(hub, "_read_heads", read_heads)
+    monkeypatch.setattr(hub_module, "wait_at_most", wait_at_most)
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    with suppress(Ended):
+        await hub._follow_heads(None)  # type: ignore[arg-type]
+    assert events == ["read", "read", 0.02, "read", "read"]
 
 
 def test_a_pause_grows_with_the_pass_and_leaves_a_third_of_the_time() -> None:
