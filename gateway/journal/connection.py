@@ -43,10 +43,6 @@ HOST_S = 2.0
 """Seconds to wait for one of several hosts before the next is tried; less than half of CONNECT_S."""
 
 
-async def _no_reset(_: Connection) -> None:
-    """Return a connection to the pool as it is; the statements here leave nothing to reset."""
-
-
 class _Pooled(asyncpg.Connection):
     """A connection that bounds its statements by a Deadline and can make its host the last to be tried.
 
@@ -83,8 +79,15 @@ class _Pooled(asyncpg.Connection):
         self.local_commits = LocalCommits()
         self.add_log_listener(self.local_commits.on_message)
 
+    async def reset_released(self) -> None:
+        """Prepare a connection that its pool has just reset, which removed its listeners, for whoever acquires it next.
+
+        The statements here leave nothing else to reset.
+        """
+        self.add_log_listener(self.local_commits.on_message)
+
     def _check_listeners(self, listeners: Iterable[object], kind: str) -> None:
-        if kind != "log":  # the listener for messages stays when the connection is released
+        if kind != "log":  # the listener for messages is one of the connection, not of who releases it
             super()._check_listeners(listeners, kind)  # type: ignore[misc]
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
@@ -382,7 +385,7 @@ async def open_pool(
         loop=None,
         record_class=asyncpg.Record,
         max_inactive_connection_lifetime=60.0,
-        reset=_no_reset,
+        reset=_Pooled.reset_released,
         command_timeout=ANSWER_S,
         connection_class=_Pooled,
         **options,

@@ -585,6 +585,23 @@ async def test_an_append_whose_wait_for_the_standby_is_cancelled_has_no_receipt(
         assert known_sequences(await append(journal, key, 1, a_report())) == [1]
 
 
+async def test_a_cancelled_wait_for_the_standby_is_noticed_on_a_connection_that_was_released_before(
+    first: str, owner: Connection
+) -> None:
+    """The pool resets it then, which removes the listeners of the connection."""
+    key = await load_election_key(first)
+    async with open_pool(first, max_size=1) as pool:
+        used = await pool.fetchval("SELECT pg_backend_pid()")
+        async with pool.acquire() as connection:
+            await asyncpg.Pool.release(pool, connection)
+        async with standby_missing(first, owner):
+            appending = asyncio.create_task(append(PostgresJournal(pool), key, 1, a_report()))
+            await cancel_wait(owner)
+            with pytest.raises(JournalUnavailable, match="locally"):
+                await appending
+        assert await pool.fetchval("SELECT pg_backend_pid()") == used
+
+
 async def _append_locked(journal: PostgresJournal, key: int) -> object:
     async with journal.locked(key, 1, START) as lock:
         found = Evaluated(lock.continuation.ends.chain, lock.continuation.ends.hold_chain, [1], [None])
