@@ -168,8 +168,7 @@ class Hub:
         publications = await self._record.publications(feed.head.key, after, NEXT_MAX)
         if not 0 < len(publications) < NEXT_MAX:
             return False
-        feed.follow(publications)
-        return True
+        return feed.follow(publications)
 
     async def _read_heads(self, parts: asyncio.TaskGroup) -> bool:
         moved: list[ElectionFeed] = []

@@ -318,15 +318,22 @@ class ElectionFeed:
             return None
         return self.state.sequence
 
-    def follow(self, publications: Sequence[Publication]) -> None:
-        """Request that the feed follows a record that has these publications after `next_after`."""
-        after, last = self.next_after, publications[-1]
-        if after is None or publications[0].sequence != after + 1 or last.sequence <= self.head.sequence:
-            return  # it was rebuilt meanwhile, or has a newer head
-        self._ahead = publications
-        accepted = max(self.head.accepted, last.sequence)
-        self.head = replace(self.head, sequence=last.sequence, chain=last.chain, accepted=accepted)
-        self._follow_requested.set()
+    def follow(self, publications: Sequence[Publication]) -> bool:
+        """Request that the feed follows a record that has these publications, which were read after `next_after`.
+
+        Some of them may be applied meanwhile. Returns False if the heads have to be read instead.
+        """
+        after = self.next_after
+        if after is None or publications[0].sequence > after + 1:
+            return False  # it was rebuilt, or is applying others
+        new = [publication for publication in publications if publication.sequence > after]
+        if new and new[-1].sequence > self.head.sequence:
+            last = new[-1]
+            accepted = max(self.head.accepted, last.sequence)
+            self.head = replace(self.head, sequence=last.sequence, chain=last.chain, accepted=accepted)
+            self._ahead = new
+            self._follow_requested.set()
+        return True
 
     def _lacks_release(self, head: Head) -> bool:
         """Whether a head lacks a release that was shown, but its server will probably receive it.

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
-from gateway.election.record import Unapplied
+from gateway.election.record import Publication, Unapplied
 from gateway.election.state import ElectionState
 from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
@@ -280,6 +280,30 @@ async def test_a_notification_costs_one_query_while_the_heads_are_recent(
         assert door.feed.head.sequence == 14
         await door.show(14 + hub.NEXT_MAX)
         assert record.looks == looks + 1
+
+
+async def test_what_is_published_while_a_query_runs_is_not_lost(
+    record: FakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its notification comes before the feed has applied what that query found."""
+    monkeypatch.setattr(hub, "POLL_IDLE_S", 60.0)
+    monkeypatch.setattr(hub, "BUSY_POLLS", 0)
+    read = record.publications
+
+    async def publications(election: int, after: int, most: int) -> list[Publication]:
+        found = await read(election, after, most)
+        if record.head == 12:
+            record.show(13)
+            door.hub.wake()
+        return found
+
+    record.show(10)
+    async with served(record) as door:
+        await door.show(11)  # the heads are recent now, and show which election moves
+        monkeypatch.setattr(record, "publications", publications)
+        record.show(12)
+        door.hub.wake()
+        await until(lambda: door.feed.state.sequence == 13)
 
 
 # A record that breaks off.
