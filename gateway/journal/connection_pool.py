@@ -23,7 +23,7 @@ class ConnectionPool(Pool):
     process does for the commit of a single report. Invariants:
 
     * No connection is at hand while somebody waits for one.
-    * The connection at hand is open, and not of those that have been expired.
+    * The connection at hand is open, in no transaction, and not of those that have been expired.
     * It is given back to asyncpg, which closes unused connections, when it was not used for KEPT_S to twice as long.
     """
 
@@ -42,13 +42,13 @@ class ConnectionPool(Pool):
 
     async def _acquire(self, timeout: float | None) -> Any:
         kept, self._kept = self._kept, None
-        if kept is not None:
-            if _is_open(kept):
-                return kept
-            await super().release(kept)
+        if kept is not None and _is_open(kept):
+            return kept
         self._waiting += 1
         try:
             async with Deadline(self._acquire_s, "no free connection"):
+                if kept is not None:
+                    await super().release(kept)
                 return await super()._acquire(timeout)  # type: ignore[misc]
         finally:
             self._waiting -= 1
@@ -64,7 +64,12 @@ class ConnectionPool(Pool):
 
     def _may_keep(self, connection: Any) -> bool:
         current: int = self._generation  # type: ignore[attr-defined]
-        return _is_open(connection) and connection._holder._generation == current
+        return (
+            _is_open(connection)
+            and not connection.is_in_transaction()
+            and not connection._protocol._is_cancelling()
+            and connection._holder._generation == current
+        )
 
     def _on_timer(self) -> None:
         if self._used:
@@ -80,9 +85,11 @@ class ConnectionPool(Pool):
             await super().release(kept, timeout=self._release_s)
 
     async def expire_connections(self) -> None:
-        """See asyncpg."""
+        """See asyncpg. The connection at hand is closed without a message to its server, which may no longer answer."""
         await super().expire_connections()
-        await self._give_back()
+        kept, self._kept = self._kept, None
+        if kept is not None and _is_open(kept):
+            kept.terminate()
 
     def terminate(self) -> None:
         """See asyncpg."""

@@ -685,3 +685,15 @@ async def test_a_connection_that_expired_in_use_is_not_kept(database: Database) 
             first = connection.get_server_pid()
             await pool.expire_connections()
         assert await pool.fetchval("SELECT pg_backend_pid()") != first
+
+
+async def test_a_connection_that_is_released_in_a_transaction_is_not_kept(database: Database) -> None:
+    """asyncpg ends the transaction, and reports it as an error of the program."""
+    reported = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda *_: reported.set())
+    async with asyncio.timeout(TIMEOUT_S), open_pool(database.url, max_size=1) as pool:
+        async with acquired(pool) as connection:
+            await connection.execute("BEGIN")
+        async with acquired(pool) as connection:
+            assert not connection.is_in_transaction()
+    assert reported.is_set()

@@ -19,7 +19,7 @@ from gateway.journal import newest_host as newest_host_module
 from gateway.journal import notifications as notifications_module
 from gateway.journal.administration import Administration, administration
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import Hosts, connect, open_pool
+from gateway.journal.connection import CONNECT_S, Hosts, connect, open_pool
 from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import CommittedLocally, Unstorable, reports_local_commit
 from gateway.journal.decisions import Evaluated
@@ -565,6 +565,17 @@ async def test_a_unit_too_long_for_the_index_is_an_error_of_the_report(first: st
     async with open_pool(first) as pool:
         with pytest.raises(Unstorable):
             await append(PostgresJournal(pool), key, 1, a_report(os.urandom(4000).hex()))
+
+
+async def test_leaving_a_host_does_not_wait_until_it_has_closed_the_connection_at_hand(first: str) -> None:
+    """It may no longer answer, and whoever changes to another host has only CONNECT_S for everything."""
+    async with a_link(port_of(first)) as link, open_pool(with_hosts(first, link.host), max_size=1) as pool:
+        used = await pool.fetchval("SELECT pg_backend_pid()")
+        link.silent = True
+        async with asyncio.timeout(CONNECT_S / 2):
+            await pool.expire_connections()
+        link.silent = False
+        assert await pool.fetchval("SELECT pg_backend_pid()") != used
 
 
 # Missing standbys.
