@@ -2,8 +2,8 @@
 
 It polls the heads of the record at each NOTIFY, and every 200 ms; while they move without one, every 20 ms. So a lost
 notification costs 200 ms at most, and a replica, which has no NOTIFY, works as well. While the heads are no older than
-that, a NOTIFY is answered with one query for what follows in the election that moved last, and not before its readers
-may be written to.
+that, and only one election is open, a NOTIFY is answered with one query for what follows in it. Nothing is read before
+the readers of the election that moved last may be written to.
 """
 
 import asyncio
@@ -158,12 +158,12 @@ class Hub:
                 await asyncio.sleep(pause_s)
 
     async def _read_next(self) -> bool:
-        """Read what follows in the election that moved last; return False if the heads have to be read instead."""
+        """Read what follows in the only open election; return False if the heads have to be read instead."""
         if asyncio.get_running_loop().time() >= self._heads_due_at or len(self._moved) != 1:
             return False
         (feed,) = self._moved
         after = feed.next_after
-        if after is None:
+        if after is None or any(each is not feed and each.open for each in self._feeds.values()):
             return False
         publications = await self._record.publications(feed.head.key, after, NEXT_MAX)
         if not 0 < len(publications) < NEXT_MAX:

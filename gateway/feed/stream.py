@@ -304,6 +304,11 @@ class ElectionFeed:
         self.holds_follower.update_head(head)
 
     @property
+    def open(self) -> bool:
+        """Whether the election is released and not closed, so that publications may follow at any time."""
+        return self.head.released_at is not None and self.head.closed_at is None
+
+    @property
     def pause_s(self) -> float:
         """For how long, in seconds, nothing that is read now would be applied, because readers were just written to."""
         return max(0.0, self._paused_until - asyncio.get_running_loop().time())

@@ -12,15 +12,16 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+from msgspec.structs import replace
 
-from gateway.election.record import Publication, Unapplied
+from gateway.election.record import Head, Publication, Unapplied
 from gateway.election.state import ElectionState
 from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.web import feed_lookup
 from tests.feed.reader import Client
-from tests.feed.served import FakeRecord, Served, a_night, served, until
+from tests.feed.served import AT, KEY, FakeRecord, Served, a_night, served, until
 from tests.web.doors import EVERYTHING, ask, open_connection, streaming
 
 NIGHT = 280
@@ -304,6 +305,47 @@ async def test_what_is_published_while_a_query_runs_is_not_lost(
         record.show(12)
         door.hub.wake()
         await until(lambda: door.feed.state.sequence == 13)
+
+
+class Pair(FakeRecord):
+    """The record of an election and of another, which has the next key."""
+
+    other: FakeRecord
+
+    async def heads(self) -> list[Head]:
+        return [*await super().heads(), *(replace(head, key=KEY + 1) for head in await self.other.heads())]
+
+    async def registry(self, election: int) -> bytes:
+        return await (super() if election == KEY else self.other).registry(election)
+
+    async def publications(self, election: int, after: int, most: int) -> list[Publication]:
+        return await (super() if election == KEY else self.other).publications(election, after, most)
+
+
+async def test_what_one_election_has_is_not_overlooked_while_another_moves(
+    document: dict[str, Any], another_document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One notification stands for both."""
+    monkeypatch.setattr(hub, "POLL_IDLE_S", 60.0)
+    monkeypatch.setattr(hub, "BUSY_POLLS", 0)
+    record = Pair(document, a_night(document, NIGHT), 10)
+    second = copy.deepcopy(another_document)
+    second["election"]["id"] = "another"
+    record.other = FakeRecord(second, a_night(second, NIGHT), 10)
+    async with served(record) as door:
+        await door.show(11)  # the heads are recent now, and show which election moves
+        other = door.hub.feed("another")
+        assert other is not None
+        record.other.show(11)
+        await door.show(12)
+        await until(lambda: other.state.sequence == 11)
+        record.other.closed_at = AT
+        door.hub.wake()
+        await until(lambda: other.head.closed_at == AT)
+        await door.show(13)
+        looks = record.looks
+        await door.show(14)
+        assert record.looks == looks
 
 
 # A record that breaks off.
