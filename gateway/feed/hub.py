@@ -2,8 +2,8 @@
 
 It polls the heads of the record at each NOTIFY, and every 200 ms; while they move without one, every 20 ms. So a lost
 notification costs 200 ms at most, and a replica, which has no NOTIFY, works as well. While the heads are no older than
-that, and only one election is open, a NOTIFY is answered with one query for what follows in it. Nothing is read before
-the readers of the election that moved last may be written to.
+that, and only one election is open, a NOTIFY is answered with one query for what follows in it. Nothing is read while
+the feeds of all open elections pause after they have written to their readers.
 """
 
 import asyncio
@@ -64,8 +64,6 @@ class Hub:
         self._feeds: dict[str, ElectionFeed] = {}
         self._following: dict[str, list[asyncio.Task[None]]] = {}
         self._missing: dict[str, float] = {}
-        self._moved: list[ElectionFeed] = []
-        """The elections whose heads had moved when the last one had."""
         self._heads_due_at = 0.0
         """Until when, by the clock of the event loop, what follows may be read without the heads."""
         self._wake = asyncio.Event()
@@ -154,16 +152,20 @@ class Hub:
             await wait_at_most(self._wake, POLL_BUSY_S if silent or announced < BUSY_POLLS else POLL_IDLE_S)
             # The notification of a change may come just after the poll that has found it.
             announced = 0 if silent and not self._wake.is_set() else announced + 1
-            if pause_s := min((feed.pause_s for feed in self._moved), default=0.0):
+            if pause_s := min((feed.pause_s for feed in self._open), default=0.0):
                 await asyncio.sleep(pause_s)
+
+    @property
+    def _open(self) -> list[ElectionFeed]:
+        return [feed for feed in self._feeds.values() if feed.open]
 
     async def _read_next(self) -> bool:
         """Read what follows in the only open election; return False if the heads have to be read instead."""
-        if asyncio.get_running_loop().time() >= self._heads_due_at or len(self._moved) != 1:
+        if asyncio.get_running_loop().time() >= self._heads_due_at or len(self._open) != 1:
             return False
-        (feed,) = self._moved
+        (feed,) = self._open
         after = feed.next_after
-        if after is None or any(each is not feed and each.open for each in self._feeds.values()):
+        if after is None:
             return False
         publications = await self._record.publications(feed.head.key, after, NEXT_MAX)
         if not 0 < len(publications) < NEXT_MAX:
@@ -171,7 +173,7 @@ class Hub:
         return feed.follow(publications)
 
     async def _read_heads(self, parts: asyncio.TaskGroup) -> bool:
-        moved: list[ElectionFeed] = []
+        moved = False
         heads = await self._record.heads()
         self._heads_due_at = asyncio.get_running_loop().time() + POLL_IDLE_S
         self._metrics.record_read.now()
@@ -190,18 +192,16 @@ class Hub:
                     parts.create_task(feed.log.run(), name=f"log {head.id}"),
                 ]
                 self._update_log(feed)
-                moved.append(feed)
+                moved = True
             elif head.loaded_at != feed.head.loaded_at and not feed.state.sequence:
                 documents = await read_documents(self._record, head.key)
                 if documents != feed.documents:
                     feed.head = head
                     feed.replace_registry(documents)
-            if head.sequence != feed.head.sequence:
-                moved.append(feed)
+            moved |= head.sequence != feed.head.sequence
             feed.update_head(head)
         self._heads_read.set()
-        self._moved = moved or self._moved
-        return bool(moved)
+        return moved
 
     async def _follow_logs(self, logs: LogReader) -> None:
         """Read the heads of all logs at intervals; everything else about a log is read by its election."""
@@ -237,7 +237,6 @@ class Hub:
                 for task in self._following.pop(election):
                     task.cancel()
                 self._feeds.pop(election).close()
-                self._moved.clear()
 
     async def _run_timer(self) -> None:
         """Run the timer once a second: intervals, heartbeats, stalled readers."""

@@ -71,17 +71,19 @@ async def test_changes_that_are_announced_are_not_looked_for_in_between(
     assert found[BUSY_POLLS:] == [POLL_IDLE_S] * 102 + [POLL_BUSY_S, POLL_IDLE_S]
 
 
-async def test_nothing_is_read_while_what_moved_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several elections, the first that may write to its readers again ends the wait."""
+async def test_nothing_is_read_while_all_open_elections_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of them that may write to its readers again ends the wait. A closed one does not."""
     hub = Hub(None, FeedMetrics(), heartbeat_s=10)  # type: ignore[arg-type]
     pauses_s = [(0.0, 0.0), (0.04, 0.02), (0.03, 0.0)]
+    closed = SimpleNamespace(pause_s=0.0, open=False)
     events: list[float | str] = []
 
     async def read_heads(_: object) -> bool:
         events.append("read")
         if not pauses_s:
             raise Ended
-        hub._moved = [SimpleNamespace(pause_s=each) for each in pauses_s.pop(0)]  # type: ignore[misc]
+        feeds = [*(SimpleNamespace(pause_s=each, open=True) for each in pauses_s.pop(0)), closed]
+        hub._feeds = dict(enumerate(feeds))  # type: ignore[arg-type]
         return True
 
     async def sleep(seconds: float) -> None:
