@@ -135,10 +135,11 @@ class Hub:
     async def _follow_heads(self, parts: asyncio.TaskGroup) -> None:
         announced, heads = 0, Outage("heads")  # polls since one found a change of which nothing had notified
         while True:
-            notified = self._wake.is_set()
+            notified, followed = self._wake.is_set(), False
             self._wake.clear()
             try:
-                moved = (notified and await self._read_next()) or await self._read_heads(parts)
+                followed = notified and await self._read_next()
+                moved = followed or await self._read_heads(parts)
             except JournalUnavailable as error:
                 heads.failed(error)
                 self.unusable = error.permanent
@@ -149,7 +150,8 @@ class Hub:
                 self.unusable = False
                 self._on_problem("")
             silent = moved and not notified
-            await wait_at_most(self._wake, POLL_BUSY_S if silent or announced < BUSY_POLLS else POLL_IDLE_S)
+            poll_s = POLL_BUSY_S if silent or announced < BUSY_POLLS else POLL_IDLE_S
+            await wait_at_most(self._wake, min(poll_s, self._heads_due_in_s) if followed else poll_s)
             # The notification of a change may come just after the poll that has found it.
             announced = 0 if silent and not self._wake.is_set() else announced + 1
             if pause_s := min((feed.pause_s for feed in self._open), default=0.0):
@@ -159,9 +161,13 @@ class Hub:
     def _open(self) -> list[ElectionFeed]:
         return [feed for feed in self._feeds.values() if feed.open]
 
+    @property
+    def _heads_due_in_s(self) -> float:
+        return max(0.0, self._heads_due_at - asyncio.get_running_loop().time())
+
     async def _read_next(self) -> bool:
         """Read what follows in the only open election; return False if the heads have to be read instead."""
-        if asyncio.get_running_loop().time() >= self._heads_due_at or len(self._open) != 1:
+        if not self._heads_due_in_s or len(self._open) != 1:
             return False
         (feed,) = self._open
         after = feed.next_after

@@ -348,6 +348,24 @@ async def test_what_one_election_has_is_not_overlooked_while_another_moves(
         assert record.looks == looks
 
 
+async def test_the_heads_are_read_when_they_are_due_whatever_was_read_without_them(
+    record: FakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was notified together with a publication, but does not follow it, waits no longer than without a NOTIFY."""
+    monkeypatch.setattr(hub, "BUSY_POLLS", 0)
+    record.show(10)
+    async with served(record) as door:
+        await door.show(11)
+        monkeypatch.setattr(hub, "POLL_IDLE_S", 3600.0)
+        looks = record.looks
+        door.hub.wake()
+        await until(lambda: record.looks > looks)
+        door.hub._heads_due_at = asyncio.get_running_loop().time() + 0.1
+        looks = record.looks
+        await door.show(12)
+        await until(lambda: record.looks > looks)
+
+
 # A record that breaks off.
 
 
