@@ -16,6 +16,7 @@ import msgspec
 from gateway.config import Config
 from gateway.errors import JournalUnavailable
 from gateway.journal.confirmations import PostgresConfirmations
+from gateway.journal.intake import Intake
 from gateway.journal.log import LogRecord
 from gateway.journal.monitoring import PushMonitoring
 from gateway.journal.postgres import PostgresJournal
@@ -28,6 +29,7 @@ from gateway.web.accepting import accepting
 from tests.prepared_doors import keep_pages
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.journal import newest_host, notified, open_pool
+from tests.simulation.leftovers import accepting_in, parts_of
 from tests.simulation.processes import Process, Simulation
 
 Door = Literal["push", "feed"]
@@ -63,6 +65,8 @@ class Worker:
         self._installation = installation
         self._simulation = installation.simulation
         self._control: Control | None = None
+        self._intake: Intake | None = None
+        """The intake of its process, once that is told to stop."""
         self._restart_s = RESTART_S
         self._crashes = 0
         self._starts = 0
@@ -104,6 +108,7 @@ class Worker:
         if self._control is None or self._control.stop.is_set():
             return
         process = self.process
+        self._intake = parts_of(process, self._simulation.loop).get("intake")
         process.run(self._control.drain)
         overdue_s = self._control.config.drain_s + OVERDUE_S
 
@@ -134,6 +139,10 @@ class Worker:
             self._crashes += 1
         if not control.stop.is_set():
             self._installation.note(self.name, "error", "ended without being told to")
+        elif self._intake is not None and (elections := accepting_in(self._intake)):
+            self._installation.note(
+                self.name, "error", f"started to accept reports for {elections} as it drained"
+            )
         self._simulation.loop.call_world(0.0, lambda: self._exit(process))
 
     def _exit(self, process: Process) -> None:
@@ -143,7 +152,7 @@ class Worker:
             self._ended(self._restart_s)
 
     def _ended(self, restart_s: float) -> None:
-        self._control = None
+        self._control = self._intake = None
         self.ready = False
         self._start_in(restart_s)
 

@@ -28,6 +28,25 @@ def left_of_senders(process: Owner | None) -> Iterator[str]:
     yield from _kept(process, {"intake": _in_intake, "push door": _in_push_door})
 
 
+def parts_of(process: Owner, loop: SimulatedLoop) -> dict[str, Any]:
+    """Return the long-lived parts of a process: the objects whose `run` its tasks are, by the names of the tasks."""
+    frames = {
+        task.get_name(): getattr(task.get_coro(), "cr_frame", None)
+        for task in loop.tasks()
+        if task.owner is process
+    }
+    return {
+        name: frame.f_locals["self"]
+        for name, frame in frames.items()
+        if frame is not None and "self" in frame.f_locals
+    }
+
+
+def accepting_in(intake: Intake) -> list[str]:
+    """Return the elections for which an intake still accepts reports: none, once it drains."""
+    return [identifier for identifier, each in intake._open.items() if not each.writer._closed]
+
+
 def _kept(process: Owner | None, kinds: dict[str, Callable[[Any], dict[str, int]]]) -> Iterator[str]:
     for task in _tasks():
         if task.owner is process and task.get_name() in kinds:

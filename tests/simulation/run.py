@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -24,8 +23,8 @@ from tests.simulation.clients import PublicationReader, Reader, Sender, readers_
 from tests.simulation.database import SimulatedDatabase
 from tests.simulation.faults import Faults
 from tests.simulation.gateway import Installation, Worker
-from tests.simulation.leftovers import left_in, left_of_senders
-from tests.simulation.loop import CallbackFailed, SimulatedLoop, Stuck
+from tests.simulation.leftovers import left_in, left_of_senders, parts_of
+from tests.simulation.loop import CallbackFailed, Stuck
 from tests.simulation.operator import Operator
 from tests.simulation.plan import COUNTRY, ELECTION, Plan, registry, rising
 from tests.simulation.processes import Process, Simulation
@@ -51,6 +50,8 @@ DECIDED_S = 30.0
 """How long a report may wait in a push process for its commit or a `retry`, in seconds by its clock."""
 DRAIN_S = 5.0
 """The option `drain_s` of the processes."""
+START_S = 0.02
+"""Within how many seconds a push process that starts reads its elections, if nothing fails."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -247,7 +248,7 @@ class Night:
         self._at(self._now_s() + chance.uniform(0.0, 0.1), partial(first.drain, 0.1))
         for worker in others:  # while it starts
             worker.kill(0.01)
-            self._at(self._now_s() + 0.01 + chance.uniform(0.0, 0.05), partial(worker.drain, 0.1))
+            self._at(self._now_s() + 0.01 + chance.uniform(0.0, START_S), partial(worker.drain, 0.1))
         alive = [each for each in self.senders if each.ended is None and each.done]
         tasks = [each.spawn(each.settle(), f"{each.name} settling") for each in alive]
         if tasks:
@@ -307,7 +308,7 @@ class Night:
         process = worker.process
         assert process is not None
         if process not in self._intakes:
-            found = _parts_of(worker, self.simulation.loop).get("intake")
+            found = parts_of(process, self.simulation.loop).get("intake")
             if found is None:
                 return None
             self._intakes = {each: intake for each, intake in self._intakes.items() if each.alive}
@@ -475,17 +476,3 @@ class Night:
                 self._break("a decision that was answered is kept", which)
         if not self.operator.done:
             self._break("every decision is answered", "the operator has not finished")
-
-
-def _parts_of(worker: Worker, loop: SimulatedLoop) -> dict[str, Any]:
-    """Return the long-lived parts of a process: the objects whose `run` its tasks are, by the names of the tasks."""
-    frames = {
-        task.get_name(): getattr(task.get_coro(), "cr_frame", None)
-        for task in loop.tasks()
-        if task.owner is worker.process
-    }
-    return {
-        name: frame.f_locals["self"]
-        for name, frame in frames.items()
-        if frame is not None and "self" in frame.f_locals
-    }
