@@ -39,24 +39,23 @@ class Room(RuleBasedStateMachine):
         """The waiting items of the oversized request."""
 
     def put(self, lane: Lane, count: int) -> None:
-        for _ in range(count):
-            self.next += 1
-            self.lanes.setdefault(lane, []).append(self.next)
-            self.room.put(lane[0], [(lane, self.next)], credited=lane[1])
+        items = range(self.next + 1, self.next + 1 + count)
+        self.next += count
+        self.room.put(lane[0], [(lane, item) for item in items], credited=lane[1])
+        self.lanes.setdefault(lane, []).extend(items)
 
     @property
     def admitted(self) -> int:
         return sum(len(items) for (_, credited), items in self.lanes.items() if not credited)
 
     @rule(sender=st.sampled_from("abcdef"), count=st.integers(1, 3))
-    def report_under_credit(self, sender: str, count: int) -> None:
-        """It is always let in, until the room is full of it: then the bank has not done its work."""
-        for _ in range(count):
-            if len(self.room) - len(self.oversized) < CAPACITY:
-                self.put((sender, True), 1)
-            else:
-                with pytest.raises(Overloaded):
-                    self.room.put(sender, [((sender, True), 0)], credited=True)
+    def reports_under_credit(self, sender: str, count: int) -> None:
+        """They are always let in, all or none, until the room is full of them: then the bank has not done its work."""
+        if len(self.room) - len(self.oversized) + count <= CAPACITY:
+            self.put((sender, True), count)
+        else:
+            with pytest.raises(Overloaded):
+                self.room.put(sender, [((sender, True), 0)] * count, credited=True)
 
     @rule(
         sender=st.sampled_from("abc"),
@@ -356,12 +355,13 @@ class Bank(RuleBasedStateMachine):
     def send(self, data: st.DataObject, count: int) -> None:
         """A connection hands on what its credit allows, and there is always a place for it."""
         connection = data.draw(st.sampled_from(sorted(self.credit)))
-        for _ in range(min(count, self.credit[connection] - self.unanswered[connection])):
-            if self.lent and len(self.room) - self.oversized >= self.ROOM:
-                return
-            self.room.put("sender", [connection], credited=True)
-            self.bank.submitted(connection)
-            self.unanswered[connection] += 1
+        count = min(count, self.credit[connection] - self.unanswered[connection])
+        if self.lent:
+            count = min(count, max(0, self.ROOM - len(self.room) + self.oversized))
+        if count:
+            self.room.put("sender", [connection] * count, credited=True)
+            self.bank.submitted(connection, count)
+            self.unanswered[connection] += count
 
     @precondition(lambda self: any(not credit for credit in self.credit.values()))
     @rule(data=st.data())
@@ -391,15 +391,13 @@ class Bank(RuleBasedStateMachine):
     @rule(most=st.integers(1, 30))
     def commit(self, most: int) -> None:
         """What is taken from the room is answered, also of connections that have left: their credit is free then."""
-        for connection in self.room.take(most):
+        for connection, count in Counter(self.room.take(most)).items():
             if connection is None:
-                self.requested -= 1
+                self.requested -= count
             else:
-                self.bank.answered(connection)
-                if connection in self.lent:
-                    self.lent.discard(connection)
-                else:
-                    self.unanswered[connection] -= 1
+                self.bank.answered(connection, count)
+                self.unanswered[connection] -= count - (connection in self.lent)
+                self.lent.discard(connection)
         self.oversized = self.room.oversized
 
     @rule(capacity=st.integers(1, ROOM))

@@ -217,6 +217,45 @@ async def test_the_reports_of_a_turn_are_submitted_together_or_all_answered_retr
     assert len(door.writer.room) == len(full)
 
 
+async def test_reports_with_the_same_id_are_each_answered_under_it() -> None:
+    """Ids are the client's: it may use one again while a report with it is under way."""
+    door = Door()
+    ids = (7, "7", 7, "", -(1 << 63), 7)
+    frames = [
+        b'{"type":"report","id":%s,"report":%s}' % (json.dumps(each).encode(), raw)
+        for each, raw in zip(ids, revisions(*range(1, 7)), strict=True)
+    ]
+    door.arrive(b"".join(masked(TEXT, frame) for frame in frames))
+    assert door.turns() is None
+    door.commit()
+    results = [result for opcode, text in door.written for result in json.loads(text)["results"]]
+    assert [(result["id"], result["revision"]) for result in results] == list(
+        zip(ids, range(1, 7), strict=True)
+    )
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_answers_that_come_together_free_the_credit_of_all(*, lost: bool) -> None:
+    """Whether the client is still there or not; a socket that ends closes after the last of them."""
+    door = Door()
+    door.send(*revisions(1, 2, 3))
+    assert door.turns() is None
+    if lost:
+        door.bank.leave(door.socket)
+        door.socket._socket.connection_lost(None)
+        assert door.bank.given == 3
+    else:
+        door.socket.deauthorize("over")
+    door.commit(2)
+    assert door.bank.given == (1 if lost else CREDIT)
+    assert CLOSE not in [opcode for opcode, _ in door.written]
+    door.commit()
+    assert (door.written[-1:] == [(CLOSE, (1008).to_bytes(2) + b"over")]) is not lost
+    if not lost:
+        door.bank.leave(door.socket)
+    assert door.bank.given == 0
+
+
 async def test_a_connection_whose_credit_was_taken_back_has_one_report_after_the_other_decided() -> None:
     """So it does not wait for connections that keep their credit."""
     door = Door(credit=4)
