@@ -333,6 +333,9 @@ class ElectionFeed:
             return False  # it was rebuilt, or is applying others
         new = [publication for publication in publications if publication.sequence > after]
         if new and new[-1].sequence > self.head.sequence:
+            held = self.holds.held
+            if any(each.held_since is not None or each.unit in held for each in new):
+                return False  # the list of holds has grown as well
             last = new[-1]
             accepted = max(self.head.accepted, last.sequence)
             self.head = replace(self.head, sequence=last.sequence, chain=last.chain, accepted=accepted)

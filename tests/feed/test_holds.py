@@ -9,12 +9,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec import structs
 
 from gateway.election.hold_list import HoldLine, next_hold_chain
 from gateway.election.record import CHAIN_START
 from gateway.election.state import HistoryChanged
 from gateway.errors import JournalUnavailable
-from gateway.feed import holds
+from gateway.feed import holds, hub
 from gateway.feed.holds import HoldList
 from gateway.rehearsal.generator import GeneratedElection
 from tests.feed.hold_lines import WrittenHolds
@@ -276,3 +277,25 @@ async def test_nothing_of_holds_is_shown_while_figures_are_hidden(
         for each in (await ask(http, "GET", door.url("/transfers"))).document["transfers"]:
             assert (each["held"], each["oldest_held_s"]) == (0, None)
         assert COUNTRY in door.feed.registry.by_id
+
+
+@pytest.mark.parametrize("ended", ["released", "superseded"])
+async def test_a_hold_ends_with_the_publication_that_ends_it(
+    record: Record, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever follows the record without reading its heads: one notification is for both."""
+    monkeypatch.setattr(hub, "POLL_IDLE_S", 3600.0)
+    monkeypatch.setattr(hub, "BUSY_POLLS", 0)
+    record.show(18)
+    last = record.night[19]
+    written = WrittenHolds()
+    written.write(last.unit, "held", since=AT)
+    async with opened(record) as door:
+        await shown(door, written.lines)
+        await door.show(19)
+        written.write(last.unit, ended, since=AT)
+        record.hold_list = [*written.lines]
+        if ended == "released":
+            record.night[19] = structs.replace(last, held_since=AT)
+        await door.show(20)
+        await until(lambda: not door.feed.held)
