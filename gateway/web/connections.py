@@ -253,8 +253,12 @@ class Connections:
         """Record that a connection is about to be closed, since its last answer is written or its client has left.
 
         That takes some turns of the event loop. It counts against the limits until then, but where shares are compared
-        it does not count against a new connection of its client.
+        it does not count against a new connection of its client. If there is something that its client has not taken,
+        it may take much longer, and the connection counts like any other.
         """
+        handler = connection.handler
+        if handler is not None and handler.unsent:
+            return
         if connection.address is not None and not connection.ending and connection in self._open:
             connection.ending = True
             self._ending.enter(connection.address)

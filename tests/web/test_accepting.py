@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 import structlog
@@ -327,6 +328,10 @@ async def test_a_connection_that_is_about_to_be_closed_does_not_keep_the_next_on
         for number in range(6):
             assert active(f"192.0.2.{number // 3}") is not None
         assert active(HERE) is None
+        last.handler = Mock(unsent=1)
+        connections.end(last)
+        assert active(HERE) is None, "its client may leave it unread for as long as it likes"
+        last.handler.unsent = 0
         for _ in range(2):
             connections.end(last)
         assert active(ELSEWHERE) is not None
