@@ -202,6 +202,9 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         ),
         "a frame": f"{FRAME_MAX >> 10} KiB",
         "undecided reports kept of a WebSocket": f"{push_socket.WAITING_MAX >> 10} KiB and one frame",
+        "frames of a WebSocket before other connections have their turn": (
+            f"{push_socket.TURN}, or those that take {1000 * push_socket.TURN_S:g} ms if messages are refused"
+        ),
         f"control frames and fragments below {push_socket.PART_FREE >> 10} KiB": (
             f"{push_socket.CONTROL_RATE:g} a second and {push_socket.CONTROL_BURST:g} at once of a connection, "
             f"{per_token[0]:g} and {per_token[1]:g} of a token"
