@@ -1,9 +1,10 @@
 """The hub: follows all elections of the record, and runs one timer for all readers.
 
 It polls the heads of the record at each NOTIFY, and every 200 ms; while they move without one, every 20 ms. So a lost
-notification costs 200 ms at most, and a replica, which has no NOTIFY, works as well. While the heads are no older than
-that, and only one election is open, a NOTIFY is answered with one query for what follows in it. Nothing is read while
-the feeds of all open elections pause after they have written to their readers.
+notification costs an idle feed 200 ms at most, and a replica, which has no NOTIFY, works as well. While the heads are
+no older than that and only one election is open, a NOTIFY is answered with one query for what follows in it. Nothing is
+read while the feed of that election is busy, for 200 ms at most: what was read meanwhile would wait until it is idle,
+and what is published later for another pass over the readers.
 """
 
 import asyncio
@@ -154,8 +155,10 @@ class Hub:
             await wait_at_most(self._wake, min(poll_s, self._heads_due_in_s) if followed else poll_s)
             # The notification of a change may come just after the poll that has found it.
             announced = 0 if silent and not self._wake.is_set() else announced + 1
-            if pause_s := min((feed.pause_s for feed in self._open), default=0.0):
-                await asyncio.sleep(pause_s)
+            opened = self._open
+            if len(opened) == 1:
+                await asyncio.sleep(0)  # its feed begins to apply what was found
+                await wait_at_most(opened[0].idle, POLL_IDLE_S)
 
     @property
     def _open(self) -> list[ElectionFeed]:

@@ -137,8 +137,9 @@ class ElectionFeed:
         self._sequence_gauge = metrics.sequence.labels(head.id)
         self._follow_requested = asyncio.Event()
         self._follow_requested.set()
-        self._following = False
-        self._paused_until = 0.0
+        self.idle = asyncio.Event()
+        """Set while everything up to the head is applied and written, and no pause follows: what is read is applied at
+        once."""
         self._settled = False
         self._settled_waiters = SequenceWaiters()
         self._sequence_waiters = SequenceWaiters()
@@ -309,38 +310,26 @@ class ElectionFeed:
         return self.head.released_at is not None and self.head.closed_at is None
 
     @property
-    def pause_s(self) -> float:
-        """For how long, in seconds, nothing that is read now would be applied, because readers were just written to."""
-        return max(0.0, self._paused_until - asyncio.get_running_loop().time())
-
-    @property
     def next_after(self) -> int | None:
-        """The sequence after which publications may be given to `follow`; None while they may not.
-
-        That is while others are applied, and before the release.
-        """
-        if self._following or not self._settled or self.head.released_at is None:
-            return None
-        return self.state.sequence
+        """The sequence after which publications may be given to `follow`; None while the feed is not idle."""
+        released = self.head.released_at is not None
+        return self.state.sequence if self.idle.is_set() and self._settled and released else None
 
     def follow(self, publications: Sequence[Publication]) -> bool:
-        """Request that the feed follows a record that has these publications, which were read after `next_after`.
+        """Request that the feed follows a record that has these publications after `next_after`.
 
-        Some of them may be applied meanwhile. Returns False if the heads have to be read instead.
+        Returns False if that has changed since they were read, and if one of them ends a hold.
         """
-        after = self.next_after
-        if after is None or publications[0].sequence > after + 1:
-            return False  # it was rebuilt, or is applying others
-        new = [publication for publication in publications if publication.sequence > after]
-        if new and new[-1].sequence > self.head.sequence:
-            held = self.holds.held
-            if any(each.held_since is not None or each.unit in held for each in new):
-                return False  # the list of holds has grown as well
-            last = new[-1]
-            accepted = max(self.head.accepted, last.sequence)
-            self.head = replace(self.head, sequence=last.sequence, chain=last.chain, accepted=accepted)
-            self._ahead = new
-            self._follow_requested.set()
+        after, last = self.next_after, publications[-1]
+        if after is None or publications[0].sequence != after + 1 or last.sequence <= self.head.sequence:
+            return False
+        held = self.holds.held
+        if any(each.held_since is not None or each.unit in held for each in publications):
+            return False  # the list of holds has grown as well
+        self._ahead = publications
+        accepted = max(self.head.accepted, last.sequence)
+        self.head = replace(self.head, sequence=last.sequence, chain=last.chain, accepted=accepted)
+        self._follow_requested.set()
         return True
 
     def _lacks_release(self, head: Head) -> bool:
@@ -364,17 +353,17 @@ class ElectionFeed:
     async def run(self) -> None:
         """Apply new publications until cancelled."""
         while True:
-            await self._follow_requested.wait()
+            if not self._follow_requested.is_set():
+                self.idle.set()
+                await self._follow_requested.wait()
+            self.idle.clear()
             self._follow_requested.clear()
-            self._following = True
             try:
                 with tracing.span(
                     "apply", election=self.id, after=self.state.sequence, to=self.head.sequence
                 ):
-                    pause_s = _pause_s(await self._follow())
-                self._following = False
-                self._paused_until = asyncio.get_running_loop().time() + pause_s
-                await asyncio.sleep(pause_s)
+                    pass_s = await self._follow()
+                await asyncio.sleep(_pause_s(pass_s))
             except HistoryChanged as error:
                 log.error(
                     "the record has a different history; rebuilding", election=self.id, reason=str(error)

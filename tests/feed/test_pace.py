@@ -71,33 +71,29 @@ async def test_changes_that_are_announced_are_not_looked_for_in_between(
     assert found[BUSY_POLLS:] == [POLL_IDLE_S] * 102 + [POLL_BUSY_S, POLL_IDLE_S]
 
 
-async def test_nothing_is_read_while_all_open_elections_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first of them that may write to its readers again ends the wait. A closed one does not."""
+async def test_nothing_is_read_while_the_only_open_election_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While several are open, one that is busy delays no other."""
     hub = Hub(None, FeedMetrics(), heartbeat_s=10)  # type: ignore[arg-type]
-    pauses_s = [(0.0, 0.0), (0.04, 0.02), (0.03, 0.0)]
-    closed = SimpleNamespace(pause_s=0.0, open=False)
-    events: list[float | str] = []
+    busy, also_busy, closed = (SimpleNamespace(open=each, idle=object()) for each in (True, True, False))
+    nights = [[closed], [busy, closed], [busy, also_busy]]
+    waits: list[object] = []
 
     async def read_heads(_: object) -> bool:
-        events.append("read")
-        if not pauses_s:
+        waits.append("read")
+        if not nights:
             raise Ended
-        feeds = [*(SimpleNamespace(pause_s=each, open=True) for each in pauses_s.pop(0)), closed]
-        hub._feeds = dict(enumerate(feeds))  # type: ignore[arg-type]
+        hub._feeds = dict(enumerate(nights.pop(0)))  # type: ignore[arg-type]
         return True
 
-    async def sleep(seconds: float) -> None:
-        events.append(seconds)
-
-    async def wait_at_most(*_: object) -> None:
-        pass
+    async def wait_at_most(event: object, _: float) -> None:
+        if event is not hub._wake:
+            waits.append(event)
 
     monkeypatch.setattr(hub, "_read_heads", read_heads)
     monkeypatch.setattr(hub_module, "wait_at_most", wait_at_most)
-    monkeypatch.setattr("asyncio.sleep", sleep)
     with suppress(Ended):
         await hub._follow_heads(None)  # type: ignore[arg-type]
-    assert events == ["read", "read", 0.02, "read", "read"]
+    assert waits == ["read", "read", busy.idle, "read", "read"]
 
 
 def test_a_pause_grows_with_the_pass_and_leaves_a_third_of_the_time() -> None:
