@@ -256,13 +256,22 @@ class ElectionState:
 
 
 class _Unit:
-    """The last report of a unit while many are applied."""
+    """The last report of a unit while many are applied.
 
-    __slots__ = ("figures", "of_state", "published_at", "report", "sequence")
+    Its members are kept and not the report, whose own memory would lie, once it is free, between what stays.
+    """
+
+    __slots__ = (
+        "counted_at", "counts", "figures", "of_state", "published_at", "revision", "sequence", "status",
+    )  # fmt: skip
 
     sequence: int
     published_at: datetime
-    report: StoredReport | Report
+    revision: int
+    counted_at: str
+    status: Status
+    counts: object
+    """As they were read, to be compared."""
     figures: array[int]
     """With the status of the first report that had these counts, until the status is needed."""
     of_state: bool
@@ -285,9 +294,7 @@ class CatchUp:
         self._published_at = state.published_at
         self._prefixes = bytearray()
         self._last: dict[int, _Unit] = {}
-        """By index of the unit."""
-        self._order = array("L")
-        """Index of the unit of each publication."""
+        """By index of the unit, the most recent last."""
         self._corrections: list[tuple[int, int, Correction | Later]] = []
         """Each with the index of the unit and the sequence of the publication that brought or explained it."""
 
@@ -302,17 +309,19 @@ class CatchUp:
         Raises HistoryChanged as `ElectionState.apply` does, and then adds none.
         """
         self._follow_chain(publications)
-        units, last, read = self._state.registry.units, self._last, self._state.layout.read
+        units, last, layout = self._state.registry.units, self._last, self._state.layout
+        read, status_of = layout.read, layout.status
         indexes = [units[publication.unit].index for publication in publications]
-        self._order.extend(indexes)
         for index, publication in zip(indexes, publications, strict=True):
             report = read(publication.body)
-            unit = last.get(index)
+            unit = last.pop(index, None)
             # Canonical counts are equal if their bytes are. Something unknown has to be noted each time.
-            if unit is None or unit.report.counts != report.counts or isinstance(report, Report):
-                last[index] = unit = self._changed(index, publication, report, unit)
+            if unit is None or unit.counts != report.counts or isinstance(report, Report):
+                unit = self._changed(index, publication, report, unit)
+            last[index] = unit
             unit.sequence, unit.published_at = publication.sequence, publication.published_at
-            unit.report = report
+            unit.revision, unit.counted_at = report.revision, report.counted_at
+            unit.status, unit.counts = status_of(report), report.counts
         return indexes
 
     def _follow_chain(self, publications: Sequence[Publication]) -> None:
@@ -365,7 +374,7 @@ class CatchUp:
             later = state._history.place(sequence, index, counted_at, before, after, growths)
         else:
             if last is not None:
-                status_before, since = layout.status(last.report), (last.sequence, last.published_at)
+                status_before, since = last.status, (last.sequence, last.published_at)
                 layout.set_status(before, status_before)
             else:
                 status_before = area.status
@@ -409,10 +418,8 @@ class CatchUp:
         for number, (index, unit) in enumerate(self._last.items(), 1):
             if number % AREAS_PER_STEP == 0:
                 yield
-            area, report, figures = areas[index], unit.report, unit.figures
-            area.revision, area.counted_at, area.status = (
-                report.revision, report.counted_at, layout.status(report),
-            )  # fmt: skip
+            area, figures = areas[index], unit.figures
+            area.revision, area.counted_at, area.status = unit.revision, unit.counted_at, unit.status
             if not figures[layout.statuses[area.status]]:
                 layout.set_status(figures, area.status)
             before = area.figures
@@ -446,22 +453,20 @@ class CatchUp:
         areas, recent = self._state.areas, self._state._recent
         changed: dict[int, _Unit] = {}
         """By index of an area, the unit with its last change: the newest first, and parents first."""
-        for number, index in enumerate(dict.fromkeys(reversed(self._order)), 1):
+        for number, (index, unit) in enumerate(reversed(self._last.items()), 1):
             if number % AREAS_PER_STEP == 0:
                 yield
-            unit = self._last[index]
             path = areas[index].area.path
             if path and path[0] not in changed:
                 above = [place for place in path if place not in changed]
                 changed.update(dict.fromkeys(reversed(above), unit))
             changed[index] = unit
-        for index in changed:
-            recent.pop(index, None)
         for number, (index, unit) in enumerate(reversed(changed.items()), 1):
             if number % AREAS_PER_STEP == 0:
                 yield
             area = areas[index]
             area.sequence, area.published_at = unit.sequence, unit.published_at
+            recent.pop(index, None)
             recent[index] = None
 
 
