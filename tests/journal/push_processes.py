@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -87,8 +87,10 @@ class Process:
         """Submit reports as one request, and wait for their outcomes; `sender` is the place of its token."""
         answers = _Answers(len(reports))
         token = self.senders[sender]
-        pending = [
-            PendingReport(token, valid, datetime.now(UTC), answers, key) for key, valid in enumerate(reports)
+        now = datetime.now(UTC)
+        pending = [  # each is received at a time of its own, however fast the machine is
+            PendingReport(token, valid, now + timedelta(microseconds=key), answers, key)
+            for key, valid in enumerate(reports)
         ]
         self.writer.submit(token, pending, credited=False)
         async with asyncio.timeout(TIMEOUT_S):
