@@ -271,7 +271,7 @@ def same_votes(previous: Report, report: Report) -> bool:
         after = report.counts[category]
         if before.ballots != after.ballots or before.blank != after.blank:
             return False
-        if dict(before.votes) != dict(after.votes):
+        if dict(before.votes.items()) != dict(after.votes.items()):
             return False
     return True
 
@@ -306,7 +306,7 @@ def _votes_fell(before: Mapping[str, int], after: Mapping[str, int]) -> bool:
             return any(map(lt, counts_now, filter(None, counts)))
         except TypeError:  # UNSET: one of these parties has no count any more
             return True
-    now = dict(after)
+    now = dict(after.items())  # `dict(after)` would look up each party by itself
     return any(now.get(party, 0) < votes for party, votes in before.items())
 
 
