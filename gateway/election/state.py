@@ -415,6 +415,13 @@ class CatchUp:
         areas, layout = self._state.areas, self._state.layout
         gained: dict[int, list[array[int]]] = defaultdict(list)
         lost: dict[int, list[array[int]]] = defaultdict(list)
+
+        def replaced(area: AreaState, before: array[int], after: array[int]) -> None:
+            if path := area.area.path:
+                gained[path[0]].append(after)
+                if area.sequence:
+                    lost[path[0]].append(before)
+
         for number, (index, unit) in enumerate(self._last.items(), 1):
             if number % AREAS_PER_STEP == 0:
                 yield
@@ -428,10 +435,7 @@ class CatchUp:
                 area.figures[:] = figures
             else:
                 area.figures = figures
-            if path := area.area.path:
-                gained[path[0]].append(figures)
-                if area.sequence:
-                    lost[path[0]].append(before)
+            replaced(area, before, figures)
         above_units = {*gained}.union(*(areas[index].area.path for index in gained))
         for index in sorted(above_units, reverse=True):
             area = areas[index]
@@ -443,10 +447,7 @@ class CatchUp:
                 sums = array("q", map(sub, sums, map(sum, zip(*removed, strict=True))))
                 yield
             area.figures = sums
-            if path := area.area.path:
-                gained[path[0]].append(sums)
-                if area.sequence:
-                    lost[path[0]].append(before)
+            replaced(area, before, sums)
 
     def _touch(self) -> Iterator[None]:
         """Set each area's last change, and the order of `_recent`."""

@@ -419,17 +419,23 @@ async def test_a_server_that_ends_does_not_wait_for_a_client_that_has_left() -> 
         writer.close()
 
 
+async def two_waiting(door: Door) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Send a request on each of two connections, and return them once both have been taken."""
+    clients = [await open_connection(door.url) for _ in range(2)]
+    for place, (_, writer) in enumerate(clients):
+        writer.write(door.post(a_body(UNITS[place])))
+        await until(lambda before=place: _is(lambda: door.taken == before + 1))  # type: ignore[misc]
+    return clients
+
+
 async def test_an_error_in_one_answer_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is logged and counted, as an error of the application is, and the writer goes on."""
     failing = Mock(wraps=push_request.answer_single, side_effect=[ZeroDivisionError, DEFAULT, DEFAULT])
     monkeypatch.setattr(push_request, "answer_single", failing)
     async with a_door() as door:
-        clients = [await open_connection(door.url) for _ in range(2)]
         with capture_logs() as logged:
             with door.journal.memory.paused():
-                for place, (_, writer) in enumerate(clients):
-                    writer.write(door.post(a_body(UNITS[place])))
-                    await until(lambda before=place: _is(lambda: door.taken == before + 1))  # type: ignore[misc]
+                clients = await two_waiting(door)
             status, document = await one_answer(clients[0][0])
             assert (status, document["code"]) == (500, "internal_error")
             assert (await one_answer(clients[1][0]))[0] == 201
@@ -464,12 +470,9 @@ async def test_an_error_in_writing_one_answer_harms_no_other(monkeypatch: pytest
     failing = Mock(side_effect=[ZeroDivisionError, DEFAULT, DEFAULT], wraps=DirectRequest.answer)
     monkeypatch.setattr(DirectRequest, "answer", lambda *arguments: failing(*arguments))
     async with a_door() as door:
-        clients = [await open_connection(door.url) for _ in range(2)]
         with capture_logs() as logged:
             with door.journal.memory.paused():
-                for place, (_, writer) in enumerate(clients):
-                    writer.write(door.post(a_body(UNITS[place])))
-                    await until(lambda before=place: _is(lambda: door.taken == before + 1))  # type: ignore[misc]
+                clients = await two_waiting(door)
             async with asyncio.timeout(TIMEOUT_S):
                 assert await clients[0][0].read() == b""
             assert (await one_answer(clients[1][0]))[0] == 201
