@@ -80,7 +80,7 @@ class _Pooled(asyncpg.Connection):
         self.add_log_listener(self.local_commits.on_message)
 
     async def reset_released(self) -> None:
-        """Prepare a connection that its pool has just reset, which removed its listeners, for whoever acquires it next.
+        """Add the listener again, which asyncpg removes when a connection is released to its pool.
 
         The statements here leave nothing else to reset.
         """

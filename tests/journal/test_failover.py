@@ -568,7 +568,7 @@ async def test_a_unit_too_long_for_the_index_is_an_error_of_the_report(first: st
 
 
 async def test_leaving_a_host_does_not_wait_until_it_has_closed_the_connection_at_hand(first: str) -> None:
-    """It may no longer answer, and whoever changes to another host has only CONNECT_S for everything."""
+    """That host may no longer answer, and all attempts to reach another one end after CONNECT_S."""
     async with a_link(port_of(first)) as link, open_pool(with_hosts(first, link.host), max_size=1) as pool:
         used = await pool.fetchval("SELECT pg_backend_pid()")
         link.silent = True
