@@ -19,7 +19,7 @@ import typer.main
 
 from gateway import __version__
 from gateway.cli import app, main
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.rehearsal.generator import GeneratedElection
 from tests.conftest import Database
 

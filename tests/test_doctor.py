@@ -37,7 +37,7 @@ from gateway.doctor.findings import Finding
 from gateway.doctor.gather import read_certificate
 from gateway.doctor.machine import files_wanted, names_host
 from gateway.doctor.standbys import read_standby_names
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.journal.administration import administration
 from gateway.journal.election_reads import OpenHold, TokenSummary
 from gateway.journal.embedded import EmbeddedPostgres

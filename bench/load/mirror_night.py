@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from bench.load.record import publications
 from gateway.election.record import Publication
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.mirror.encoding import compressed
 from gateway.mirror.history import REFRESH_S

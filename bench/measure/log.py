@@ -27,7 +27,7 @@ from bench.measure.options import Options
 from gateway.election.hold_list import HoldLine
 from gateway.election.log_record import Cosignature, LogHead, SignedCheckpoint
 from gateway.election.record import Head, Publication, Unapplied
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.feed.log_tree import AppliedTree
 from gateway.feed.stream import Documents, ElectionFeed
 from gateway.rehearsal.dataset import DataSet

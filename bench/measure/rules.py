@@ -13,7 +13,7 @@ from bench.load.checked import Checker
 from bench.load.local import open_data_set
 from bench.measure.load import generated
 from bench.measure.options import Options
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import Report
 from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.evaluation import evaluate

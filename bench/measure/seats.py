@@ -10,7 +10,8 @@ from bench.load.local import open_data_set
 from bench.load.record import publications
 from bench.measure.options import Options
 from gateway.election.record import Publication
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.errors import MalformedRegistry
 from gateway.rehearsal.generator.seats import APPORTIONMENT

@@ -32,7 +32,7 @@ from bench.measure.load import under_load
 from bench.measure.options import Options
 from bench.measure.pairs.rounds import Rounds
 from gateway.config import Config
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.journal.administration import administration
 from gateway.rehearsal.dataset import DataSet

@@ -11,7 +11,7 @@ from bench.figures import Result, Row, Series, Target
 from bench.load.local import open_data_set
 from bench.load.record import publications
 from bench.measure.options import Options
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.transparency.merkle import HASH_SIZE, verify_consistency, verify_inclusion
 from gateway.transparency.tree import Tree
 

@@ -13,7 +13,8 @@ from bench.figures import Result, Row, Series, Target
 from bench.load.local import open_data_set
 from bench.load.record import publications
 from bench.measure.options import Options
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.feed.blocks import PARTS_READERS_MAX, BlockMaker
 from gateway.feed.channel import SHARED_WINDOW_READERS_MIN, Channel, Reader

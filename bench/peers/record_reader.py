@@ -19,7 +19,7 @@ import uvloop
 
 from gateway.election.layout import Layout
 from gateway.election.record import CHAIN_START, next_chain
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.feed.log_tree import AppliedTree
 from gateway.feed.stream import PAGE_MAX
 from gateway.journal.connection import acquired, open_pool

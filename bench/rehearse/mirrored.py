@@ -16,7 +16,8 @@ from bench.load.polling_messages import Copies, Place, Polled
 from bench.load.target import NoTarget, Target
 from bench.rehearse.run import Run
 from gateway.election.record import JournalReport, Publication
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.mirror.profiles import profiles_of
 from gateway.rehearsal.judge import BrokenGuarantee

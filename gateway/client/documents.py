@@ -10,7 +10,8 @@ from gateway.client.http_json import Door, NoDocument, open_door
 from gateway.client.proxies import without_user
 from gateway.count_files.messages import abbreviated
 from gateway.count_files.suggestions import did_you_mean
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.errors import GatewayError
 
 T = TypeVar("T")

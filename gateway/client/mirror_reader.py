@@ -21,7 +21,7 @@ from gateway.client.mirror_selection import Chosen, choose, needs_registry
 from gateway.client.proxies import Proxy
 from gateway.client.updates import Areas, Update
 from gateway.clock import SYSTEM_CHANCE, SYSTEM_CLOCK, Clock
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.errors import MalformedRegistry
 from gateway.wire.mirror import (
     DEFAULT,

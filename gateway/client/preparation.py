@@ -24,7 +24,8 @@ from gateway.count_files.parts import MISTAKES_MAX
 from gateway.count_files.reports import Count, Mistakes, give_revisions
 from gateway.count_files.revisions import Known, current_and_newest
 from gateway.count_files.versions import Version
-from gateway.election.registry import Registry, read_time
+from gateway.election.registry import Registry
+from gateway.election.rfc3339 import read_time
 from gateway.errors import GatewayError
 from gateway.humanize import counted
 from gateway.terminal import Terminal

@@ -19,7 +19,8 @@ from gateway.count_files.messages import Place
 from gateway.count_files.reports import known_report
 from gateway.count_files.revisions import Judged, Known, Waiting, current_and_newest, judge_waiting
 from gateway.count_files.versions import Version, meaning
-from gateway.election.registry import Registry, read_time
+from gateway.election.registry import Registry
+from gateway.election.rfc3339 import read_time
 from gateway.errors import MalformedDocument
 
 

@@ -139,7 +139,7 @@ def read_token(file: Path | None) -> tuple[str, str]:
 
 def read_time_argument(text: str) -> datetime:
     """Read an RFC 3339 time; exit with status 2 if it is not valid."""
-    from gateway.election.registry import read_time
+    from gateway.election.rfc3339 import read_time
 
     try:
         return read_time(text)

@@ -97,7 +97,7 @@ def previous(
     are named, and the document is written nevertheless.
     """
     from gateway.election.previous import read_previous
-    from gateway.election.registry import read_registry
+    from gateway.election.registry_reading import read_registry
     from gateway.errors import MalformedPrevious, MalformedRegistry
     from gateway.rehearsal.checked_reports import newest_reports
     from gateway.rehearsal.dataset import (

@@ -85,7 +85,7 @@ def try_(
     Each report becomes the current one at once, as nobody decides. A report counts as corrected later if a later one of
     its unit took back what it had changed. Thresholds for another country come from such trials.
     """
-    from gateway.election.registry import read_registry
+    from gateway.election.registry_reading import read_registry
     from gateway.errors import MalformedPolicy, MalformedRegistry
     from gateway.rehearsal.dataset import REPORTS, DataSet, DataSetError
     from gateway.rehearsal.rules_trial import Trial, finding_document

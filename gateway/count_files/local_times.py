@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from gateway.count_files.messages import Message, said
-from gateway.election.registry import NoOffset, read_time
+from gateway.election.rfc3339 import NoOffset, read_time
 
 _CLOCK = r"([0-9]{1,2})[:.]([0-9]{2})(?:[:.]([0-9]{2}))?"
 _DAY_FIRST = re.compile(

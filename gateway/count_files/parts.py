@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.count_files.messages import Column, Message, Place, said
-from gateway.election.registry import read_time
+from gateway.election.rfc3339 import read_time
 from gateway.errors import GatewayError
 
 MISTAKES_MAX = 100

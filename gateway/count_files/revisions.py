@@ -13,7 +13,8 @@ import msgspec
 
 from gateway.count_files.messages import Message, abbreviated, said
 from gateway.count_files.versions import Contradiction, Version, figures_of, meaning
-from gateway.election.registry import COUNT_MAX, read_time
+from gateway.election.registry import COUNT_MAX
+from gateway.election.rfc3339 import read_time
 
 
 class Known(msgspec.Struct, frozen=True):

@@ -15,8 +15,9 @@ from gateway.count_files.messages import Message, Place, abbreviated, said
 from gateway.count_files.numbers import NotWhole, read_whole
 from gateway.count_files.parts import MistakeList, Part
 from gateway.count_files.totals import Row
-from gateway.election.registry import COUNT_MAX, read_time
+from gateway.election.registry import COUNT_MAX
 from gateway.election.report import COUNT_NAMES
+from gateway.election.rfc3339 import read_time
 
 _OF_REPORT = ("revision", "counted_at", "status", "reason")
 _WITHOUT_FIGURES = ("not_counted", "counting", "counted_elsewhere", "unstated")

@@ -16,8 +16,8 @@ import msgspec
 
 from gateway.count_files.messages import Message, Place, abbreviated, said
 from gateway.count_files.parts import Part
-from gateway.election.registry import read_time
 from gateway.election.report import canonical
+from gateway.election.rfc3339 import read_time
 
 VERSIONS_MAX = 1000
 """Counts of one unit in the files of one command; a unit is counted a few times."""

@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from gateway.election.registry import Registry, read_time
+from gateway.election.registry import Registry
+from gateway.election.rfc3339 import read_time
 
 
 def local_time(registry: Registry, moment: datetime) -> datetime:

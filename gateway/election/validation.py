@@ -15,7 +15,7 @@ import orjson
 from msgspec import UNSET
 
 from gateway.election.lookalikes import registered_form
-from gateway.election.registry import COUNT_MAX, Area, Registry, read_time
+from gateway.election.registry import COUNT_MAX, Area, Registry
 from gateway.election.report import (
     REVISION_CEILING,
     Report,
@@ -26,6 +26,7 @@ from gateway.election.report import (
     report_decoder,
     values_of,
 )
+from gateway.election.rfc3339 import read_time
 from gateway.election.violations import (
     OBJECTS_MAX,
     TooManyObjects,

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from gateway.election.lookalikes import registered_form
-from gateway.election.registry import COUNT_MAX, Area, NoOffset, Registry, read_time
+from gateway.election.registry import COUNT_MAX, Area, Registry
 from gateway.election.report import COUNT_NAMES, REASONS, STATUSES, Counts, Report
+from gateway.election.rfc3339 import NoOffset, read_time
 from gateway.errors import MalformedDocument
 
 VIOLATIONS_MAX = 100

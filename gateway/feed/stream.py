@@ -18,7 +18,8 @@ from gateway.election.local_time import local_time
 from gateway.election.previous import FORMAT as PREVIOUS_FORMAT
 from gateway.election.previous import Previous, read_previous
 from gateway.election.record import Head, Publication, Unapplied
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
 from gateway.errors import JournalUnavailable
 from gateway.feed.archive import TAIL_MAX, Archive

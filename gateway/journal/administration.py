@@ -13,7 +13,8 @@ import msgspec
 import orjson
 
 from gateway.election.previous import canonical, previous_differences, read_previous
-from gateway.election.registry import COUNT_MAX, Registry, differences, read_registry
+from gateway.election.registry import COUNT_MAX, Registry, differences
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import REVISION_CEILING, REVISION_STEP
 from gateway.errors import ElectionStarted, JournalUnavailable, MalformedPrevious, Refused, StandbyMissing
 from gateway.humanize import counted

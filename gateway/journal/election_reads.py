@@ -7,7 +7,8 @@ import orjson
 
 from gateway.election.local_time import local_time_of
 from gateway.election.record import JournalHold, JournalReport
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.session import Connection
 

@@ -16,7 +16,8 @@ import orjson
 import structlog
 
 from gateway.election.outcome import HoldNotice, State, state_of
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.rules.policy import Policy
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable, MalformedPolicy

@@ -13,7 +13,8 @@ import msgspec
 import orjson
 
 from gateway.election.record import next_chain
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import canonical, digest_of
 from gateway.election.state import ElectionState
 from gateway.errors import MalformedRegistry

@@ -17,7 +17,7 @@ import orjson
 
 from gateway.election.log_record import Cosignature, SignedCheckpoint, VerifiedCopy
 from gateway.election.record import CHAIN_START, next_chain
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.transparency.checkpoint import open_checkpoint
 from gateway.transparency.cosignature import verify_cosignature
 from gateway.transparency.note import BadSignature, MalformedNote, Note, parse_note

@@ -18,7 +18,7 @@ import orjson
 
 from gateway.count_files.preview import FileToPreview, mistakes_of_file
 from gateway.count_files.reports import Mistakes
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.validation import Scope
 from gateway.inspection import forbid_inspection
 from gateway.web.count_task import CPU_S, LENGTH, MEMORY_MAX, Current, Done, Failed, Reply, Task, Wanted

@@ -14,7 +14,8 @@ from datetime import timedelta
 from typing import NamedTuple, NoReturn, Self
 from xml.parsers import expat
 
-from gateway.election.registry import NoOffset, Registry, read_time
+from gateway.election.registry import Registry
+from gateway.election.rfc3339 import NoOffset, read_time
 from gateway.errors import MalformedDocument
 from gateway.wire.eml import NAMESPACE
 from gateway.wire.eml_units import EmlReport, Place, Unit

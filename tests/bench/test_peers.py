@@ -35,7 +35,7 @@ from bench.measure.pairs import PAIRS, about
 from bench.measure.pairs.rounds import Rounds, alternate
 from bench.peers import nats
 from bench.peers.wrk import Load, read_output, request, write_requests
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.rehearsal.dataset import DataSet
 from tests.bench.commands import bench

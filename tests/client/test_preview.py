@@ -12,7 +12,7 @@ from gateway.client.preview import (
 )
 from gateway.count_files.comparison import compare
 from gateway.count_files.findings import RULES, Finding
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from tests.count_files.test_comparison import REGISTRY, UNITS, compared, report
 
 MANY = read_registry({

@@ -11,7 +11,7 @@ from gateway.client.regular_files import UnreadableFile, read_named
 from gateway.count_files.parts import REPORTS_MAX
 from gateway.count_files.reports import FILES_MAX, Mistakes, TooManyReports, read_files
 from gateway.count_files.versions import VERSIONS_MAX
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.rehearsal.generator import GeneratedElection
 from tests.count_files.count_parts import a_part, at
 

@@ -26,7 +26,7 @@ from gateway.count_files.files import encode_report
 from gateway.count_files.reports import Mistakes
 from gateway.count_files.revisions import Known
 from gateway.count_files.versions import meaning
-from gateway.election.registry import read_time
+from gateway.election.rfc3339 import read_time
 from gateway.terminal import Terminal
 from tests.count_files.count_parts import UNIT, at, figures
 from tests.counts import examples

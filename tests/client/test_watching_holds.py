@@ -9,7 +9,7 @@ import pytest
 from gateway.client import watch_command
 from gateway.client.subscriber import Block
 from gateway.client.watch_command import _Board, _follow_holds
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.terminal import Terminal
 from tests.feed.hold_lines import WrittenHolds

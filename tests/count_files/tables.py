@@ -12,7 +12,8 @@ import pytest
 
 from gateway.count_files.files import read_counts
 from gateway.count_files.parts import BadCountFile
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 
 TIME = "2024-09-09T22:05:00+02:00"
 HEAD = (

@@ -16,7 +16,7 @@ from gateway.count_files.words import (
     TOTAL_WORDS,
     plain,
 )
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import REASONS, STATUSES
 from tests.count_files.tables import csv, documents, mistakes, registry, row
 

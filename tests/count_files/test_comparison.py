@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.count_files.comparison import Comparison, compare, other_units, permille
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 
 REGISTRY = read_registry({
     "format": "election-registry/1",

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.count_files.counted_times import early_counts, future_counts
 from gateway.count_files.versions import merge
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.rehearsal.generator import GeneratedElection
 from tests.count_files.count_parts import a_part, at
 

@@ -13,7 +13,7 @@ from gateway.count_files.parts import REPORTS_MAX, BadCountFile
 from gateway.count_files.table import ROWS_MAX
 from gateway.count_files.template import template
 from gateway.count_files.versions import merge
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.validation import check_shape
 from gateway.rehearsal.generator import GeneratedElection
 from tests.counts import examples

@@ -9,7 +9,8 @@ import pytest
 from gateway.client.preview import holds, preview, red_lines, warnings
 from gateway.count_files.comparison import Comparison, compare
 from gateway.count_files.findings import ABOVE, FELL
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import decode_report
 from gateway.election.rules.ballots import above_eligible, fell
 from gateway.election.rules.current import CurrentReports

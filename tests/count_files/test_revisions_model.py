@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gateway.count_files.parts import Part
 from gateway.count_files.revisions import Known, number
 from gateway.count_files.versions import Contradiction, meaning, merge
-from gateway.election.registry import read_time
+from gateway.election.rfc3339 import read_time
 from tests.count_files.count_parts import a_part, figures
 from tests.counts import examples
 

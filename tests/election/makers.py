@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from gateway.election.record import Publication
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 
 STATUSES = (
     "not_counted",

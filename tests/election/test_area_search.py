@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gateway.election.area_search import SHOWN_MAX, AreaNotFound, find_area, fold
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 
 PARTIES = [{"code": "A", "name": "A"}]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.election.explanations import CODES
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.wire.areas import area_document
 from gateway.wire.corrections import corrections_of, json_steps

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.election.local_time import local_time
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from tests.election.makers import REGISTRY
 
 SUMMER, WINTER = datetime(2025, 9, 8, 19, tzinfo=UTC), datetime(2025, 12, 8, 20, tzinfo=UTC)

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.election.explanations import CODES, Explanation
 from gateway.election.record import Publication
-from gateway.election.registry import Area, Registry, read_registry
+from gateway.election.registry import Area, Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import GeneratedElection

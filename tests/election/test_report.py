@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.election.record import CHAIN_START, next_chain
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import (
     FIXED_VALUES,
     PARTIES_MAX,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.election import seats
 from gateway.election.apportionment.reading import REMAINDERS_MAX, ROWS_MAX, SHARES_MAX
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.errors import MalformedRegistry
 from gateway.rehearsal.dataset import DataSet

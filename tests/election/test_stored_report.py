@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.election.layout import Layout
-from gateway.election.registry import COUNT_MAX, Registry, read_registry
+from gateway.election.registry import COUNT_MAX, Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import REASONS, STATUSES, canonical, decode_stored
 from gateway.election.stored_report import ReportReader, open_report
 from tests.election.makers import DOCUMENT

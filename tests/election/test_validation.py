@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.election.registry import read_registry, read_time
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import PARTIES_MAX, same_counts
+from gateway.election.rfc3339 import read_time
 from gateway.election.validation import (
     REPORT_MAX,
     REPORT_SKIMMED_MAX,

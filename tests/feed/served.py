@@ -17,7 +17,7 @@ from aiohttp import web
 from gateway.config import Config
 from gateway.election.hold_list import HoldLine
 from gateway.election.record import CHAIN_START, Head, Publication, Unapplied
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.errors import JournalUnavailable
 from gateway.feed.channel import Channel, Reader
 from gateway.feed.hub import Hub

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.feed import blocks
 from gateway.feed.blocks import BLOCKS_MAX, Block, BlockMaker, Retries

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from gateway.election.previous import read_previous
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.rehearsal.generator import GeneratedElection
 from tests.feed.served import FakeRecord, Served, a_night, served, until
 from tests.web.doors import COUNTRY, EVERYTHING, ask, streaming

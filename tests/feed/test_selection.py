@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.election.registry import Area, read_registry
+from gateway.election.registry import Area
+from gateway.election.registry_reading import read_registry
 from gateway.feed.selection import AREAS_MAX, BadSelection, Selection, read_selection, runs_of
 from tests.counts import examples
 from tests.election.makers import DOCUMENT, REGISTRY, above

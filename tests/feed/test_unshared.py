@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.feed import blocks, stream
 from gateway.feed.blocks import LARGE_BLOCK_BYTES, PARTS_READERS_MAX, BlockMaker

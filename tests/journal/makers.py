@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gateway.election.record import CHAIN_START, next_chain
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import canonical, decode_report, digest_of
 from gateway.election.validation import ValidReport
 from gateway.journal.connection import connect

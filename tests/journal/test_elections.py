@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.election.outcome import Refusal
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import ElectionUnknown, JournalUnavailable
 from gateway.journal.administration import Administration

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config import Config
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.validation import ValidReport
 from gateway.errors import (
     Draining,

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.errors import JournalUnavailable, Refused
 from gateway.journal import lock_waits as lock_waits_module
 from gateway.journal import migrate as migrate_module

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from gateway.clock import Clock
 from gateway.election.outcome import Outcome, Receipt, Refusal, Retry
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.rules.policy import RULES, Policy
 from gateway.election.validation import ValidReport
 from gateway.errors import Draining, ElectionUnknown, JournalUnavailable

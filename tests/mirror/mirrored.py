@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from gateway.election.record import Publication
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.mirror.documents import Documents, Paces
 from gateway.mirror.door import open_feed_door
 from gateway.mirror.state import View

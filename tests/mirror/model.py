@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from gateway.client.subscriber import Block
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.wire.mirror import Live, Position, Route, decode_live, live_path, route
 
 BEGAN = datetime(2025, 9, 8, 19, tzinfo=UTC)

@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 import pytest
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.mirror.directory_files import OWN
 from gateway.mirror.profiles import profiles_of
 from gateway.rehearsal.generator import GeneratedElection

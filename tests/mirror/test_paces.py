@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.mirror.documents import PACES
 from gateway.mirror.election_files import LIST_EVERY_PASSES, REGISTRY_EVERY_PASSES
 from gateway.mirror.log_files import CHECKPOINTS_S

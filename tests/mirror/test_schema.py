@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from jsonschema import Draft202012Validator
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.mirror import documents, history
 from gateway.mirror.documents import Paces
 from gateway.mirror.mirror import Mirror

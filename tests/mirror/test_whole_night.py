@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from gateway.client.subscriber import Subscriber
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.mirror.directory import Directory
 from gateway.mirror.mirror import Mirror
 from gateway.mirror.profiles import profiles_of

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import GeneratedElection, generate, write_election

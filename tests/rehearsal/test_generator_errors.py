@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.rehearsal.dataset import DataSet, DataSetError, PlacedReport
 from gateway.rehearsal.generator import GeneratedElection, generate
 from gateway.rehearsal.generator.errors import KINDS

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.client.publisher import Answer
 from gateway.election.record import CHAIN_START, JournalHold, JournalReport, Publication, next_chain
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import canonical, digest_of
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import GeneratedElection

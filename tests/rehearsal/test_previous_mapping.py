@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.election.previous import read_previous
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import Report
 from gateway.rehearsal.checked_reports import newest_reports
 from gateway.rehearsal.dataset import DataSet, write

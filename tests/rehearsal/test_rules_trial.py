@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.rehearsal.dataset import LINE_MAX, REPORTS, DataSet, DataSetError, PlacedReport
 from gateway.rehearsal.rules_trial import Trial
 from tests.fork_server import Ended, run_command

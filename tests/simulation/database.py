@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 from msgspec.structs import replace
 
 from gateway.election.record import JournalHold, JournalReport
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.errors import ElectionUnknown, Refused
 from gateway.journal.administration import NewToken
 from gateway.journal.session import Connection

@@ -15,7 +15,7 @@ from functools import partial
 
 import msgspec
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.journal.administration import NewToken
 from gateway.journal.intake import Intake
 from gateway.rehearsal.judge import BrokenGuarantee, History, ReaderHistory

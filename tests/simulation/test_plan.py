@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.validation import Scope, Validator, ValidReport
 from tests.simulation.drawing import KINDS, draw
 from tests.simulation.plan import (

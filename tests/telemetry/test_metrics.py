@@ -204,7 +204,7 @@ def test_a_count_is_late_from_the_end_of_its_embargo(small: GeneratedElection) -
 
 def test_the_age_of_unapplied_reports_grows_until_they_are_applied(small: GeneratedElection) -> None:
     """It grows between collections, and publications applied since the last one no longer count."""
-    from gateway.election.registry import read_registry
+    from gateway.election.registry_reading import read_registry
 
     transfers = Transfers(read_registry(small.registry))
     municipality = transfers.municipality_of(next(iter(read_registry(small.registry).units)))

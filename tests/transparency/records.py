@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.election.record import Publication
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.cosignature import cosign
 from gateway.transparency.ed25519 import SigningKey

@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 
 from gateway.election.previous import read_previous
 from gateway.election.record import Publication
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import generate
 from gateway.wire.areas import area_document

@@ -13,7 +13,8 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from gateway.election.record import Publication
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.rehearsal.dataset import DataSet
 from gateway.rehearsal.generator import generate

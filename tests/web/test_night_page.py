@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Page, Request, Route, expect
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from gateway.election.record import Publication
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.page_composition import EMBED_POLICY, POLICY, PUSH_PAGES, RESULTS_POLICY
 from gateway.rehearsal.generator import GeneratedElection

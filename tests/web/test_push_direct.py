@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from gateway.config import Config
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.journal.elections import ElectionVersion
 from gateway.journal.intake import Intake
 from gateway.telemetry.metrics import PushMetrics

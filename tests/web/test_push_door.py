@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from gateway.config import Config
 from gateway.election.outcome import Refusal
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.journal.elections import Token
 from gateway.journal.intake import Intake, OpenElection
 from gateway.journal.postgres import ElectionRow, PostgresJournal, TokenRow

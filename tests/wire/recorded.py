@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.election.record import CHAIN_START, Publication, next_chain
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from tests.conftest import RECORDED
 

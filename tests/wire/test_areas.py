@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import COUNT_NAMES
 from gateway.election.state import ElectionState
 from gateway.rehearsal.generator import GeneratedElection

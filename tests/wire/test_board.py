@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.wire.board import (
     LISTED_MAX,
     NIGHT_S,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.wire.areas import EML, area_document
 from gateway.wire.xml_text import from_nmtoken, nmtoken, xml_text

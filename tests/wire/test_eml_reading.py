@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.election.outcome import Refusal, refusal_of
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.election.validation import ExplanationBudget, Scope, Validator, ValidReport
 from gateway.errors import MalformedDocument

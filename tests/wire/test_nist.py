@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.errors import MalformedRegistry
 from gateway.wire.areas import NIST, area_document

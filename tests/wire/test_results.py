@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.election.percentages import hundredths
 from gateway.election.previous import read_previous
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.state import ElectionState
 from gateway.wire.areas import area_document, area_json
 from gateway.wire.results import (

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import STATUSES
 from gateway.election.state import ElectionState
 from gateway.wire.json import to_json

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import Report
 from gateway.rehearsal import dataset
 from gateway.rehearsal.generator import geography

@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.rehearsal.dataset import DataSet
 
 STORTING: dict[str, Any] = {

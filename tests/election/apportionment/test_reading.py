@@ -13,7 +13,8 @@ from gateway.election.apportionment import (
     LargestRemainder,
     Threshold,
 )
-from gateway.election.registry import Registry, differences, read_registry
+from gateway.election.registry import Registry, differences
+from gateway.election.registry_reading import read_registry
 from gateway.errors import MalformedRegistry
 from tests.election.apportionment.storting import STORTING
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import Counts, Report
 from gateway.rehearsal.dataset import DataSet
 

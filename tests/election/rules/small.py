@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.election.registry import Registry, read_registry
+from gateway.election.registry import Registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import Counts, Report
 from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.evaluation import Evaluation, evaluate

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import Counts, Report
 from gateway.election.rules.current import CurrentReports
 from gateway.election.rules.policy import RULES, UNITS_COMPARED_MAX, read_policy, recommended, stored_policy

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.election.registry import read_registry
+from gateway.election.registry_reading import read_registry
 from gateway.election.report import Counts
 from gateway.election.rules import evaluation
 from gateway.election.rules.current import GROWTHS_MAX
