@@ -7,10 +7,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
 from gateway.feed.blocks import Block, BlockMaker, Position
 from gateway.feed.compression import Window
 from gateway.feed.selection import Selection
 from gateway.telemetry.metrics import FeedMetrics
+
+log = structlog.get_logger()
 
 STALL_GRACE_S = 60.0
 STALL_BYTES_PER_S = 8_000.0
@@ -77,7 +81,7 @@ class Reader(asyncio.Protocol):
         self._transport_paused = self.paused = transport.get_write_buffer_size() > 0
         self.send_some: Callable[[bytes], int] = sender.send if sender is not None else self._send_all
         """Send what is accepted at once, and return the number of bytes; `send_rest` has to follow if it is not all, or
-        if this raises OSError. Only while `paused` is False.
+        if this raises. Only while `paused` is False.
 
         Nearly all bytes are sent by it, so it is the system call itself where possible (under TLS, after encryption); a
         write to a transport takes about a tenth more. Until the connection is closed, nothing is buffered in the
@@ -85,10 +89,18 @@ class Reader(asyncio.Protocol):
         """
 
     def send(self, *data: bytes | memoryview) -> None:
-        """Write without waiting. `paused` is True afterwards if the socket did not accept everything.
+        """Write without waiting, after the pending bytes. `paused` is True afterwards if the socket did not accept all.
 
-        Pieces are not joined, so that a stalled socket keeps references to shared bytes and no copy of them.
+        Never raises: an error is of this connection alone, which is then closed. Pieces are not joined, so that a
+        stalled socket keeps references to shared bytes and no copy of them.
         """
+        try:
+            self._write(data)
+        except Exception:
+            log.exception("event stream failed")
+            self.abort()
+
+    def _write(self, data: tuple[bytes | memoryview, ...]) -> None:
         if self._encrypted and (len(data) > 1 or self._pending or len(data[0]) > TLS_WRITE_BYTES):
             pieces = data if sum(map(len, data)) > TLS_WRITE_BYTES else (b"".join(data),)
             self._pending += [memoryview(piece) for piece in pieces if piece]
@@ -99,7 +111,7 @@ class Reader(asyncio.Protocol):
             self._transport.writelines(data)
 
     def send_rest(self, data: bytes, sent: int) -> None:
-        """Write what `send_some` has not sent, without a copy; the transport closes a connection that has failed."""
+        """Write what `send_some` has not sent, without a copy; a connection that has failed is closed. Never raises."""
         if sent != BUFFERED:
             self.send(memoryview(data)[sent:])
 
@@ -140,7 +152,7 @@ class Reader(asyncio.Protocol):
         """Write the pending bytes; without any, catch up with the channel."""
         self._transport_paused = self.paused = False
         if self._pending:
-            self._write_pending()
+            self.send()
             if self.paused:
                 return
         if self._closing:
@@ -162,7 +174,7 @@ class Reader(asyncio.Protocol):
             self._closing = True
             return
         if last and not self.paused:
-            self._transport.write(last)
+            self.send(last)
         self._send_no_more()
         self._transport.close()
 
@@ -356,7 +368,7 @@ class Channel:
         for place, send in enumerate(readers.values()):  # which no `send` changes: connections are lost later
             try:
                 sent = send(data)
-            except OSError:
+            except Exception:  # of this reader alone: if its connection has failed, `send_rest` closes it
                 sent = 0
             if sent != size:
                 incomplete[place] = sent

@@ -1,8 +1,9 @@
 """Readers of all kinds, including stalled ones: each has the right values whenever it accepts bytes."""
 
 import json
+import ssl
 import zlib
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import patch
 
 import pytest
@@ -602,6 +603,66 @@ def test_nothing_is_sent_past_the_transport_of_a_reader_that_is_closed() -> None
     publish(feed, "a-2")
     assert counting.sends == 1
     assert last(staying) == (3, ["no", "a"])
+
+
+class Broken(FakeTransport):
+    """A connection on which every attempt to send something fails, with an error that nobody expects."""
+
+    def __init__(self, error: Exception, *, encrypted: bool) -> None:
+        super().__init__(encrypted=encrypted)
+        self.error = error
+        self.whole = True
+
+    def send(self, data: bytes) -> int:
+        return super().send(data) if self.whole else self._fail()
+
+    def write(self, data: bytes) -> None:
+        super().write(data) if self.whole else self._fail()
+
+    def _fail(self) -> NoReturn:
+        raise self.error
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize(
+    "error", [ssl.SSLError("internal error"), RuntimeError("the handler is closed"), MemoryError()]
+)
+def test_a_reader_on_whose_connection_sending_fails_is_closed_alone(
+    error: Exception, encrypted: bool
+) -> None:
+    """At a change, a heartbeat, as it accepts bytes again, or at the end: the others get everything all the same."""
+    for happens in ("change", "heartbeat", "resumption", "end"):
+        feed = a_feed("b-2")
+        before = a_reader(feed)
+        broken, gone = Broken(error, encrypted=encrypted), []
+        reader = Reader(broken.as_transport(), lambda gone=gone: gone.append(True), broken.as_socket())
+        broken.set_protocol(reader)
+        before.channel.add(reader, RETRY, None, feed.now)
+        after = a_reader(feed)
+        if happens == "resumption":
+            broken.stall()
+            for _ in range(2):
+                publish(feed, "a-2")
+        broken.whole = False
+        if happens == "change":
+            publish(feed, "a-2")
+        elif happens == "heartbeat":
+            beat(feed, 10)
+        elif happens == "resumption":
+            with patch.object(channel_module, "_now", lambda feed=feed: feed.now):
+                broken.take()
+        else:
+            for each in before.channel.readers():
+                each.end(RETRY)
+            assert before.socket.is_closing()
+            assert after.socket.is_closing()
+        assert broken.is_closing()
+        broken.turn()
+        assert gone == [True]
+        assert len(before.channel) == 2
+        if happens != "end":
+            publish(feed, "a-1-1")
+            assert last(before)[0] == last(after)[0] == feed.state.sequence
 
 
 def written_since(wires: list[Wire], before: list[bytes]) -> list[bytes]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
+from unittest.mock import patch
 
 import pytest
 import trustme
@@ -83,6 +84,17 @@ def test_an_aborted_reader_keeps_nothing() -> None:
         reader.send(BLOCK[: 5 * TLS_WRITE_BYTES])
         cut(reader)
         assert not reader._pending
+
+
+def test_a_reader_whose_pending_bytes_cannot_be_encrypted_is_closed() -> None:
+    """It would wait for them for ever."""
+    transport, reader, gone = encrypted()
+    transport.stall()
+    reader.send(BLOCK[: 5 * TLS_WRITE_BYTES])
+    with patch.object(transport, "write", side_effect=ssl.SSLError("internal error")):
+        transport.take()
+    transport.turn()
+    assert (gone, reader._pending) == (["gone"], [])
 
 
 async def test_copies_count_in_the_memory_of_stalled_readers(monkeypatch: pytest.MonkeyPatch) -> None:
