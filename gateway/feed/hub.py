@@ -192,7 +192,13 @@ class Hub:
             if feed is None:
                 documents = await read_documents(self._record, head.key)
                 feed = ElectionFeed(
-                    self._record, head, documents, self._metrics, self._logs, clock=self._clock
+                    self._record,
+                    head,
+                    documents,
+                    self._metrics,
+                    self._logs,
+                    notified=self._wake.is_set,
+                    clock=self._clock,
                 )
                 self._feeds[head.id] = feed
                 self._following[head.id] = [

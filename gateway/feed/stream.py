@@ -46,11 +46,13 @@ APPLY_SLICE = 500
 """Publications applied before yielding to the event loop, about 10 ms one by one. If more are pending, CatchUp applies
 them together."""
 PAUSE_RATIO, PAUSE_S = 2.0, 0.04
-"""After a pass over the readers, a feed pauses for so many times as long as the pass took, but PAUSE_S at most. With
-thousands of readers, changes then accumulate into fewer blocks, each reader has time to take the last one, and there is
-time for new connections and for other processes."""
+"""After a pass over the readers during which changes were published, a feed pauses for so many times as long as the
+pass took, but PAUSE_S at most. With thousands of readers, changes then accumulate into fewer blocks, each reader has
+time to take the last one, and there is time for new connections and for other processes."""
 PAUSE_MIN_RATIO, PAUSE_MAX_S = 0.5, 0.25
 """After a long pass, the pause is at least so many times as long as the pass, but PAUSE_MAX_S at most."""
+NOTICE_S = 0.001
+"""Pause after a pass during which nothing was published, so that a notification of something would be noticed."""
 LARGE_CHANNEL_READERS = 64
 """Number of readers from which on a channel is served before smaller ones."""
 PASS_MAX_S = 0.025
@@ -127,10 +129,15 @@ class ElectionFeed:
         metrics: FeedMetrics,
         logs: LogReader | None = None,
         *,
+        notified: Callable[[], bool] = lambda: False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """`logs` None: no election has a log."""
+        """`logs` None: no election has a log.
+
+        `notified`: whether there was a notification after which the record has not been read.
+        """
         self._clock = clock
+        self._notified = notified
         self.id = head.id
         self.head = head
         self._record = record
@@ -364,7 +371,7 @@ class ElectionFeed:
                     "apply", election=self.id, after=self.state.sequence, to=self.head.sequence
                 ):
                     pass_s = await self._follow()
-                await asyncio.sleep(_pause_s(pass_s))
+                await self._pause(_pause_s(pass_s))
             except HistoryChanged as error:
                 log.error(
                     "the record has a different history; rebuilding", election=self.id, reason=str(error)
@@ -375,6 +382,12 @@ class ElectionFeed:
                 log.warning("record not read", election=self.id, error=str(error))
                 await asyncio.sleep(0.5)
                 self._follow_requested.set()
+
+    async def _pause(self, pause_s: float) -> None:
+        """Pause after a pass over the readers, but only for NOTICE_S if nothing more is known to be published."""
+        await asyncio.sleep(min(pause_s, NOTICE_S))
+        if pause_s > NOTICE_S and (self._follow_requested.is_set() or self._notified()):
+            await asyncio.sleep(pause_s - NOTICE_S)
 
     def replace_registry(self, documents: Documents) -> None:
         """Replace the registry and the previous election, which can change as long as nothing is published."""

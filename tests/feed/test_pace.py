@@ -1,6 +1,7 @@
 """How often a feed process reads the heads of the record, and how long it pauses between passes over its readers."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -9,8 +10,11 @@ import pytest
 
 from gateway.feed import hub as hub_module
 from gateway.feed.hub import BUSY_POLLS, POLL_BUSY_S, POLL_IDLE_S, Hub
-from gateway.feed.stream import PAUSE_MAX_S, PAUSE_S, _pause_s
+from gateway.feed.stream import NOTICE_S, PAUSE_MAX_S, PAUSE_S, ElectionFeed, _pause_s
+from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import FeedMetrics
+from tests.client import virtual
+from tests.feed.served import FakeRecord, a_night
 
 
 class Poll(NamedTuple):
@@ -108,3 +112,67 @@ def test_a_pause_grows_with_the_pass_and_leaves_a_third_of_the_time() -> None:
         PAUSE_MAX_S,
         PAUSE_MAX_S,
     ]
+
+
+PASS_S = 0.02
+"""How long each pass over the readers seems to take."""
+
+
+async def pause_after_a_pass(record: FakeRecord, during: Callable[[Hub, ElectionFeed], None]) -> float:
+    """Return how long a feed pauses after a pass, in seconds, if this happens during the pass."""
+    hub = Hub(record, FeedMetrics(), heartbeat_s=10)
+    clock = asyncio.get_running_loop().time
+    following = asyncio.create_task(hub.run())
+    await hub.wait_ready()
+    (feed,) = hub.feeds()
+    await feed.idle.wait()
+    passed: list[float] = []
+
+    def write_due() -> tuple[int, float]:
+        if not passed:
+            passed.append(clock())
+            during(hub, feed)
+        return 0, PASS_S
+
+    feed._write_due = write_due  # type: ignore[method-assign]
+    record.show(1)
+    hub.wake()
+    await feed.wait_reached(1, 60.0)
+    await feed.idle.wait()
+    paused_s = clock() - passed[0]
+    following.cancel()
+    return paused_s
+
+
+@pytest.fixture
+def record(small: GeneratedElection) -> FakeRecord:
+    """A record without publications yet."""
+    return FakeRecord(small.registry, a_night(small.registry, 2))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_feed_hardly_pauses_after_a_pass_during_which_nothing_is_published(
+    record: FakeRecord, seed: int
+) -> None:
+    """So a change that follows the delivery of the one before does not wait."""
+    paused_s = virtual.run(pause_after_a_pass(record, lambda _hub, _feed: None), seed)
+    assert NOTICE_S <= paused_s < PAUSE_S / 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_feed_pauses_after_a_pass_during_which_there_is_a_notification(
+    record: FakeRecord, seed: int
+) -> None:
+    def notify(hub: Hub, _: ElectionFeed) -> None:
+        record.show(2)
+        hub.wake()
+
+    assert virtual.run(pause_after_a_pass(record, notify), seed) >= _pause_s(PASS_S)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_feed_pauses_after_a_pass_that_has_not_reached_every_reader(record: FakeRecord, seed: int) -> None:
+    def leave_some(_: Hub, feed: ElectionFeed) -> None:
+        feed._follow_requested.set()
+
+    assert virtual.run(pause_after_a_pass(record, leave_some), seed) >= _pause_s(PASS_S)
