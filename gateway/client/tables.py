@@ -3,7 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from gateway.characters import printable
 from gateway.humanize import counted, milliseconds, spaced
@@ -112,28 +116,50 @@ def area_table(
 ) -> Table:
     """Return a table of some areas, in bold, and of those below them, sorted by name.
 
-    While the results are `hidden`, figures are not shown: they are zeros, whatever was accepted.
+    Each area takes one line: in a narrow terminal, texts end with an ellipsis and fewer parties are shown, but no share
+    is cut. While the results are `hidden`, figures are not shown: they are zeros, whatever was accepted.
     """
     table = Table(expand=True, box=None, header_style="dim")
-    table.add_column("area")
-    for name in ("units", "ballots", "largest parties", "lag", "corrections"):
-        table.add_column(name, justify="left" if name == "largest parties" else "right")
+    table.add_column("area", ratio=5)
+    for name in ("units", "ballots"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column(_shortened("largest parties"), ratio=7)  # two of them in a terminal of 80 characters
+    table.add_column("lag", justify="right", no_wrap=True)
+    table.add_column(_shortened("corrections"), ratio=5)
     shown = sorted(below, key=lambda area: str(area["name"]))
     for area, style in [*((each, "bold") for each in above), *((each, "") for each in shown[:most])]:
         units = area["units"]
         late = late_s.get(area["area"])
         table.add_row(
-            printable(area["name"]),
+            _shortened(printable(area["name"])),
             "hidden" if hidden else f"{units['reported']}/{units['total']}",
             "hidden" if hidden else spaced(ballots(area)),
-            largest(area),
+            _Fitting(largest(area)),
             milliseconds(late),
-            corrections(area),
+            _shortened(corrections(area)),
             style=style,
         )
     if len(shown) > most:
         table.add_row(f"… and {len(shown) - most} more", style="dim")
     return table
+
+
+class _Fitting:
+    """Texts in one line, as many as fit."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._lines = ["  ".join(texts[:count]) for count in range(len(texts) + 1)]
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(cell_len(self._lines[0]), cell_len(self._lines[-1]))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(next(line for line in reversed(self._lines) if cell_len(line) <= options.max_width))
+
+
+def _shortened(text: str) -> Text:
+    """Return a text that ends with an ellipsis if its column is too narrow."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def corrections(area: Area) -> str:
@@ -165,17 +191,17 @@ def ballots(area: Area) -> int:
     return sum(counts["ballots"] for counts in area["counts"].values())
 
 
-def largest(area: Area) -> str:
-    """Return the largest parties of an area with their shares of the votes."""
+def largest(area: Area) -> list[str]:
+    """Return the largest parties of an area with their shares of the votes, the largest first."""
     votes: dict[str, int] = {}
     for counts in area["counts"].values():
         for party, count in counts["votes"].items():
             votes[party] = votes.get(party, 0) + count
     total = sum(votes.values())
     if not total:
-        return ""
+        return []
     first = sorted(votes, key=lambda party: -votes[party])[:LARGEST]
-    return "  ".join(f"{party} {100 * votes[party] / total:.1f} %" for party in first)
+    return [f"{printable(party)} {100 * votes[party] / total:.1f} %" for party in first]
 
 
 def seats_line(area: Area) -> str | None:

@@ -1,8 +1,11 @@
 """Areas as a table for a terminal."""
 
-import pytest
+import re
 
-from gateway.client.tables import EXPLANATIONS, Area, Correction, Seats, corrections, seats_line
+import pytest
+from rich.console import Console
+
+from gateway.client.tables import EXPLANATIONS, Area, Correction, Seats, area_table, corrections, seats_line
 from gateway.election.explanations import CODES
 
 
@@ -89,3 +92,36 @@ def test_the_seats_of_an_area_are_a_line(seats: Seats, shown: str | None) -> Non
     """Of the country and of a district, the largest party first; of other areas, there is none."""
     assert seats_line(an_area(seats=seats)) == shown
     assert seats_line(an_area()) is None
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (60, ["Nord-Aurd…", "9/9", "1 000", "AB 60.0 %", "7 ms", "3, it l…"]),
+        (80, ["Nord-Aurdal", "9/9", "1 000", "AB 60.0 %  CD 40.0 %", "7 ms", "3, it looks l…"]),
+        (
+            160,
+            [
+                "Nord-Aurdal",
+                "9/9",
+                "1 000",
+                "AB 60.0 %  CD 40.0 %",
+                "7 ms",
+                "3, it looks like: counted again",
+            ],
+        ),
+    ],
+)
+def test_an_area_takes_one_line_and_no_share_is_cut(width: int, expected: list[str]) -> None:
+    """In a narrow terminal, texts are cut and parties left out."""
+    area = an_area(
+        counts={"advance": {"ballots": 1000, "votes": {"AB": 600, "CD": 400}}},
+        corrections=3,
+        last_correction={"explained": {"code": "counted_again"}},
+    )
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(area_table([area], [], {"3451": 0.007}, 20))
+    header, line = captured.get().splitlines()[-2:]
+    assert "units" in header
+    assert re.split(r" {2,}(?!CD)", line.strip()) == expected
