@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
+from gateway.journal.postgres_programs import EmbeddedPostgresError, find_binaries
 from gateway.reserved_ports import reserved_ports
 from tests.shown import DOCS, assert_as_shown, steps, type_all
 

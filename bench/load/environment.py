@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.load.local import Local
 from gateway import __version__
-from gateway.journal.embedded import find_binaries
+from gateway.journal.postgres_programs import find_binaries
 
 FSYNC_TEST_S = 1
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from gateway.client.outbox import Item
+from gateway.client.outbox_items import Item
 from gateway.client.push_answers import RENUMBERED, Answer
 from gateway.client.refusals import meaning_of
 from gateway.client.waiting_reports import same_count

@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway.backoff import Backoff
 from gateway.client.conclusion import MESSAGES_MAX, Answered, conclude
 from gateway.client.held_back import HeldBack
-from gateway.client.outbox import Item, Outbox
+from gateway.client.outbox import Outbox
 from gateway.client.outbox_file import OutboxUnavailable, when_available
+from gateway.client.outbox_items import Item
 from gateway.client.preparation import Door, Preparation, Prepared, RevisionsUnknown
 from gateway.client.push_answers import PushRefused
 from gateway.client.push_files import current_reports

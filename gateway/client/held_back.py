@@ -7,7 +7,8 @@ again, before it is sent, with the reports that are current then.
 from collections.abc import Mapping, Sequence
 
 from gateway.client.conclusion import MESSAGES_MAX
-from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Destination, Item
 from gateway.client.preparation import Preparation
 from gateway.client.preview import red_lines
 from gateway.client.waiting_reports import Decided, compared_later

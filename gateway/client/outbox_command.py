@@ -10,8 +10,9 @@ import msgspec
 
 from gateway.client.consent import AGREEING, answer
 from gateway.client.documents import registry_of
-from gateway.client.outbox import Destination, Kept, Outbox
+from gateway.client.outbox import Outbox
 from gateway.client.outbox_file import when_available
+from gateway.client.outbox_items import Destination, Kept
 from gateway.client.outbox_list import kept_document, kept_lines, proof_lines
 from gateway.client.outbox_use import while_nobody_sends
 from gateway.client.push_files import AtGateway, current_reports

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gateway.client.outbox import Destination, Kept
+from gateway.client.outbox_items import Destination, Kept
 from gateway.count_files.messages import abbreviated
 from gateway.humanize import counted
 

@@ -6,15 +6,13 @@ Independent of the network and of what a proof contains.
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from gateway.client.outbox_file import OutboxFile
+from gateway.client.outbox_items import Destination, Item
 from gateway.client.push_answers import Answer
-
-if TYPE_CHECKING:
-    from gateway.client.outbox import Destination, Item
 
 STATEMENTS = (
     "CREATE TABLE IF NOT EXISTS proof (item INTEGER PRIMARY KEY, file BLOB NOT NULL, stored_at REAL NOT NULL) STRICT",
@@ -45,11 +43,11 @@ class OutboxProofs:
     Every method raises OutboxUnavailable.
     """
 
-    def __init__(self, file: OutboxFile, item: Callable[[Any], "Item"]) -> None:
+    def __init__(self, file: OutboxFile, item: Callable[[Any], Item]) -> None:
         self._file = file
         self._item = item
 
-    def missing(self, to: "Destination", after_key: int = 0) -> Iterator["Item"]:
+    def missing(self, to: Destination, after_key: int = 0) -> Iterator[Item]:
         """Return the reports with a receipt and without a proof that may be in the record, in the order of insertion.
 
         The first is the one after `after_key`. Their answer has no `sequence` if the report was not public yet.
@@ -65,7 +63,7 @@ class OutboxProofs:
                 if item.answer is not None and _may_be_public(item.answer):
                     yield item
 
-    def store(self, proofs: Sequence[tuple["Item", bytes]]) -> None:
+    def store(self, proofs: Sequence[tuple[Item, bytes]]) -> None:
         """Store proofs of reports as they were read; one that has changed since gets none. All or none are stored."""
         now = time.time()
         with self._file.transaction():
@@ -75,7 +73,7 @@ class OutboxProofs:
                 [(file, now, item.key, item.body) for item, file in proofs],
             )
 
-    def stored(self, to: "Destination") -> Iterator[StoredProof]:
+    def stored(self, to: Destination) -> Iterator[StoredProof]:
         """Return the proofs of reports for a destination, in the order in which the reports were added."""
         query = (
             "SELECT key, unit, revision, file FROM item JOIN proof ON proof.item = item.key"
@@ -87,7 +85,7 @@ class OutboxProofs:
                 last_key = key
                 yield StoredProof(unit, revision, file)
 
-    def proved(self, to: "Destination") -> Iterator["Item"]:
+    def proved(self, to: Destination) -> Iterator[Item]:
         """Return the reports that have a proof, in the order in which they were added."""
         query = (
             "SELECT key, unit, revision, body, answer, chosen FROM item JOIN proof ON proof.item = item.key"
@@ -108,7 +106,7 @@ class OutboxProofs:
         rows = self._file.rows("SELECT file FROM proof WHERE item = ?", key)
         return rows[0][0] if rows else None
 
-    def note_receipts(self, answered: Sequence[tuple["Item", Answer]]) -> None:
+    def note_receipts(self, answered: Sequence[tuple[Item, Answer]]) -> None:
         """Replace the receipts of reports by newer ones of the same report, which may have a `sequence` by now."""
         rows = [
             (msgspec.json.encode(answer), item.key, item.body)
@@ -118,12 +116,12 @@ class OutboxProofs:
         with self._file.transaction():
             self._file.run_many("UPDATE item SET answer = ? WHERE key = ? AND body = ? AND NOT waits", rows)
 
-    def knows_token(self, to: "Destination", token: str) -> bool:
+    def knows_token(self, to: Destination, token: str) -> bool:
         """Whether the areas of a token are stored."""
         query = "SELECT 1 FROM token WHERE gateway = ? AND election = ? AND token = ?"
         return bool(self._file.rows(query, to.gateway, to.election, _name_of(token)))
 
-    def note_areas(self, to: "Destination", token: str, areas: Sequence[str]) -> None:
+    def note_areas(self, to: Destination, token: str, areas: Sequence[str]) -> None:
         """Store the areas of a token, of which only a part of a hash is kept."""
         with self._file.transaction():
             self._file.rows(
@@ -134,7 +132,7 @@ class OutboxProofs:
                 msgspec.json.encode(sorted(areas)).decode(),
             )
 
-    def areas(self, to: "Destination") -> list[str]:
+    def areas(self, to: Destination) -> list[str]:
         """Return the areas of all tokens with which reports were sent to a destination; empty if none are known."""
         rows = self._file.rows(
             "SELECT areas FROM token WHERE gateway = ? AND election = ?", to.gateway, to.election

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from gateway.client.http_json import NoDocument
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Destination
 from gateway.client.push_files import (
     AtGateway,
     current_reports,

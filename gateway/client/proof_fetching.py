@@ -16,8 +16,9 @@ import msgspec
 from gateway.backoff import Backoff, with_jitter
 from gateway.client.http_session import NotFollowed, bearer, environment_proxy, open_session
 from gateway.client.log_door import LogDoor, NoLog, get_bounded, open_log
-from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox import Outbox
 from gateway.client.outbox_file import OutboxUnavailable
+from gateway.client.outbox_items import Destination, Item
 from gateway.client.proof_check import WrongProof, canonical_report, check_proof
 from gateway.client.push_answers import Answer, Results
 from gateway.client.push_over_http import BYTES_MAX, REPORTS_MAX, post

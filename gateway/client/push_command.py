@@ -13,8 +13,9 @@ from gateway.client.consent import Consent, check_red_lines
 from gateway.client.delivery import Delivery
 from gateway.client.documents import registry_of
 from gateway.client.http_json import NoDocument
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Outbox
 from gateway.client.outbox_file import when_available
+from gateway.client.outbox_items import Destination
 from gateway.client.outbox_use import lock_file, use_for_sending
 from gateway.client.preparation import Door
 from gateway.client.preview import holds, red_lines, warnings

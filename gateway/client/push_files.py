@@ -14,7 +14,8 @@ from gateway.backoff import Backoff, with_jitter
 from gateway.client.documents import not_a_door
 from gateway.client.http_json import WAITING_S, Door, NoDocument, open_door
 from gateway.client.http_session import bearer
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Destination
 from gateway.count_files.reports import known_at_gateway, known_report
 from gateway.count_files.revisions import Known
 from gateway.errors import MalformedDocument

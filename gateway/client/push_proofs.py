@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Outbox
 from gateway.client.outbox_file import OutboxUnavailable
+from gateway.client.outbox_items import Destination
 from gateway.client.proof_fetching import ProofFetching, ProofSource, Round
 from gateway.client.proof_files import ProofsUnavailable, file_names, write_proofs
 from gateway.client.proxies import without_user

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Destination, Item
 from gateway.errors import GatewayError
 
 _COLUMNS = ("unit", "revision", "outcome", "code", "state", "sequence", "digest", "accepted_at")

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
-from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox import Outbox
 from gateway.client.outbox_file import OutboxUnavailable, when_available
+from gateway.client.outbox_items import Destination, Item
 from gateway.client.proxies import without_user
 from gateway.client.publisher import Publisher
 from gateway.client.push_answers import Answer, PushRefused

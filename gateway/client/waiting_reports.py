@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from gateway.client.outbox import Change, Destination, Item, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Change, Destination, Item
 from gateway.client.push_answers import not_sent
 from gateway.count_files.comparison import Comparison, compare
 from gateway.count_files.files import encode_report

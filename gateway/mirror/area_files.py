@@ -10,7 +10,7 @@ from gateway.election.registry import Area, Registry
 from gateway.mirror.files import JSON, StoredFile
 from gateway.mirror.parts import Part, Shown, understood
 from gateway.mirror.state import ShownArea, View
-from gateway.mirror.targets import Target
+from gateway.mirror.target import Target
 from gateway.wire import csv_text
 from gateway.wire.areas import csv_head, csv_line_of, join_json
 from gateway.wire.mirror import election_path, file_name

@@ -12,7 +12,7 @@ from gateway.errors import ExtraMissing
 from gateway.mirror.encoding import NotGzip, uncompressed
 from gateway.mirror.store_errors import explain, is_bucket_missing
 from gateway.mirror.store_places import Place
-from gateway.mirror.targets import TargetUnavailable
+from gateway.mirror.target import TargetUnavailable
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store

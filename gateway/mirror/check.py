@@ -14,7 +14,8 @@ from gateway.client.http_json import open_door
 from gateway.errors import GatewayError
 from gateway.humanize import counted, duration
 from gateway.mirror.elections import MirrorOptions
-from gateway.mirror.targets import Target, open_target
+from gateway.mirror.target import Target
+from gateway.mirror.targets import open_target
 from gateway.output import say
 from gateway.wire.mirror import (
     ELECTIONS,

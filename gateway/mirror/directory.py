@@ -12,7 +12,7 @@ from typing import TypeVar
 from gateway.mirror.directory_errors import explain
 from gateway.mirror.directory_files import OWN, DirectoryFiles, NotGzip, TooLarge
 from gateway.mirror.files import StoredFile
-from gateway.mirror.targets import TargetInUse, TargetUnavailable
+from gateway.mirror.target import TargetInUse, TargetUnavailable
 from gateway.mirror.threads import StepThread
 
 ANSWER_S = 60.0

@@ -24,7 +24,7 @@ from gateway.mirror.parts import Part, Shown
 from gateway.mirror.range_files import RangeFiles
 from gateway.mirror.state import View
 from gateway.mirror.table_files import ResultTable
-from gateway.mirror.targets import Target, TargetInUse
+from gateway.mirror.target import Target, TargetInUse
 from gateway.transparency.note import VerifierKey
 from gateway.verification.failures import NotThere
 

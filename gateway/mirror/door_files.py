@@ -17,7 +17,7 @@ from gateway.mirror.door import FeedDoor
 from gateway.mirror.files import JSON, NDJSON
 from gateway.mirror.parts import ChangedFiles, DoorDiffers, Part, Shown, understood
 from gateway.mirror.state import View
-from gateway.mirror.targets import Target
+from gateway.mirror.target import Target
 from gateway.wire.corrections import csv_of
 from gateway.wire.mirror import election_path
 

@@ -12,7 +12,7 @@ from gateway.mirror.door_files import DoorPart
 from gateway.mirror.files import JSON
 from gateway.mirror.parts import ChangedFiles, Shown, understood
 from gateway.mirror.state import View
-from gateway.mirror.targets import Target
+from gateway.mirror.target import Target
 from gateway.verification.copies import REGISTRY_MAX
 from gateway.wire.json import to_json
 from gateway.wire.mirror import ELECTIONS, election_path

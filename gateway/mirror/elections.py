@@ -17,7 +17,7 @@ from gateway.errors import GatewayError, text_of
 from gateway.mirror.election_files import ElectionList
 from gateway.mirror.mirror import Mirror
 from gateway.mirror.pages import write_pages
-from gateway.mirror.targets import Target, TargetInUse, TargetUnavailable
+from gateway.mirror.target import Target, TargetInUse, TargetUnavailable
 from gateway.telemetry.mirror_metrics import MirroredElection, MirrorMetrics, MirrorTotals
 from gateway.transparency.note import VerifierKey
 from gateway.transparency.origins import parse_origin

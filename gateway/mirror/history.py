@@ -29,7 +29,7 @@ from gateway.mirror.profiles import profiles_of
 from gateway.mirror.progress import Progress
 from gateway.mirror.removal import Removal
 from gateway.mirror.state import MirrorState, View, WrongBlock
-from gateway.mirror.targets import Target, TargetInUse
+from gateway.mirror.target import Target, TargetInUse
 from gateway.transparency.note import VerifierKey
 from gateway.wire.mirror import USER_AGENT, Live, encode_live, live_path
 

@@ -12,7 +12,7 @@ from gateway.mirror.door import FETCH_S, FeedDoor
 from gateway.mirror.files import JSON, NDJSON, StoredFile
 from gateway.mirror.parts import ChangedFiles, DoorDiffers, Part, Shown
 from gateway.mirror.range_files import RangeFiles
-from gateway.mirror.targets import Target
+from gateway.mirror.target import Target
 from gateway.mirror.verified_log import Signed, VerifiedLog
 from gateway.transparency.checkpoint import Checkpoint
 from gateway.transparency.entries import registry_hash

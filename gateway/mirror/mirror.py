@@ -18,7 +18,7 @@ from gateway.mirror.history import (
     read_registry,
 )
 from gateway.mirror.progress import Progress
-from gateway.mirror.targets import Target, TargetUnavailable
+from gateway.mirror.target import Target, TargetUnavailable
 from gateway.transparency.note import VerifierKey
 from gateway.wire.mirror import (
     LIVE_READ_MAX,

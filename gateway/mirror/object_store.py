@@ -14,7 +14,7 @@ from gateway.mirror.encoding import compressed
 from gateway.mirror.files import StoredFile
 from gateway.mirror.store_owner import OWNER_MAX, PATH, Owner, decode, encode, is_gone, this_process
 from gateway.mirror.store_places import Place
-from gateway.mirror.targets import TargetInUse, TargetUnavailable
+from gateway.mirror.target import TargetInUse, TargetUnavailable
 
 CONCURRENT = 16
 """Requests at the same time."""

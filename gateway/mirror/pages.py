@@ -11,7 +11,7 @@ from gateway.backoff import Backoff, with_jitter
 from gateway.client.http_session import environment_proxy, open_session
 from gateway.errors import GatewayError
 from gateway.mirror.page_files import page_files
-from gateway.mirror.targets import Target, TargetInUse
+from gateway.mirror.target import Target, TargetInUse
 from gateway.verification.failures import NotThere
 from gateway.verification.feed_record import REQUEST_S, SILENCE_S, FeedRecord
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from gateway.errors import GatewayError
 from gateway.mirror.files import StoredFile
 from gateway.mirror.state import View
-from gateway.mirror.targets import Target
+from gateway.mirror.target import Target
 
 REACH_S = 60.0
 """How long a part waits until `live.json` names what the feed door has already shown, in seconds."""

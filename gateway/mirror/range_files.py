@@ -14,7 +14,7 @@ from gateway.mirror.door import FeedDoor
 from gateway.mirror.files import NDJSON, StoredFile
 from gateway.mirror.parts import ChangedFiles, DoorDiffers, Part, Shown
 from gateway.mirror.state import View
-from gateway.mirror.targets import Target
+from gateway.mirror.target import Target
 from gateway.verification.copies import read_publication_line
 from gateway.verification.feed_record import PAGE_MAX
 from gateway.wire.events import report_in

@@ -7,7 +7,7 @@ from gateway.election.registry import Registry
 from gateway.mirror.area_files import SUFFIXES, area_path
 from gateway.mirror.ledger import RETIRED_MAX, Ledger
 from gateway.mirror.progress import Progress
-from gateway.mirror.targets import Target, TargetUnavailable
+from gateway.mirror.target import Target, TargetUnavailable
 from gateway.wire.mirror import election_path
 
 REMOVAL_S = 30.0

@@ -9,7 +9,7 @@ from gateway.mirror.area_files import CSV_TYPE
 from gateway.mirror.files import StoredFile
 from gateway.mirror.parts import Part, Shown, understood
 from gateway.mirror.state import View
-from gateway.mirror.targets import Target
+from gateway.mirror.target import Target
 from gateway.wire.mirror import election_path
 from gateway.wire.results import CSV, Heading
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox import Outbox
 from gateway.client.outbox_file import OutboxUnavailable
+from gateway.client.outbox_items import Destination, Item
 from gateway.client.proof_check import canonical_report
 from gateway.election.registry import Registry
 from gateway.election.report import digest_of

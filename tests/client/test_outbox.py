@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.client.outbox import Change, Destination, Outbox, OutboxConflict
+from gateway.client.outbox import Outbox, OutboxConflict
+from gateway.client.outbox_items import Change, Destination
 from gateway.client.publisher import Answer
 from gateway.errors import GatewayError
 

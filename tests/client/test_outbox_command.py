@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Destination
 from gateway.client.outbox_list import SHOWN_MAX, kept_lines
 from gateway.client.outbox_use import OutboxInUse, use_for_sending, while_nobody_sends
 from gateway.client.push_answers import Answer

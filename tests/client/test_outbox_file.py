@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.client import outbox_file
-from gateway.client.outbox import Destination, Outbox, OutboxConflict
+from gateway.client.outbox import Outbox, OutboxConflict
 from gateway.client.outbox_file import OutboxUnavailable, when_available
+from gateway.client.outbox_items import Destination
 from gateway.client.publisher import Answer
 
 HERE = Destination("http://here", "e")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.client.outbox import Destination, Item, Outbox
+from gateway.client.outbox import Outbox
 from gateway.client.outbox_file import OutboxUnavailable
+from gateway.client.outbox_items import Destination, Item
 from gateway.client.outbox_proofs import StoredProof
 from gateway.client.push_answers import Answer
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.client import log_door, proof_fetching
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Destination
 from gateway.client.outbox_proofs import StoredProof
 from gateway.client.proof_check import WrongProof, check_proof
 from gateway.client.proof_fetching import PROOF_OVERHEAD_MAX, ProofFetching, ProofSource, Round

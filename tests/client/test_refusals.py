@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.client.conclusion import conclude
-from gateway.client.outbox import Item
+from gateway.client.outbox_items import Item
 from gateway.client.push_answers import Answer
 from gateway.client.refusals import meaning_of
 from gateway.terminal import Terminal

@@ -19,7 +19,8 @@ from gateway.client import delivery as delivery_module
 from gateway.client import preparation as preparation_module
 from gateway.client import sending as sending_module
 from gateway.client.delivery import Delivery, Door
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Destination
 from gateway.client.push_answers import Answer
 from gateway.client.push_files import AtGateway
 from gateway.count_files.files import encode_report

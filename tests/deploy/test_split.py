@@ -16,8 +16,8 @@ import asyncpg
 import pytest
 import yaml
 
-from gateway.journal.embedded import EmbeddedPostgresError, find_binaries
 from gateway.journal.feed_login import excess_privileges, read_feed_login
+from gateway.journal.postgres_programs import EmbeddedPostgresError, find_binaries
 from gateway.journal.session import SIGNER_ROLE
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.reserved_ports import reserved_ports

@@ -32,8 +32,9 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
-from gateway.journal.embedded import EmbeddedPostgres, EmbeddedPostgresError, find_binaries
+from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.migrate import migrate
+from gateway.journal.postgres_programs import EmbeddedPostgresError, find_binaries
 from tests.in_memory import directory_in_memory
 from tests.journal.network import port_of, with_hosts
 from tests.web.doors import until

@@ -20,7 +20,7 @@ from gateway.client.outbox import Outbox
 from gateway.client.push_files import destination
 from gateway.client.sending import send
 from gateway.journal.administration import administration
-from gateway.journal.embedded import find_binaries
+from gateway.journal.postgres_programs import find_binaries
 from gateway.rehearsal.judge import Push
 from tests.counts import count, full_only, variants
 from tests.faults.night import Addresses, Night, a_night

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway.database_url import read_database_url
-from gateway.journal.embedded import _as_permitted_user
+from gateway.journal.postgres_programs import as_permitted_user
 from gateway.reserved_ports import reserved_ports
 
 START_S = 20.0
@@ -65,7 +65,7 @@ def pooler(
             *(f"{name} = {value}" for name, value in settings.items()),
         ]
         (directory / "pgbouncer.ini").write_text("\n".join(lines))
-        prefix, owner = _as_permitted_user()  # PgBouncer refuses to run as root too
+        prefix, owner = as_permitted_user()  # PgBouncer refuses to run as root too
         if owner:
             for path in (directory, *directory.iterdir()):
                 os.chown(path, owner, -1)

@@ -21,9 +21,10 @@ import pytest
 
 import gateway
 from gateway.journal.connection import open_pool
-from gateway.journal.embedded import EmbeddedPostgres, EmbeddedPostgresError, find
+from gateway.journal.embedded import EmbeddedPostgres, find
 from gateway.journal.feed_login import restore_login
 from gateway.journal.migrate import migrate
+from gateway.journal.postgres_programs import EmbeddedPostgresError
 from gateway.journal.session import SIGNER_ROLE
 from tests.counts import variants
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from gateway.mirror.bucket import Bucket
 from gateway.mirror.files import StoredFile
-from gateway.mirror.targets import Target, open_target
+from gateway.mirror.target import Target
+from gateway.mirror.targets import open_target
 
 LIVE = "v1/elections/e/live.json"
 DOCUMENTS = ("v1/elections/e/areas/1.json", "v1/elections/e/results.csv")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from gateway.mirror.files import StoredFile
-from gateway.mirror.targets import TargetUnavailable
+from gateway.mirror.target import TargetUnavailable
 from gateway.wire.mirror import Live, decode_live
 from tests.mirror.model import FileReader
 

@@ -18,7 +18,8 @@ from gateway.mirror.directory import BATCH_FILES, Directory, batches
 from gateway.mirror.directory_files import OWN
 from gateway.mirror.encoding import NotGzip, compressed, uncompressed
 from gateway.mirror.files import StoredFile
-from gateway.mirror.targets import TargetInUse, TargetUnavailable, open_target
+from gateway.mirror.target import TargetInUse, TargetUnavailable
+from gateway.mirror.targets import open_target
 from tests.counts import count
 from tests.mirror import killed_writer
 from tests.mirror.killed_writer import DOCUMENTS, LIVE

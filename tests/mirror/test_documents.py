@@ -9,7 +9,7 @@ import pytest
 from gateway.mirror import door as door_module
 from gateway.mirror.documents import Documents
 from gateway.mirror.door import DOCUMENT_MAX, FeedDoor, open_feed_door
-from gateway.mirror.targets import TargetInUse
+from gateway.mirror.target import TargetInUse
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.verification.failures import NotThere, VerificationFailed
 from gateway.verification.feed_record import FeedRecord

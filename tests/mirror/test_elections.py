@@ -17,7 +17,7 @@ from gateway.mirror.directory import Directory
 from gateway.mirror.election_files import KNOWN_S, ElectionList
 from gateway.mirror.elections import MirrorOptions, MirrorService
 from gateway.mirror.progress import Progress
-from gateway.mirror.targets import TargetInUse, TargetUnavailable
+from gateway.mirror.target import TargetInUse, TargetUnavailable
 from gateway.telemetry.metrics import exposition
 from gateway.transparency.note import ED25519, VerifierKey
 from gateway.wire.mirror import ELECTIONS

@@ -22,7 +22,8 @@ from gateway.mirror import bucket, object_store, store_owner
 from gateway.mirror.bucket import Bucket
 from gateway.mirror.files import StoredFile
 from gateway.mirror.object_store import ObjectStore
-from gateway.mirror.targets import Target, TargetInUse, TargetUnavailable, open_target
+from gateway.mirror.target import Target, TargetInUse, TargetUnavailable
+from gateway.mirror.targets import open_target
 from gateway.reserved_ports import reserved_port
 from gateway.wire.mirror import decode_live, live_path
 from tests.counts import count

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway.mirror.files import StoredFile
-from gateway.mirror.targets import Target, TargetUnavailable, open_target
+from gateway.mirror.target import Target, TargetUnavailable
+from gateway.mirror.targets import open_target
 
 LIVE = "v1/elections/e/live.json"
 PATHS = ("v1/one/1_2.ndjson", "v1/one/2_3.ndjson", "v1/other/at_1.ndjson", "v1/z.json")

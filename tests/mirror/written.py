@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from gateway.client.subscriber import Subscriber
 from gateway.mirror.files import StoredFile
 from gateway.mirror.state import ShownArea, View
-from gateway.mirror.targets import TargetUnavailable
+from gateway.mirror.target import TargetUnavailable
 from tests.feed.served import Served
 
 

@@ -28,7 +28,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from gateway.journal.embedded import DATABASE, OWNER, READER, SETTINGS, _as_permitted_user, find_binaries
+from gateway.journal.embedded import DATABASE, OWNER, READER, SETTINGS
+from gateway.journal.postgres_programs import as_permitted_user, find_binaries
 from gateway.reserved_ports import reserved_ports
 from tests.faults.servers import TIMEOUT_S, DatabaseUrls, copy_cluster, require_binaries
 from tests.patroni.machine import descendants
@@ -76,7 +77,7 @@ def require_patroni() -> None:
         pytest.skip("Patroni is not installed: `make patroni` installs it")
     if shutil.which("etcd") is None:
         pytest.skip("etcd is not installed (Debian: etcd-server)")
-    prefix, _ = _as_permitted_user()
+    prefix, _ = as_permitted_user()
     if os.geteuid() == 0 and "--user" not in prefix:
         pytest.skip("root needs user namespaces to run Patroni and Postgres here, and they are not permitted")
 
@@ -98,7 +99,7 @@ class Machine:
     def start(self) -> None:
         """Start the machine. For the main thread only: the machine ends with the thread that starts it."""
         assert not self.running
-        prefix, _ = _as_permitted_user()
+        prefix, _ = as_permitted_user()
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
                 [

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from gateway.client.outbox import Destination, Outbox
+from gateway.client.outbox import Outbox
+from gateway.client.outbox_items import Destination
 from gateway.client.push_answers import Answer
 from gateway.election.hold_list import next_hold_chain
 from gateway.election.report import digest_of
