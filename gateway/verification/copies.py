@@ -18,13 +18,13 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from gateway.durable_files import sync_directory
 from gateway.errors import text_of
-from gateway.transparency.merkle import HASH_SIZE
+from gateway.transparency.merkle import HASH_SIZE, SIZE_MAX
 from gateway.transparency.note import NOTE_MAX
 from gateway.transparency.tiles import BUNDLE_MAX, FULL, MalformedTile, Tile, bundles_of, decode_bundle
 from gateway.verification.failures import NotThere, VerificationFailed
@@ -55,7 +55,7 @@ class CheckpointLine(msgspec.Struct, frozen=True):
 class PublicationLine(msgspec.Struct, frozen=True):
     """A publication in `publications.ndjson`, or from the feed door; a copy has no `report`, as its entries have it."""
 
-    sequence: int
+    sequence: Annotated[int, msgspec.Meta(ge=1, le=SIZE_MAX)]
     published_at: Moment
     digest: str
     chain: str

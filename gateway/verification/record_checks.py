@@ -226,13 +226,20 @@ def check_registry(origin: str, opening: Opening, document: bytes, registry: Reg
         raise mismatch(f"{text}, and the opening entry of {opening.election}")
 
 
-def check_publications(fold: RecordFold, chain: bytes, lines: Sequence[PublicationLine]) -> bytes:
-    """Require that publications are the entries of the log, by digest, chain and report; return the chain after them.
+def check_publications(
+    fold: RecordFold, after: int, chain: bytes, lines: Sequence[PublicationLine]
+) -> tuple[int, bytes]:
+    """Require that publications are the entries of the log after a sequence, all and in order, by digest, chain and
+    report; return sequence and chain of the last one.
 
-    `chain` is that before the first. Raises VerificationFailed (chain_mismatch).
+    `chain` is that of the sequence `after`. Raises VerificationFailed (chain_mismatch).
     """
     for line in lines:
-        digest = fold.digest(line.sequence)
+        if line.sequence != after + 1 or line.sequence > fold.reports:
+            text = f"publication {line.sequence} follows publication {after} of {fold.reports}"
+            raise VerificationFailed("chain_mismatch", text, _as_evidence(line))
+        after = line.sequence
+        digest = fold.digest(after)
         chain = next_chain(chain, digest)
         if line.digest != digest.hex():
             raise _other_publication(line, "digest", line.digest, digest.hex())
@@ -240,7 +247,7 @@ def check_publications(fold: RecordFold, chain: bytes, lines: Sequence[Publicati
             raise _other_publication(line, "chain", line.chain, chain.hex())
         if line.report is not msgspec.UNSET and (found := _digest_of(bytes(line.report))) != digest:
             raise _other_publication(line, "report with the digest", found.hex(), digest.hex())
-    return chain
+    return after, chain
 
 
 def _digest_of(report: bytes) -> bytes:
@@ -253,8 +260,11 @@ def _digest_of(report: bytes) -> bytes:
 
 def _other_publication(line: PublicationLine, what: str, shown: str, right: str) -> VerificationFailed:
     text = f"publication {line.sequence} is shown with the {what} {shown}, and by the signed entries it is {right}"
-    evidence = {f"publication-{line.sequence}.json": msgspec.json.encode(line)}
-    return VerificationFailed("chain_mismatch", text, evidence)
+    return VerificationFailed("chain_mismatch", text, _as_evidence(line))
+
+
+def _as_evidence(line: PublicationLine) -> dict[str, bytes]:
+    return {f"publication-{line.sequence}.json": msgspec.json.encode(line)}
 
 
 def check_figures(state: ElectionState, shown: Mapping[str, bytes], chain: str) -> None:

@@ -316,10 +316,8 @@ class RecordVerifier:
         if not self._record.has_publications:
             return None
         for _ in range(BEHIND_ATTEMPTS):
-            sequence, chain = self._published
-            async for lines in self._record.publications(sequence, fold.reports):
-                chain = check_publications(fold, chain, lines)
-                self._published = lines[-1].sequence, chain
+            async for lines in self._record.publications(self._published[0], fold.reports):
+                self._published = check_publications(fold, *self._published, lines)
                 self._published_at = lines[-1].published_at
             if self._published[0] == fold.reports:
                 return fold.reports

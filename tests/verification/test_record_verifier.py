@@ -1,13 +1,16 @@
 """Each fault of a record alone is found under its own code, and the same record without it passes."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
 
+from gateway.election.record import CHAIN_START, next_chain
 from gateway.transparency.checkpoint import parse_checkpoint
 from gateway.transparency.cosignature import cosign
 from gateway.transparency.note import parse_note
@@ -17,6 +20,7 @@ from gateway.verification.feed_record import open_record
 from gateway.verification.record_verifier import RecordVerifier, Verified
 from gateway.verification.saved_state import Saved, load_state, save_state
 from tests.counts import count, variants
+from tests.election.makers import compact
 from tests.transparency.records import (
     EXPECTED,
     ONLY_AT_A_DOOR,
@@ -289,6 +293,36 @@ async def test_whatever_else_a_copy_has_is_compared(tmp_path: Path) -> None:
     other = replace(night, entries=(*night.entries[:3], *night.entries[4:]))
     (directory / "log/checkpoints.ndjson").write_bytes(b"".join(other.checkpoint_lines()))
     assert await code_of(str(directory)) == "forked"
+
+
+def chained(publications: list[dict[str, Any]]) -> bytes:
+    """Return publications as the lines of a copy, with the chain through them in this order."""
+    chain, lines = CHAIN_START, []
+    for each in publications:
+        chain = next_chain(chain, bytes.fromhex(each["digest"]))
+        lines.append(compact({**each, "chain": chain.hex()}) + b"\n")
+    return b"".join(lines)
+
+
+async def test_publications_of_a_copy_are_all_of_them_in_order(tmp_path: Path) -> None:
+    """Whatever their chain is: it is that of other publications."""
+    directory = a_night(reports=30).write(tmp_path)
+    path = directory / "publications.ndjson"
+    sound = path.read_bytes()
+    first, second, *rest = [json.loads(line) for line in sound.splitlines()]
+    for other in (
+        [rest[-1]],
+        [first, *rest],
+        [second, first, *rest],
+        [first, first, second, *rest],
+        [first, second, *rest, rest[-1]],
+    ):
+        path.write_bytes(chained(other))
+        assert await code_of(str(directory)) == "chain_mismatch"
+    path.write_bytes(sound.replace(b'"sequence":7}', b'"sequence":7%s}' % (b"0" * 4000)))
+    assert await code_of(str(directory)) == "chain_mismatch"
+    path.write_bytes(chained([first, second, *rest]))
+    await verified(str(directory))
 
 
 async def test_a_directory_without_publications_is_verified(tmp_path: Path) -> None:
