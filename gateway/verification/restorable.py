@@ -112,9 +112,11 @@ async def _lines(record: SignedRecord, newest: Note, size: int) -> AsyncIterator
             last = line.size
             yield line
     if last < size:
+        now = datetime.now(UTC)
         times = [_EPOCH + timedelta(seconds=at) for at in _times(newest)]
         root = newest.text.split("\n")[2]
-        yield CheckpointLine(size, root, max(times, default=datetime.now(UTC)), newest.encode().decode())
+        signed_at = min(max(times, default=now), now)  # anybody can add a line that looks like a cosignature
+        yield CheckpointLine(size, root, signed_at, newest.encode().decode())
 
 
 def _times(note: Note) -> Iterator[int]:
@@ -129,7 +131,11 @@ def _times(note: Note) -> Iterator[int]:
 def _checkpoints(
     lines: Sequence[CheckpointLine], policy: Policy, origin: str, tree: Tree
 ) -> tuple[list[SignedCheckpoint], list[Cosignature], int]:
-    """Verify checkpoints; return those with a signature of a given key, their cosignatures, and how many others are."""
+    """Verify checkpoints; return those with a signature of a given key, their cosignatures, and how many others are.
+
+    Nobody has signed the times of checkpoints; but they must be past.
+    """
+    now = datetime.now(UTC) + _CLOCKS_DIFFER
     kept: list[SignedCheckpoint] = []
     cosignatures: list[Cosignature] = []
     unknown = 0
@@ -148,6 +154,8 @@ def _checkpoints(
             raise VerificationFailed(
                 "bad_signature", f"{where} is one of {checkpoint.origin}, size {checkpoint.size}"
             )
+        if line.signed_at > now:
+            raise VerificationFailed("bad_signature", f"{where} has a time in the future")
         if not 0 < checkpoint.size <= tree.size or checkpoint.root != tree.root(checkpoint.size):
             text = f"{where} has the root {b64encode(checkpoint.root).decode()}, which is not that of the entries"
             raise VerificationFailed("forked", text, {"checkpoint": line.note.encode()})

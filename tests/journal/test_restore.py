@@ -30,7 +30,9 @@ from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
 from gateway.journal.restore import Restored, restoration
 from gateway.journal.signing import SigningJournal
+from gateway.transparency.cosignature import cosign
 from gateway.transparency.merkle import root_of
+from gateway.transparency.note import parse_note
 from gateway.transparency.policy import Policy, parse_policy
 from gateway.verification.copies import Copy
 from gateway.verification.failures import VerificationFailed
@@ -44,6 +46,7 @@ from tests.shown import commands
 from tests.transparency.records import (
     EXPECTED,
     ONLY_AT_A_DOOR,
+    STRANGER,
     WITNESSES,
     Fault,
     Night,
@@ -295,6 +298,25 @@ async def test_a_copy_without_times_takes_those_of_its_checkpoints(site: Site, t
     found = await backup.record()
     assert found.root == record.root
     assert {each.published_at for each in found.publications} == {night.cosigned_at}
+
+
+async def test_no_time_of_a_copy_is_in_the_future(site: Site, tmp_path: Path) -> None:
+    """Later reports would be published at that time: those of checkpoints are unsigned, like those of publications."""
+    backup = await site.kept()
+    await end_embargo(site)
+    await site.append(*UNITS)
+    night, _ = await a_copy(site, tmp_path / "copy", (1, 4))
+    (tmp_path / "copy" / "publications.ndjson").unlink()
+    lines = tmp_path / "copy" / "log" / "checkpoints.ndjson"
+    sound = lines.read_bytes()
+    lines.write_bytes(sound.replace(night.cosigned_at.isoformat().encode(), b"2999-01-01T00:00:00+00:00"))
+    with pytest.raises(VerificationFailed, match="in the future"):
+        await restore(backup, tmp_path / "copy", trust(night))
+    lines.write_bytes(b"")
+    of_stranger = cosign(STRANGER, parse_note(night.note()).text, int(FUTURE.timestamp()))
+    (tmp_path / "copy" / "log" / "checkpoint").write_bytes(night.note() + of_stranger.line.encode())
+    await restore(backup, tmp_path / "copy", trust(night))
+    assert max(each.published_at for each in (await backup.record()).publications) <= datetime.now(UTC)
 
 
 async def test_a_record_that_is_not_the_beginning_of_the_copy_is_left_alone(
