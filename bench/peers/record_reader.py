@@ -1,7 +1,7 @@
 """The floor of a feed's start: read the rows of a record, and decode each body with `orjson.loads`, in a process.
 
-It uses the gateway's pool, the role of a feed, and the statement of `PublicRecord.publications` at its page size. It
-writes the number of rows and the CPU seconds that they took, without those of starting and connecting.
+It uses the gateway's pool, the role of a feed, and the statement of `PublicRecord.publications`, and reads many rows at
+once. It writes the number of rows and the CPU seconds that they took, without those of starting and connecting.
 
 With `least`, it does instead what no feed can do without: it copies the rows as a feed does, follows the chain, hashes
 each body for the log, decodes the counts of each unit's last report, and adds them up for every area. So it has no
@@ -26,6 +26,8 @@ from gateway.journal.connection import acquired, open_pool
 from gateway.journal.record import PublicRecord
 
 ROWS = "SELECT * FROM valgnatt_public.record_v2($1, $2, $3)"
+ROWS_MAX = 2000
+"""Rows per read."""
 BODY = 6
 """Column of the body in ROWS."""
 
@@ -35,7 +37,7 @@ async def read(url: str, election: int) -> tuple[int, float]:
     async with open_pool(url, feed=True, max_size=1) as pool, acquired(pool) as connection:
         await connection.fetch(ROWS, election, 0, 1)
         before, after = time.process_time(), 0
-        while rows := await connection.fetch(ROWS, election, after, PAGE_MAX):
+        while rows := await connection.fetch(ROWS, election, after, ROWS_MAX):
             for row in rows:
                 orjson.loads(row[BODY])
             after += len(rows)

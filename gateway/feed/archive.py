@@ -15,6 +15,9 @@ TAIL_MAX = 3 * RANGE_SIZE
 """Newest lines kept, of about 0.7 kB each."""
 RANGES_MAX = 24
 """Older ranges cached."""
+BYTES_MAX = 32 << 20
+"""Bytes above which fewer of the newest lines are kept, and likewise fewer ranges, but RANGE_SIZE lines of each in any
+case. Lines of the usual size never take so much; a report may have 64 KiB."""
 
 ReadLines = Callable[[int, int], Awaitable[list[bytes]]]
 """(after, most) -> lines in order."""
@@ -25,17 +28,23 @@ class Archive:
 
     def __init__(self, read: ReadLines) -> None:
         self._read = read
-        self._tail: deque[bytes] = deque(maxlen=TAIL_MAX)
+        self._tail: deque[bytes] = deque()
+        self._tail_bytes = 0
         self._last = 0
         self._ranges: OrderedDict[int, list[bytes]] = OrderedDict()
+        self._ranges_bytes = 0
         self._one_at_a_time = asyncio.Lock()
 
     def append(self, number: int, line: bytes) -> None:
         """Add a line: the next one, or a later one if many are applied at once."""
         if number != self._last + 1:
             self._tail.clear()
+            self._tail_bytes = 0
         self._tail.append(line)
+        self._tail_bytes += len(line)
         self._last = number
+        while len(self._tail) > (TAIL_MAX if self._tail_bytes <= BYTES_MAX else RANGE_SIZE):
+            self._tail_bytes -= len(self._tail.popleft())
 
     def in_memory(self, first: int) -> bool:
         """Whether a line and its range are in memory; also True for one that is not added yet."""
@@ -44,6 +53,7 @@ class Archive:
     def forget(self) -> None:
         """Drop the older ranges; they are read again when they are needed."""
         self._ranges.clear()
+        self._ranges_bytes = 0
 
     async def lines(self, first: int, last: int) -> list[bytes]:
         """Return the lines `first` to `last`, fewer if fewer are added.
@@ -77,7 +87,11 @@ class Archive:
                             f"the range after {number * RANGE_SIZE} has only {len(read)} lines"
                         )
                     self._ranges[number] = read
-                    while len(self._ranges) > RANGES_MAX:
-                        self._ranges.popitem(last=False)
+                    self._ranges_bytes += sum(map(len, read))
+                    while len(self._ranges) > RANGES_MAX or (
+                        self._ranges_bytes > BYTES_MAX and len(self._ranges) > 1
+                    ):
+                        _, dropped = self._ranges.popitem(last=False)
+                        self._ranges_bytes -= sum(map(len, dropped))
         self._ranges.move_to_end(number)
         return self._ranges[number]

@@ -11,7 +11,7 @@ from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import translate_db_errors
 from gateway.journal.session import Connection
 
-FETCHED_MAX = 1000
+FETCHED_MAX = 256
 """Publications up to which a statement is prepared and its rows are fetched. More are copied: that is planned each time
 but decoded faster."""
 
