@@ -1,4 +1,4 @@
-"""Every option with its unit, default and reason, and which process uses it. `config_loading` reads their values.
+"""Every option with its unit, default and reason, and the processes that use it; `config_loading` reads their values.
 
 No `repr` contains a password. Does not depend on what the values are used for, and imports nothing slow: `--help`
 and every worker begin here.
@@ -6,23 +6,19 @@ and every worker begin here.
 
 import functools
 import os
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
+from gateway.config_option import Option, Role, described, option_of
 from gateway.errors import GatewayError
-from gateway.redaction import without_passwords
 
 Door = Literal["push", "feed"]
 DOORS: tuple[Door, ...] = get_args(Door)
-Role = Literal["push", "feed", "signer", "mirror"]
-"""The roles of a machine's processes: one for each door, the signer, and the mirror."""
 
-PREFIX = "VALGNATT_"
 OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH_URL", "VALGNATT_FEED_URL"})
 """Variables that are not options of a serving process but are read by a command."""
 
@@ -30,10 +26,6 @@ OTHER_VARIABLES = frozenset({"VALGNATT_CONFIG", "VALGNATT_TOKEN", "VALGNATT_PUSH
 def _default_data_dir() -> Path:
     home = os.path.expanduser("~")  # stays "~" for a user without a home, as containers have them
     return Path("/var/lib/valgnatt" if home == "~" else os.path.join(home, ".local/share/valgnatt"))
-
-
-def _option(description: str, unit: str = "", *, argument: str = "", **limits: Any) -> Meta:
-    return Meta(description=description, extra={"unit": unit, "argument": argument}, **limits)
 
 
 _Most = Annotated[int, Meta(ge=1)]
@@ -59,59 +51,94 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     host: Annotated[
-        str, _option("address on which both doors listen; by default only this machine can connect")
+        str, described("address on which both doors listen; by default only this machine can connect")
     ] = "127.0.0.1"
-    push_port: Annotated[_Port, _option("push door, which takes reports", "port")] = 8081
-    feed_port: Annotated[_Port, _option("feed door, which serves results", "port")] = 8080
+    push_port: Annotated[_Port, described("push door, which takes reports", "port")] = 8081
+    feed_port: Annotated[_Port, described("feed door, which serves results", "port", process="feed")] = 8080
     admin_port: Annotated[
-        _Port | None, _option("health and metrics of the whole machine; `none` disables it", "port")
+        _Port | None,
+        described(
+            "health and metrics of the whole machine; `none` disables it", "port", process="supervisor"
+        ),
     ] = 8082
     admin_host: Annotated[
-        str, _option("address of the admin port; keep it private, since metrics reveal internals")
+        str,
+        described(
+            "address of the admin port; keep it private, since metrics reveal internals", process="supervisor"
+        ),
     ] = "127.0.0.1"
     role: Annotated[
-        Literal["all", "push", "feed"], _option("doors that this machine runs; they share only Postgres")
+        Literal["all", "push", "feed"],
+        described("doors that this machine runs; they share only Postgres", process="supervisor"),
     ] = "all"
     push_workers: Annotated[
         int,
-        _option(
-            "push processes; one handles far more reports than a country sends", "processes", ge=1, le=64
+        described(
+            "push processes; one handles far more reports than a country sends",
+            "processes",
+            ge=1,
+            le=64,
+            process="supervisor",
         ),
     ] = 1
     feed_workers: Annotated[
-        int, _option("feed processes; each uses one core to serve readers", "processes", ge=1, le=256)
+        int,
+        described(
+            "feed processes; each uses one core to serve readers",
+            "processes",
+            ge=1,
+            le=256,
+            process="supervisor",
+        ),
     ] = 1
     database_url: Annotated[
         _PostgresUrl | None,
-        _option(
-            "Postgres; of several hosts the writable one is used; if unset, the embedded Postgres in data_dir"
+        described(
+            "Postgres; of several hosts the writable one is used; if unset, the embedded Postgres in data_dir",
+            process="push",
         ),
     ] = None
     feed_database_url: Annotated[
         _PostgresUrl | None,
-        _option("database from which feeds read, for example a replica; if unset, the same Postgres"),
+        described(
+            "database from which feeds read, for example a replica; if unset, the same Postgres",
+            process="feed",
+        ),
     ] = None
     database_password_file: Annotated[
         Path | None,
-        _option("file with the password for database_url, one line, read once at startup", "file"),
+        described(
+            "file with the password for database_url, one line, read once at startup",
+            "file",
+            process="supervisor",
+        ),
     ] = None
     feed_database_password_file: Annotated[
         Path | None,
-        _option("file with the password for feed_database_url, one line, read once at startup", "file"),
+        described(
+            "file with the password for feed_database_url, one line, read once at startup",
+            "file",
+            process="supervisor",
+        ),
     ] = None
     require_standby: Annotated[
         bool,
-        _option(
+        described(
             "give no receipts, sign nothing and perform no administrative acts without a synchronous standby; if off,"
             " all of these may depend on a single disk"
         ),
     ] = False
     data_dir: Annotated[
-        Path, _option("directory of the embedded Postgres, where the other commands look for it", "directory")
+        Path,
+        described(
+            "directory of the embedded Postgres, where the other commands look for it",
+            "directory",
+            process="supervisor",
+        ),
     ] = msgspec.field(default_factory=_default_data_dir)
     drain_s: Annotated[
         float,
-        _option(
+        described(
             "longest time at shutdown to answer reports in flight and to spread the reconnects of readers",
             "s",
             ge=0,
@@ -120,48 +147,57 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10.0
     silent_after_s: Annotated[
         float,
-        _option(
+        described(
             "after the embargo, a municipality that should report and is not heard from for longer counts as silent",
             "s",
             ge=60,
             le=86_400,
+            process="push",
         ),
     ] = 1800.0
     pending_max: Annotated[
         int,
-        _option(
+        described(
             "reports that may wait for Postgres, per push process and election; more are answered with retry",
             "reports",
             ge=1,
             le=1_000_000,
+            process="push",
         ),
     ] = 20_000
     batch_max: Annotated[
         int,
-        _option(
+        described(
             "reports in one commit; larger commits gain little and hold the head lock longer",
             "reports",
             ge=1,
             le=10_000,
+            process="push",
         ),
     ] = 500
     credit_max: Annotated[
         int,
-        _option("unanswered reports on all WebSockets of one token", "reports", ge=1, le=10_000),
+        described(
+            "unanswered reports on all WebSockets of one token", "reports", ge=1, le=10_000, process="push"
+        ),
     ] = 64
     readers_max: Annotated[
-        int, _option("streams per feed process, about 11 kB of memory each", "connections", ge=1)
+        int,
+        described(
+            "streams per feed process, about 11 kB of memory each", "connections", ge=1, process="feed"
+        ),
     ] = 20_000
     readers_per_address: Annotated[
         _Most | None,
-        _option(
+        described(
             "streams per client address and feed process; a whole company may share one address",
             "connections",
+            process="feed",
         ),
     ] = 2_000
     selections_max: Annotated[
         int,
-        _option(
+        described(
             "distinct selections with areas or units per feed process; each costs about 0.1 ms per change",
             "selections",
             ge=1,
@@ -169,14 +205,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 4_000
     selections_per_address: Annotated[
         _Most | None,
-        _option(
+        described(
             "distinct selections per client address; enough for a site that follows every municipality separately",
             "selections",
         ),
     ] = 500
     unshared_per_address: Annotated[
         _Most | None,
-        _option(
+        described(
             "rate at which a feed process builds answers that only one address asks for; bursts of 16 s are allowed;"
             " all addresses together may use 16 times this rate",
             "MiB/s",
@@ -184,7 +220,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 4
     connections_max: Annotated[
         int,
-        _option(
+        described(
             "connections per process, not counting streams; above it, idle ones are closed first and senders' last",
             "connections",
             ge=1,
@@ -192,14 +228,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10_000
     connections_per_address: Annotated[
         _Most | None,
-        _option(
+        described(
             "connections per client address and process, not counting streams; trusted proxies are exempt",
             "connections",
         ),
     ] = 1_000
     ipv6_prefix: Annotated[
         int,
-        _option(
+        described(
             "prefix length of an IPv6 client; a provider assigns each customer a /64 or a larger network",
             "bits",
             ge=32,
@@ -208,7 +244,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 64
     keepalive_s: Annotated[
         float,
-        _option(
+        described(
             "how long an idle connection is kept open; proxies and load balancers must close theirs earlier",
             "s",
             ge=1,
@@ -216,163 +252,193 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 75.0
     sockets_per_sender: Annotated[
-        int, _option("WebSockets per token and push process", "connections", ge=1, le=10_000)
+        int,
+        described("WebSockets per token and push process", "connections", ge=1, le=10_000, process="push"),
     ] = 16
     requests_per_sender: Annotated[
         int,
-        _option("concurrent push requests per token and push process", "requests", ge=1, le=10_000),
+        described(
+            "concurrent push requests per token and push process", "requests", ge=1, le=10_000, process="push"
+        ),
     ] = 64
     trusted_proxies: Annotated[
         tuple[str, ...],
-        _option("proxies trusted to report the client's address, separated by commas", "networks"),
+        described("proxies trusted to report the client's address, separated by commas", "networks"),
     ] = ()
     proxy_header: Annotated[
         Literal["x-forwarded-for", "forwarded"],
-        _option(
+        described(
             "header in which trusted proxies report that address; they must overwrite what the client sends"
         ),
     ] = "x-forwarded-for"
     push_tls_certificate: Annotated[
         Path | None,
-        _option(
+        described(
             "certificate and chain of the push door, PEM; enables TLS; reloaded on SIGHUP",
             "file",
+            process="push",
         ),
     ] = None
     push_tls_key: Annotated[
         Path | None,
-        _option(
+        described(
             "private key of the push door, PEM, unencrypted; if unset, it is read from the certificate file",
             "file",
+            process="push",
         ),
     ] = None
     push_client_ca: Annotated[
         Path | None,
-        _option(
-            "CA certificates, PEM; senders must then present a client certificate besides their token", "file"
+        described(
+            "CA certificates, PEM; senders must then present a client certificate besides their token",
+            "file",
+            process="push",
         ),
     ] = None
     feed_tls_certificate: Annotated[
         Path | None,
-        _option("certificate and chain of the feed door, PEM; enables TLS; reloaded on SIGHUP", "file"),
+        described(
+            "certificate and chain of the feed door, PEM; enables TLS; reloaded on SIGHUP",
+            "file",
+            process="feed",
+        ),
     ] = None
     feed_tls_key: Annotated[
         Path | None,
-        _option(
+        described(
             "private key of the feed door, PEM, unencrypted; if unset, it is read from the certificate file",
             "file",
+            process="feed",
         ),
     ] = None
     map: Annotated[
         Path | None,
-        _option(
+        described(
             "GeoJSON of the municipalities, up to 16 MiB, drawn by the results page; if unset, it shows tiles",
             "file",
+            process="feed",
         ),
     ] = None
     valgresultat: Annotated[
         _ElectionAndType | None,
-        _option(
+        described(
             "election that the feed door shows below /api in the shape of valgresultat.no; its type there may follow,"
             " as in no-storting-2025:st",
             "election",
+            process="feed",
         ),
     ] = None
     mirror_url: Annotated[
         _MirrorUrl | None,
-        _option(
+        described(
             "URL of a mirror of this gateway, which readers use when the feed is full or cannot be reached; written by"
             " `valgnatt mirror`",
             "URL",
+            process="feed",
         ),
     ] = None
     heartbeat_s: Annotated[
         float,
-        _option(
+        described(
             "proxies close silent connections, so a heartbeat is sent after at most this time",
             "s",
             gt=0,
             le=10,
+            process="feed",
         ),
     ] = 10.0
     log_name: Annotated[
         _LogName | None,
-        _option(
+        described(
             "first part of the name of every log that this gateway signs, such as results.example.no; it never changes",
             "name",
+            process="signer",
         ),
     ] = None
     sign_dir: Annotated[
         Path | None,
-        _option(
+        described(
             "directory with the keys of the logs and with what was signed; `serve` then runs a signer too",
             "directory",
+            process="signer",
         ),
     ] = None
     signer_database_url: Annotated[
         _PostgresUrl | None,
-        _option("database with the login of the signer; if unset, that of the embedded Postgres in data_dir"),
+        described(
+            "database with the login of the signer; if unset, that of the embedded Postgres in data_dir",
+            process="signer",
+        ),
     ] = None
     signer_database_password_file: Annotated[
         Path | None,
-        _option("file with the password for signer_database_url, one line, read once at startup", "file"),
+        described(
+            "file with the password for signer_database_url, one line, read once at startup",
+            "file",
+            process="supervisor",
+        ),
     ] = None
     checkpoint_every_s: Annotated[
         int,
-        _option("interval between two checkpoints of a log that grows", "s", ge=1, le=60),
+        described("interval between two checkpoints of a log that grows", "s", ge=1, le=60, process="signer"),
     ] = 5
     full_read_every_s: Annotated[
         int,
-        _option(
+        described(
             "interval at which the signer reads all entries of a log again, and so notices if one was changed",
             "s",
             ge=1,
             le=86_400,
+            process="signer",
         ),
     ] = 600
     witnesses: Annotated[
         tuple[str, ...],
-        _option(
+        described(
             "witnesses that are asked to cosign each checkpoint, each as VKEY=URL; separated by commas, or repeated",
             "witnesses",
             argument="--witness",
+            process="signer",
         ),
     ] = ()
     mirror: Annotated[
         _Target | None,
-        _option(
+        described(
             "directory, or s3://BUCKET/PREFIX, to which `serve` writes everything public as static files, for more"
             " readers than the feed serves",
             "target",
+            process="mirror",
         ),
     ] = None
     mirror_every_s: Annotated[
         Literal[1, 2, 5, 10, 30, 60],
-        _option("interval at which the mirror writes what has changed", "s"),
+        described("interval at which the mirror writes what has changed", "s", process="mirror"),
     ] = 2
     mirror_keys: Annotated[
         tuple[str, ...],
-        _option(
+        described(
             "keys of logs, each as VKEY, by name that of an election's log; the mirror publishes no checkpoint of these"
             " elections that does not verify; separated by commas, or repeated",
             "vkeys",
             argument="--mirror-key",
+            process="mirror",
         ),
     ] = ()
     mirror_feed_url: Annotated[
         _MirrorUrl | None,
-        _option(
+        described(
             "URL of the feed door that the mirror reads, if it has a certificate for another name than 127.0.0.1; if"
             " unset, that of this machine",
             "URL",
+            process="mirror",
         ),
     ] = None
     log_format: Annotated[
         Literal["auto", "json", "console"],
-        _option("format of the log; auto is console on a terminal and json elsewhere"),
+        described("format of the log; auto is console on a terminal and json elsewhere"),
     ] = "auto"
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _option("lowest level that is logged")
+        Literal["debug", "info", "warning", "error"], described("lowest level that is logged")
     ] = "info"
 
     def __repr__(self) -> str:
@@ -382,96 +448,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return [(option.name, option.redacted(getattr(self, option.name))) for option in all_options()]
 
 
-Process = Literal["every", "push", "feed", "signer", "mirror", "supervisor"]
-"""Which processes use an option; the supervisor uses all of them."""
-_USED_BY: Mapping[str, Process] = {
-    **dict.fromkeys(("database_url", "pending_max", "batch_max", "credit_max"), "push"),
-    **dict.fromkeys(("sockets_per_sender", "requests_per_sender", "silent_after_s"), "push"),
-    **dict.fromkeys(("push_tls_certificate", "push_tls_key", "push_client_ca"), "push"),
-    **dict.fromkeys(("feed_database_url", "feed_port", "readers_max", "readers_per_address"), "feed"),
-    **dict.fromkeys(
-        ("feed_tls_certificate", "feed_tls_key", "map", "heartbeat_s", "valgresultat", "mirror_url"), "feed"
-    ),
-    **dict.fromkeys(("database_password_file", "feed_database_password_file", "data_dir"), "supervisor"),
-    **dict.fromkeys(
-        ("log_name", "sign_dir", "signer_database_url", "checkpoint_every_s", "witnesses"), "signer"
-    ),
-    "signer_database_password_file": "supervisor",
-    "full_read_every_s": "signer",
-    **dict.fromkeys(("mirror", "mirror_every_s", "mirror_keys", "mirror_feed_url"), "mirror"),
-    **dict.fromkeys(("role", "push_workers", "feed_workers", "admin_host", "admin_port"), "supervisor"),
-}
-"""Options that not every process uses. An option that may contain a secret must be listed."""
-
-
-class Option(NamedTuple):
-    """One member of Config and what is known about it."""
-
-    name: str
-    type: Any
-    default: object
-    unit: str
-    description: str
-    argument: str
-    """Its name on the command line, such as `--feed-port`."""
-
-    @property
-    def variable(self) -> str:
-        """Its name in the environment, such as `VALGNATT_FEED_PORT`."""
-        return PREFIX + self.name.upper()
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The values of an option that is a choice, else none."""
-        kind = get_args(self.type)[0]
-        return tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
-
-    @property
-    def is_boolean(self) -> bool:
-        """Whether it is switched on or off; `true` or `false` in the environment."""
-        return get_args(self.type)[0] is bool
-
-    @property
-    def help(self) -> str:
-        """Description, unit and default, for `--help` and tables in the documentation."""
-        default = f"{self.default:g}" if isinstance(self.default, float) else self.default
-        if self.is_boolean:
-            default = "on" if default else "off"
-        unit = f", in {self.unit}" if self.unit == "s" else ""
-        return f"{self.description}{unit} (default: {'none' if default in (None, ()) else default})"
-
-    @property
-    def process(self) -> Process:
-        """Which processes use it."""
-        return _USED_BY.get(self.name, "every")
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it has several values: separated by commas, on the command line also as repeated arguments."""
-        return get_origin(get_args(self.type)[0]) is tuple
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether its value may contain a password."""
-        return self.name.endswith("database_url")
-
-    def redacted(self, value: object) -> object:
-        """Return the value without secrets: of a URL only what follows user and password."""
-        if self.is_secret and isinstance(value, str):
-            place = value.rpartition("@")[2] if "@" in value else value.partition("://")[2]
-            return f"postgresql://{place.partition('?')[0]}"
-        return without_passwords(value) if isinstance(value, str) else value
-
-
 @functools.cache
 def all_options() -> tuple[Option, ...]:
     """Return all members of Config, in their order."""
     found = []
     for field in msgspec.structs.fields(Config):
-        meta = get_args(field.type)[-1]
         default = field.default_factory() if callable(field.default_factory) else field.default
-        argument = meta.extra["argument"] or "--" + field.name.replace("_", "-")
-        found.append(Option(field.name, field.type, default, meta.extra["unit"], meta.description, argument))
+        found.append(option_of(field.name, field.type, default))
     return tuple(found)
 
 
@@ -519,41 +502,3 @@ def local_url(scheme: str, host: str, port: int) -> str | None:
         return None
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - to connect to
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-_VKEY = r"[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}"
-_WITNESS = re.compile(rf"({_VKEY})=(https?://[^\s,]+)")
-
-
-def witness_of(value: str) -> tuple[str, str]:
-    """Split VKEY=URL: the vkey of a witness (C2SP signed-note), and the prefix of its submission URLs, without a slash.
-
-    Raises ValueError.
-    """
-    found = _WITNESS.fullmatch(value)
-    if found is None:
-        raise ValueError(
-            "Expected VKEY=URL, as in witness.example/w1+1a2b3c4d+BASE64=https://witness.example"
-        )
-    return found[1], found[2].rstrip("/")
-
-
-def checked_witness(value: str) -> str:
-    """Return a value of `witnesses` in its normal form. Raises ValueError."""
-    return "=".join(witness_of(value))
-
-
-def checked_vkey(value: str) -> str:
-    """Return a vkey unchanged (C2SP signed-note). Raises ValueError."""
-    if re.fullmatch(_VKEY, value) is None:
-        raise ValueError("Expected VKEY, as in results.example.no/live/ID+1a2b3c4d+BASE64")
-    return value
-
-
-def decode_path(kind: type, value: object) -> object:
-    """Decode a path for `msgspec`: absolute, with `~` expanded. Raises ValueError."""
-    if kind is Path and isinstance(value, str) and value:
-        return Path(os.path.abspath(os.path.expanduser(value)))
-    if kind is Path and isinstance(value, Path):
-        return value
-    raise ValueError("Expected a path")

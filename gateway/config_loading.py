@@ -16,18 +16,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.config import (
-    OTHER_VARIABLES,
-    PREFIX,
-    Config,
-    ConfigError,
-    Option,
-    all_options,
-    checked_vkey,
-    checked_witness,
-    decode_path,
-    witness_of,
-)
+from gateway.config import OTHER_VARIABLES, Config, ConfigError, all_options
+from gateway.config_option import PREFIX, Option
+from gateway.config_values import checked_vkey, checked_witness, decode_path, witness_of
 from gateway.database_url import FILES, HINT, DatabaseUrl, DatabaseUrlError, read_database_url
 from gateway.redaction import without_passwords
 from gateway.secret_files import read_secret

@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar, overload
 
 import typer
 
-from gateway.config import Config, ConfigError, Option, all_options
+from gateway.config import Config, ConfigError, all_options
 from gateway.config_loading import has_password, ignored_parameters, load
+from gateway.config_option import Option
 from gateway.output import say
 
 R = TypeVar("R")

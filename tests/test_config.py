@@ -10,8 +10,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gateway.config import Config, ConfigError, Role, all_options, config_for, decode_path, witness_of
+from gateway.config import Config, ConfigError, all_options, config_for
 from gateway.config_loading import load
+from gateway.config_option import Role
+from gateway.config_values import decode_path, witness_of
 from gateway.options import with_config_options
 from gateway.redaction import without_passwords
 

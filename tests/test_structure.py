@@ -33,10 +33,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("options",),
     ("config_loading",),
     ("config", "output", "terminal"),
-    (
-        "redaction",
-        "secret_files",
-    ),
+    ("config_option",),
+    ("redaction", "secret_files"),
     (
         "backoff",
         "database_url",
@@ -50,6 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "memory",
         "inspection",
         "page_composition",
+        "config_values",
     ),
     ("clock", "errors", "__version__"),
 )

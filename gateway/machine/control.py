@@ -21,7 +21,9 @@ from typing import Self, TypeVar
 import msgspec
 import structlog
 
-from gateway.config import Config, Role, decode_path
+from gateway.config import Config
+from gateway.config_option import Role
+from gateway.config_values import decode_path
 from gateway.errors import GatewayError, MalformedDocument
 from gateway.inspection import forbid_inspection
 

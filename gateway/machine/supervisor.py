@@ -24,7 +24,8 @@ import structlog
 
 from gateway import __version__
 from gateway.backoff import Backoff
-from gateway.config import DOORS, PREFIX, Config, Door, Role, config_for
+from gateway.config import DOORS, Config, Door, config_for
+from gateway.config_option import PREFIX, Role
 from gateway.deadline import wait_at_most
 from gateway.inspection import forbid_inspection
 from gateway.machine.admin_port import admin_port

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import structlog
 
-from gateway.config import Config, ConfigError, witness_of
+from gateway.config import Config, ConfigError
+from gateway.config_values import witness_of
 from gateway.errors import GatewayError
 from gateway.inspection import forbid_inspection
 from gateway.journal.connection import open_pool

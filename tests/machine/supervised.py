@@ -19,7 +19,8 @@ from collections.abc import Callable
 import msgspec
 import uvloop
 
-from gateway.config import Config, decode_path
+from gateway.config import Config
+from gateway.config_values import decode_path
 from gateway.machine import control
 from gateway.machine.control import Control, supervised
 from gateway.machine.ports import listen_socket
