@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -150,10 +150,10 @@ class _Fitting:
     def __init__(self, texts: Sequence[str]) -> None:
         self._lines = ["  ".join(texts[:count]) for count in range(len(texts) + 1)]
 
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+    def __rich_measure__(self, _console: object, _options: object) -> Measurement:
         return Measurement(cell_len(self._lines[0]), cell_len(self._lines[-1]))
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, _console: object, options: ConsoleOptions) -> RenderResult:
         yield Text(next(line for line in reversed(self._lines) if cell_len(line) <= options.max_width))
 
 
