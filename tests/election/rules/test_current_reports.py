@@ -106,6 +106,30 @@ def test_what_rules_find_depends_on_the_record_alone(steps: list[list[Report] | 
     assert content(current, [probe]) == content(placed(record), [probe])
 
 
+WITHIN = {
+    "duplicate_elsewhere": {"do": "off"},
+    "fell": {"do": "off"},
+    "party_excess": {"reference": {"municipality": 20}},
+    "exchanged": {"reference": {"municipality": 20}},
+}
+"""Settings with which no rule compares a report with those of other municipalities (docs/operation.md)."""
+
+
+@given(own=st.lists(reports(), max_size=8), others=st.lists(reports(), max_size=8), probe=reports())
+@settings(max_examples=examples(500), deadline=None)
+def test_rules_that_compare_within_the_municipality_tell_nothing_of_others(
+    own: list[Report], others: list[Report], probe: Report
+) -> None:
+    """Whatever other municipalities report, under embargo for example."""
+    municipality = probe.unit.partition("-")[0]
+    here = [each for each in own if each.unit.startswith(municipality)]
+    elsewhere = [each for each in others if not each.unit.startswith(municipality)]
+    policy = SmallElection(WITHIN).policy
+    alone = evaluate(placed(here), probe, policy)
+    among_others = evaluate(placed([*elsewhere, *here]), probe, policy)
+    assert [each.code for each in among_others.fired] == [each.code for each in alone.fired]
+
+
 @given(many=st.lists(reports(), min_size=1, max_size=10), status=st.sampled_from(STATUSES))
 @settings(max_examples=examples(300), deadline=None)
 def test_a_report_with_the_figures_of_the_current_one_fires_nothing(many: list[Report], status: str) -> None:
