@@ -115,6 +115,13 @@ OperatorTokenFile = Annotated[
         help="file with a token of role operator (default: the variable VALGNATT_TOKEN)",
     ),
 ]
+AdminPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0, max=65535, help="port of health and metrics on --admin-host, a number (default: none)"
+    ),
+]
+"""Of a command that is not `serve`, so that it can run beside one."""
 AsJsonLines = Annotated[bool, typer.Option("--json", help="print JSON, one document per line")]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from gateway.commands.arguments import checked_url
+from gateway.commands.arguments import AdminPort, checked_url
 from gateway.commands.running import fail, run
 from gateway.commands.verify_options import read_keys
 from gateway.config import Config
@@ -57,12 +57,7 @@ def mirror(
             show_default=False,
         ),
     ] = None,
-    admin_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65535, help="port of health and metrics on --admin-host, a number (default: none)"
-        ),
-    ] = None,
+    admin_port: AdminPort = None,
     check: Annotated[
         bool,
         typer.Option(

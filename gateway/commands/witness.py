@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from gateway.commands.arguments import AdminPort
 from gateway.commands.running import fail, run
 from gateway.config import Config
 from gateway.options import with_config_options
@@ -66,12 +67,7 @@ def witness(
         Path | None,
         typer.Option(help="private key, PEM, unencrypted (default: in the file of the certificate)"),
     ] = None,
-    admin_port: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65535, help="port of health and metrics on --admin-host, a number (default: none)"
-        ),
-    ] = None,
+    admin_port: AdminPort = None,
     mirror: Annotated[
         Path | None,
         typer.Option(

@@ -8,7 +8,7 @@ from gateway.doctor.facts import Database, Facts
 from gateway.doctor.findings import Finding, error, ok, some, warning
 from gateway.doctor.standbys import check_hosts, check_standbys
 from gateway.humanize import counted, duration, size
-from gateway.journal.feed_login import excess_privileges
+from gateway.journal.feed_login import FeedLogin, excess_privileges
 from gateway.journal.migrate import migrations
 
 VERSION_MIN = 15
@@ -152,46 +152,43 @@ def _connections(database: Database, config: Config) -> Finding:
 
 
 def _feed(facts: Facts) -> Iterator[Finding]:
-    login = facts.feed_login
+    """Check the login of feeds, if this machine runs them and the database is migrated."""
     migrated = facts.database is not None and bool(facts.database.applied)
     if facts.config.role == "push" or not (migrated or reads_only(facts.config)):
         return
-    if login is None:
-        yield error(
-            "feed role",
-            f"the feeds cannot log in: {facts.feed_login_mistake}",
-            "correct VALGNATT_FEED_DATABASE_URL; its user must be a member of the role valgnatt_feed",
+    if facts.feed_login is None:
+        yield _login_fails("feed", f"the feeds cannot log in: {facts.feed_login_mistake}")
+    else:
+        yield from _privileges(
+            "feed", facts.feed_login, "feeds log in", "cannot read unpublished reports or tokens"
         )
-        return
-    if login.privileges_hidden:
-        seen = f"feeds log in as {login.user}, which cannot see its own privileges on this server"
-        yield ok("feed role", seen)
-        return
-    found = [Finding("feed role", each.level, each.what, each.do) for each in excess_privileges(login)]
-    yield from found or [
-        ok("feed role", f"feeds log in as {login.user}, which cannot read unpublished reports or tokens")
-    ]
 
 
 def _signer(facts: Facts) -> Iterator[Finding]:
     """Check the login of a signer, if one is configured."""
-    login = facts.signer_login
-    if login is None:
-        if facts.signer_login_mistake:
-            yield error(
-                "signer role",
-                f"the signer cannot log in: {facts.signer_login_mistake}",
-                "correct VALGNATT_SIGNER_DATABASE_URL; its user must be a member of the role valgnatt_signer",
-            )
-        return
+    if facts.signer_login is not None:
+        yield from _privileges(
+            "signer", facts.signer_login, "the signer logs in", "can read and change no report"
+        )
+    elif facts.signer_login_mistake:
+        yield _login_fails("signer", f"the signer cannot log in: {facts.signer_login_mistake}")
+
+
+def _login_fails(role: str, seen: str) -> Finding:
+    variable = f"VALGNATT_{role.upper()}_DATABASE_URL"
+    return error(
+        f"{role} role", seen, f"correct {variable}; its user must be a member of the role valgnatt_{role}"
+    )
+
+
+def _privileges(role: str, login: FeedLogin, logs_in: str, as_meant: str) -> Iterator[Finding]:
+    """Check that a login has no more privileges than its role; `as_meant` says what follows if it has none."""
+    check, seen = f"{role} role", f"{logs_in} as {login.user}, which"
     if login.privileges_hidden:
-        seen = f"the signer logs in as {login.user}, which cannot see its own privileges on this server"
-        yield ok("signer role", seen)
+        yield ok(check, f"{seen} cannot see its own privileges on this server")
         return
-    found = [Finding("signer role", each.level, each.what, each.do) for each in excess_privileges(login)]
-    yield from found or [
-        ok("signer role", f"the signer logs in as {login.user}, which can read and change no report")
-    ]
+    found = [Finding(check, each.level, each.what, each.do) for each in excess_privileges(login)]
+    yield from found or [ok(check, f"{seen} {as_meant}")]
 
 
 def _archive(database: Database) -> Finding:
