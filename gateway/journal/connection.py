@@ -378,13 +378,10 @@ async def open_pool(
     pool = ConnectionPool(
         url,
         acquire_s=CONNECT_S,
-        release_s=ANSWER_S,
         min_size=0,
         max_size=max_size,
-        max_queries=50_000,
         loop=None,
         record_class=asyncpg.Record,
-        max_inactive_connection_lifetime=60.0,
         reset=_Pooled.reset_released,
         command_timeout=ANSWER_S,
         connection_class=_Pooled,

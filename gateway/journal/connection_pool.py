@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 else:
     Pool = asyncpg.Pool
 
-KEPT_S = 1.0
-"""Seconds after which an unused connection is given back to asyncpg's pool."""
+UNUSED_S = 60.0
+"""Seconds after which a connection that nobody has used is closed."""
+STATEMENTS_MAX = 50_000
+"""Statements after which a connection is replaced. A session of Postgres caches what it has seen, such as the tables of
+every election, and frees that only when it ends. It does not grow with the statements themselves (4.2 MB after 20 and
+60 000), so this is a bound that is rarely needed, at the cost of one login."""
 
 
 class ConnectionPool(Pool):
@@ -24,20 +28,22 @@ class ConnectionPool(Pool):
 
     * No connection is at hand while somebody waits for one.
     * The connection at hand is open, in no transaction, and not of those that have been expired.
-    * It is given back to asyncpg, which closes unused connections, when it was not used for KEPT_S to twice as long.
+    * It is closed when it was not used for UNUSED_S to twice as long; any other one that is unused, after UNUSED_S.
+    * A connection that has executed STATEMENTS_MAX statements is closed when it is released.
     """
 
-    __slots__ = ("_acquire_s", "_giving_back", "_kept", "_release_s", "_timer", "_used", "_waiting")
+    __slots__ = ("_acquire_s", "_kept", "_timer", "_used", "_waiting")
 
-    def __init__(self, *args: Any, acquire_s: float, release_s: float, **options: Any) -> None:
-        """Take the arguments of asyncpg's pool, and how long acquiring and releasing a connection may take."""
-        super().__init__(*args, **options)
-        self._acquire_s, self._release_s = acquire_s, release_s
+    def __init__(self, *args: Any, acquire_s: float, **options: Any) -> None:
+        """Take the arguments of asyncpg's pool, and how long acquiring a connection may take."""
+        super().__init__(
+            *args, max_queries=STATEMENTS_MAX, max_inactive_connection_lifetime=UNUSED_S, **options
+        )
+        self._acquire_s = acquire_s
         self._kept: Any = None
         self._used = False
         """Whether it was used since the timer was set."""
         self._timer: asyncio.TimerHandle | None = None
-        self._giving_back: asyncio.Task[None] | None = None
         self._waiting = 0
 
     async def _acquire(self, timeout: float | None) -> Any:
@@ -58,7 +64,7 @@ class ConnectionPool(Pool):
         if self._kept is None and not self._waiting and self._may_keep(connection):
             self._kept, self._used = connection, True
             if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(KEPT_S, self._on_timer)
+                self._set_timer()
         else:
             await super().release(connection, timeout=timeout)
 
@@ -69,27 +75,36 @@ class ConnectionPool(Pool):
             and not connection.is_in_transaction()
             and not connection._protocol._is_cancelling()
             and connection._holder._generation == current
+            and connection._protocol.queries_count < STATEMENTS_MAX
         )
+
+    def _set_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(UNUSED_S, self._on_timer)
 
     def _on_timer(self) -> None:
         if self._used:
             self._used = False
-            self._timer = asyncio.get_running_loop().call_later(KEPT_S, self._on_timer)
+            self._set_timer()
         else:
             self._timer = None
-            self._giving_back = asyncio.create_task(self._give_back(), name="release of a connection")
+            self._close_kept()
 
-    async def _give_back(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            await super().release(kept, timeout=self._release_s)
-
-    async def expire_connections(self) -> None:
-        """See asyncpg. The connection at hand is closed without a message to its server, which may no longer answer."""
-        await super().expire_connections()
+    def _close_kept(self) -> None:
+        """Close the connection at hand without a message to its server, which may no longer answer."""
         kept, self._kept = self._kept, None
         if kept is not None and _is_open(kept):
             kept.terminate()
+
+    async def expire_connections(self) -> None:
+        """See asyncpg. Unused connections are closed at once.
+
+        Otherwise, asyncpg would do it when they are acquired, each in a task that waits for its server without a limit.
+        """
+        await super().expire_connections()
+        self._close_kept()
+        for holder in self._holders:  # type: ignore[attr-defined]
+            if holder.is_idle() and holder.is_connected():
+                holder.terminate()
 
     def terminate(self) -> None:
         """See asyncpg."""

@@ -630,7 +630,7 @@ async def test_a_connection_at_hand_goes_to_whoever_asks_first_and_never_while_s
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a single connection: the second waits until the first releases it."""
-    monkeypatch.setattr(connection_pool, "KEPT_S", 3600.0)
+    monkeypatch.setattr(connection_pool, "UNUSED_S", 3600.0)
     async with asyncio.timeout(TIMEOUT_S), open_pool(database.url, max_size=1) as pool:
         async with acquired(pool) as connection:
             first = connection.get_server_pid()
@@ -644,19 +644,32 @@ async def test_a_connection_at_hand_goes_to_whoever_asks_first_and_never_while_s
             assert (pool.get_size(), pool.get_idle_size()) == (1, 0)
 
 
-async def test_a_connection_at_hand_that_is_not_used_is_given_back(
+async def test_a_connection_at_hand_that_is_not_used_is_closed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then asyncpg closes it some time later."""
-    monkeypatch.setattr(connection_pool, "KEPT_S", 0.001)
-    async with open_pool(database.url) as pool:
-        await pool.execute("SELECT")
+    """By a timer, so that no task of its own can fail unseen; the next statement opens another one."""
+    monkeypatch.setattr(connection_pool, "UNUSED_S", 0.01)
+    tasks = asyncio.all_tasks()
+    async with asyncio.timeout(TIMEOUT_S), open_pool(database.url, max_size=1) as pool:
+        first = await pool.fetchval("SELECT pg_backend_pid()")
 
-        async def given_back() -> bool:
-            return asyncpg.Pool.get_idle_size(pool) == 1
+        async def closed() -> bool:
+            assert asyncio.all_tasks() == tasks
+            return pool.get_size() == 0
 
-        assert not await given_back()
-        await until(given_back)
+        await until(closed)
+        assert await pool.fetchval("SELECT pg_backend_pid()") != first
+
+
+async def test_a_connection_in_constant_use_is_replaced_after_so_many_statements(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a session of the server does not last as long as the process."""
+    monkeypatch.setattr(connection_pool, "STATEMENTS_MAX", 8)
+    async with asyncio.timeout(TIMEOUT_S), open_pool(database.url, max_size=1) as pool:
+        sessions = [await pool.fetchval("SELECT pg_backend_pid()") for _ in range(24)]
+    assert len(set(sessions)) > 2
+    assert len(set(sessions[:4])) == 1
 
 
 @pytest.mark.parametrize("how", ["broken", "expired"])
@@ -676,6 +689,20 @@ async def test_a_connection_at_hand_that_is_not_to_be_used_is_replaced(
         else:
             await pool.expire_connections()
         assert await pool.fetchval("SELECT pg_backend_pid()") != first
+
+
+async def test_unused_connections_that_expire_are_closed_at_once(database: Database) -> None:
+    """No task waits for a server that may be dead."""
+    tasks = asyncio.all_tasks()
+    async with asyncio.timeout(TIMEOUT_S), open_pool(database.url, max_size=3) as pool:
+        async with acquired(pool), acquired(pool), acquired(pool):
+            pass
+        assert pool.get_size() == 3
+        await pool.expire_connections()
+        assert pool.get_size() == 0
+        await pool.execute("SELECT")
+        assert asyncio.all_tasks() == tasks
+        assert pool.get_idle_size() == 1
 
 
 async def test_a_connection_that_expired_in_use_is_not_kept(database: Database) -> None:
