@@ -24,7 +24,7 @@ from gateway.journal.connection_pool import Pool
 from gateway.journal.database_monitor import DatabaseMonitor
 from gateway.journal.log import LogRecord
 from gateway.journal.monitoring import PushMonitoring
-from gateway.journal.newest_host import NewestHost
+from gateway.journal.newest_host import NewestHost, journal_place
 from gateway.journal.notifications import notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.record import PublicRecord
@@ -49,6 +49,8 @@ class PushDatabase:
     journal: Callable[[Announcer], PostgresJournal]
     """Makes the journal, which tells the announcer of each commit."""
     monitoring: PushMonitoring
+    newest_host: Callable[[], Coroutine[Any, Any, None]]
+    """Leaves a host whose record is behind, until cancelled."""
     notifications: Notifications
     """Of administrative acts."""
     refresh_gauges: Callable[[], None]
@@ -87,16 +89,17 @@ async def open_push_database(config: Config, metrics: PushMetrics) -> AsyncItera
     """Open the database of a push process; this succeeds while Postgres is unavailable."""
     url = config.database_url
     assert url is not None
-    hosts = Hosts(url, feed=False)  # a commit is confirmed where it was made
-    async with (
+    hosts, monitored = Hosts(url, feed=False), Hosts(url, feed=False)
+    async with (  # a commit is confirmed where it was made
         open_pool(url, hosts=hosts) as pool,
-        open_pool(url, max_size=1) as monitoring,
+        open_pool(url, hosts=monitored, max_size=1) as monitoring,
         open_pool(url, hosts=hosts, max_size=1) as announcing,
     ):
         yield PushDatabase(
             PostgresConfirmations(announcing),
             partial(PostgresJournal, pool, require_standby=config.require_standby),
             PushMonitoring(monitoring, metrics, clock=SYSTEM_CLOCK, chance=SYSTEM_CHANCE),
+            NewestHost(pool, hosts, monitored, read_place=journal_place).run,
             partial(notifications, url, acts=True),
             partial(_set_pool_gauges, metrics, pool),
             pool.terminate,

@@ -76,6 +76,7 @@ async def push_service(control: Control, platform: Platform = MACHINE) -> None:
             parts.create_task(database.notifications(notified), name="notifications"),
             parts.create_task(announcer.run(intake.request_append), name="announcer"),
             parts.create_task(monitored, name="monitoring"),
+            parts.create_task(database.newest_host(), name="newest host"),
             parts.create_task(sample_loop_lag(metrics.loop_lag, clock=clock), name="loop"),
         ]
         application = door.application(lambda: control.door_ready)

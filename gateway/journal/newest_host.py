@@ -1,12 +1,14 @@
-"""Make a feed leave a host whose record has stopped growing while the record of another host grows.
+"""Make a process leave a host whose record has stopped growing while the record of another host grows.
 
 After a failover the former primary may still answer: whatever managed it was killed and left it running, or it was cut
-off from the other hosts but not from the feed, and is a standby of nobody. Its record is an old one for ever, and no
-answer of it tells. So while the record does not grow, the feed compares it with those of the other hosts of its URL. A
-feed whose record grows compares nothing.
+off from the other hosts but not from the process, and is a standby of nobody. Its record is an old one for ever, and no
+answer of it tells. A push process notices as soon as it commits something, because that waits for a standby; until then
+it would know neither tokens nor elections that were made since. So while the record does not grow, the process compares
+it with those of the other hosts of its URL. A process whose record grows compares nothing.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NoReturn
 
@@ -24,28 +26,49 @@ from gateway.journal.session import Connection
 log = structlog.get_logger()
 
 COMPARE_S = 5.0
-"""Seconds without growth after which a feed compares, and between two comparisons."""
+"""Seconds without growth after which a process compares, and between two comparisons."""
 CATCH_UP_S = 2.0
-"""How much later than another host the feed's host may show a publication before the feed leaves it."""
+"""How much later than another host the host of a process may show something before the process leaves it."""
 
 Place = dict[str, tuple[int, int]]
-"""The last publication and the last line of the list of holds of each election that may be shown, by its identifier."""
+"""How far the record of each election goes, by its identifier: two numbers that only grow."""
+
+
+async def public_place(connection: Connection) -> Place:
+    """Return the last publication and the last line of the list of holds that may be shown."""
+    heads: list[Head] = await read_heads(connection)
+    return {head.id: (head.sequence, head.hold_lines) for head in heads}
+
+
+async def journal_place(connection: Connection) -> Place:
+    """Return the version, which grows with every act, and the number of reports accepted. Only for a push process."""
+    rows = await connection.fetch(
+        "SELECT e.id, h.version, h.accepted FROM election e JOIN head h ON h.election = e.key"
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 class NewestHost:
-    """Compares the hosts of a feed's URL. Invariants:
+    """Compares the hosts of a URL. Invariants:
 
-    * The feed leaves a host only for one that showed more CATCH_UP_S earlier, so no replica is left for its usual lag.
-    * Of two hosts that each have something that the other one lacks, as after a failover that has lost publications,
-      the feed leaves one only if the other one has grown since it was last seen. So it does not go back and forth.
-    * A host that cannot be compared changes nothing.
+    * A process leaves a host only for one that showed more CATCH_UP_S earlier, so no replica is left for its usual lag.
+    * Of two hosts that each have something that the other one lacks, as after a failover that has lost publications, a
+      process leaves one only if the other one has grown since it was last seen. So it does not go back and forth.
+    * A host that cannot be compared changes nothing. Push processes compare only hosts that are writable.
     """
 
-    def __init__(self, pool: Pool, hosts: Hosts, *others: Hosts) -> None:
-        """`pool` reads the record, from `hosts`; `others` are those of the feed's other pools, which leave as well."""
+    def __init__(
+        self,
+        pool: Pool,
+        hosts: Hosts,
+        *others: Hosts,
+        read_place: Callable[[Connection], Awaitable[Place]] = public_place,
+    ) -> None:
+        """`pool` is connected to `hosts`; `others` are those of the other pools of the process, which leave as well."""
         self._pool = pool
         self._hosts = hosts
         self._all_hosts = (hosts, *others)
+        self._read_place = read_place
         self._seen: dict[Host, Place] = {}
         """The record of each host when it was last seen."""
         self._place: Place = {}
@@ -56,7 +79,7 @@ class NewestHost:
             await asyncio.Event().wait()
         while True:
             await asyncio.sleep(COMPARE_S)
-            with suppress(JournalUnavailable):  # the hub logs an outage, and then the host changes anyway
+            with suppress(JournalUnavailable):  # others log an outage, and then the host changes anyway
                 await self.compare()
 
     async def compare(self) -> None:
@@ -78,7 +101,7 @@ class NewestHost:
             still, place = await self._here()
             if still == host and _is_ahead(there, place, grown=grown):
                 log.warning(
-                    "the record of another host is longer; reading from it instead",
+                    "the record of another host is longer; using it instead",
                     left=_name(host),
                     longer=_name(other),
                 )
@@ -87,25 +110,20 @@ class NewestHost:
             return
 
     async def _here(self) -> tuple[Host, Place]:
-        """Return the host that the feed reads from, and how far its record goes."""
+        """Return the host that the process uses, and how far its record goes."""
         with translate_db_errors():
             async with acquired(self._pool) as connection:
-                return host_of(connection), await _place(connection)
+                return host_of(connection), await self._read_place(connection)
 
     async def _there(self, host: Host) -> Place:
-        """Return how far the record of another host goes; nowhere if it is unavailable or not fit for a feed."""
+        """Return how far the record of another host goes; nowhere if it is unavailable or not fit for the process."""
         with suppress(JournalUnavailable), translate_db_errors():
             connection = await self._hosts.connect_to(host)
             try:
-                return await _place(connection)
+                return await self._read_place(connection)
             finally:
                 connection.terminate()
         return {}
-
-
-async def _place(connection: Connection) -> Place:
-    heads: list[Head] = await read_heads(connection)
-    return {head.id: (head.sequence, head.hold_lines) for head in heads}
 
 
 def exceeds(place: Place, other: Place) -> bool:
@@ -119,7 +137,7 @@ def exceeds(place: Place, other: Place) -> bool:
 
 
 def _is_ahead(there: Place, here: Place, *, grown: bool) -> bool:
-    """Return whether the feed should read from another host; `grown`: whether that has grown since it was last seen."""
+    """Return whether to use another host instead; `grown`: whether that has grown since it was last seen."""
     return exceeds(there, here) and (grown or not exceeds(here, there))
 
 

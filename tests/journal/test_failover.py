@@ -23,12 +23,13 @@ from gateway.journal.connection import CONNECT_S, Hosts, connect, open_pool
 from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import CommittedLocally, Unstorable, reports_local_commit
 from gateway.journal.decisions import Evaluated
+from gateway.journal.elections import Elections
 from gateway.journal.embedded import EmbeddedPostgres
 from gateway.journal.evaluator import START
 from gateway.journal.holds import HoldDecision, HoldName
 from gateway.journal.journal_connections import WRITERS_FREE
 from gateway.journal.migrate import migrate
-from gateway.journal.newest_host import NewestHost
+from gateway.journal.newest_host import NewestHost, journal_place
 from gateway.journal.notifications import CHANNEL, notifications
 from gateway.journal.postgres import PostgresJournal
 from gateway.journal.session import Connection
@@ -311,6 +312,46 @@ async def test_a_feed_leaves_a_host_whose_record_stays_behind(
         assert await port_of_pool(pool) == await port_of_pool(other) == port_of(second)
 
 
+@pytest.mark.parametrize("later", ["token", "election", "report"])
+async def test_a_push_process_without_reports_leaves_a_former_primary_for_one_that_knows_more(
+    first: str, second: str, monkeypatch: pytest.MonkeyPatch, later: str
+) -> None:
+    """It would refuse tokens and elections that were made since the failover, until something is committed."""
+    monkeypatch.setattr(newest_host_module, "CATCH_UP_S", 0.01)
+    first, second = [await an_empty_database(each, f"empty_{later}") for each in (first, second)]
+    registry = a_registry(publish_from=(datetime.now(UTC) + timedelta(days=1)).isoformat())
+    for each in (first, second):
+        async with administration(each, "test") as acts:
+            election = await acts.load_election(registry)
+    url = with_hosts(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)])
+    hosts, monitored = Hosts(url, feed=False), Hosts(url, feed=False)
+    async with (
+        open_pool(url, hosts=hosts) as pool,
+        open_pool(url, hosts=monitored, max_size=1) as other,
+        open_pool(second) as there,
+    ):
+        comparing = NewestHost(pool, hosts, monitored, read_place=journal_place)
+        elections = Elections(PostgresJournal(pool), lambda _: None)
+        for _ in range(2):
+            await comparing.compare()
+        assert await port_of_pool(pool) == await port_of_pool(other) == port_of(first)
+        journal, secret = PostgresJournal(there), "none"
+        async with administration(second, "test") as acts:
+            if later == "token":
+                (issued,) = await acts.issue_tokens(election, [(["no"], "")])
+                secret = issued.secret
+            elif later == "election":
+                await acts.load_election(a_registry())
+            else:
+                found = await journal.election(election)
+                await append(journal, found.key, found.version, a_report())
+        assert (await elections.authenticate(election, secret))[1] is None
+        await comparing.compare()
+        assert await port_of_pool(pool) == await port_of_pool(other) == port_of(second)
+        if later == "token":
+            assert (await elections.authenticate(election, secret))[1] is not None
+
+
 async def test_a_feed_does_not_go_back_and_forth_between_hosts_with_different_records(
     first: str, second: str, feed_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,11 +424,11 @@ async def test_a_feed_stays_on_a_host_that_catches_up(
             assert await port_of_pool(pool) == port_of(first)
 
 
-async def an_empty_database(url: str) -> str:
+async def an_empty_database(url: str, name: str = "empty") -> str:
     """Create a database on a server, with the current schema; return its URL."""
     async with connected_as_owner(url) as owner:
-        await owner.execute("CREATE DATABASE empty")
-    made = f"{url.rpartition('/')[0]}/empty"
+        await owner.execute(f"CREATE DATABASE {name}")
+    made = f"{url.rpartition('/')[0]}/{name}"
     await migrate(made)
     return made
 

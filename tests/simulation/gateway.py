@@ -247,6 +247,7 @@ class Installation:
                 PostgresConfirmations(open_pool(database, process, max_size=1)),
                 partial(PostgresJournal, pool, require_standby=config.require_standby),
                 cast("PushMonitoring", NoMonitoring()),
+                _wait_forever,
                 partial(notified, database, process, acts=True),
                 lambda: None,
                 pool.terminate,
@@ -267,6 +268,11 @@ class Installation:
             return accepting(cast("Any", network.listener(process, worker.address)), connections, make, tls)
 
         return Platform(push_database, feed_database, accept, clock=process.clock, chance=process.chance)
+
+
+async def _wait_forever() -> None:
+    """Compare no hosts: a push process leaves a former primary, which ends soon, at its first commit."""
+    await asyncio.Event().wait()
 
 
 class NoMonitoring:
