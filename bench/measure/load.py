@@ -86,7 +86,8 @@ class ElectionLoad:
         self._scratch = scratch
         self._judged = judged
         self._secrets = list(dict.fromkeys(target.tokens.values()))
-        self._pushes: list[Push] = []
+        self._answered: list[tuple[Sequence[Planned], Sequence[int], bytes]] = []
+        """Of each push its plan, the sender of each report, and the answers."""
         self._blocks: list[tuple[float, int]] = []
         """When the subscriber received a block, and its sequence."""
         self._seen: list[tuple[float, Block]] = []
@@ -128,23 +129,23 @@ class ElectionLoad:
                 f"{counted(len(plan), 'report')}: {pushed.outcomes}, {pushed.unanswered} unanswered"
             )
         if self._judged:
-            self._keep(plan, senders, answers)
+            self._answered.append((plan, senders, answers.read_bytes()))
         return pushed
 
-    def _keep(self, plan: Sequence[Planned], senders: Sequence[int], answers: Path) -> None:
-        own: list[list[Planned]] = [[] for _ in self._secrets]
-        for each, sender in zip(plan, senders, strict=True):
-            own[sender].append(each)
-        for line in answers.read_bytes().splitlines():
-            answered = msgspec.json.decode(line, type=Answered)
-            for answer in msgspec.json.decode(answered.frame, type=_Results).results:
-                if answer.outcome == "retry":
-                    continue
-                assert isinstance(answer.id, int)
-                each = own[answered.sender][answer.id]
-                self._pushes.append(
-                    Push(each.unit, each.revision, expected_digest(each.body), answered.at, answer)
-                )
+    def _pushes(self) -> Iterator[Push]:
+        """Yield every report that was pushed, with its answer. Decoding them takes CPU that the subscriber needs."""
+        for plan, senders, answers in self._answered:
+            own: list[list[Planned]] = [[] for _ in self._secrets]
+            for each, sender in zip(plan, senders, strict=True):
+                own[sender].append(each)
+            for line in answers.splitlines():
+                answered = msgspec.json.decode(line, type=Answered)
+                for answer in msgspec.json.decode(answered.frame, type=_Results).results:
+                    if answer.outcome == "retry":
+                        continue
+                    assert isinstance(answer.id, int)
+                    each = own[answered.sender][answer.id]
+                    yield Push(each.unit, each.revision, expected_digest(each.body), answered.at, answer)
 
     async def wait_reached(self, sequence: int, most_s: float = SHOWN_S) -> float:
         """Wait until the subscriber has a publication; return when it arrived, in seconds since 1970."""
@@ -178,7 +179,7 @@ class ElectionLoad:
         """Judge the whole history, add broken guarantees to the faults, and return the public record."""
         stored = await stored_reports(self.target)
         observed: list[ObservedBlock] = [observe(block, at) for at, block in self._seen]
-        for broken in broken_guarantees(self.target, self._pushes, observed, stored):
+        for broken in broken_guarantees(self.target, list(self._pushes()), observed, stored):
             self.faults.append(f"{broken.guarantee}: {broken.example}")
         return stored
 
