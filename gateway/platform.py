@@ -99,7 +99,9 @@ async def open_push_database(config: Config, metrics: PushMetrics) -> AsyncItera
             PostgresConfirmations(announcing),
             partial(PostgresJournal, pool, require_standby=config.require_standby),
             PushMonitoring(monitoring, metrics, clock=SYSTEM_CLOCK, chance=SYSTEM_CHANCE),
-            NewestHost(pool, hosts, monitored, read_place=journal_place).run,
+            NewestHost(
+                pool, hosts, monitored, read_place=journal_place, left=metrics.database.host_left.inc
+            ).run,
             partial(notifications, url, acts=True),
             partial(_set_pool_gauges, metrics, pool),
             pool.terminate,
@@ -122,7 +124,7 @@ async def open_feed_database(config: Config, metrics: FeedMetrics) -> AsyncItera
             partial(
                 _run_all,
                 DatabaseMonitor(monitoring, metrics.database, embargoed=False, clock=SYSTEM_CLOCK).run,
-                NewestHost(pool, hosts, monitored).run,
+                NewestHost(pool, hosts, monitored, left=metrics.database.host_left.inc).run,
             ),
             partial(notifications, url, feed=True),
             partial(_set_pool_gauges, metrics, pool),

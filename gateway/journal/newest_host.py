@@ -63,12 +63,17 @@ class NewestHost:
         hosts: Hosts,
         *others: Hosts,
         read_place: Callable[[Connection], Awaitable[Place]] = public_place,
+        left: Callable[[], None] = lambda: None,
     ) -> None:
-        """`pool` is connected to `hosts`; `others` are those of the other pools of the process, which leave as well."""
+        """`pool` is connected to `hosts`; `others` are those of the other pools of the process, which leave as well.
+
+        `left` is called when a host was left.
+        """
         self._pool = pool
         self._hosts = hosts
         self._all_hosts = (hosts, *others)
         self._read_place = read_place
+        self._left = left
         self._seen: dict[Host, Place] = {}
         """The record of each host when it was last seen."""
         self._place: Place = {}
@@ -107,6 +112,7 @@ class NewestHost:
                 )
                 for hosts in self._all_hosts:
                     await hosts.leave(host)
+                self._left()
             return
 
     async def _here(self) -> tuple[Host, Place]:

@@ -179,6 +179,11 @@ class DatabaseMetrics:
         )
         self.busy, self.idle = connections.labels("busy"), connections.labels("idle")
         self.connections_max = gauge("connections_max", "Maximum number of connections in the pool")
+        self.host_left = Counter(
+            "valgnatt_database_hosts_left",
+            "Hosts that answered and were left for one with a longer record",
+            registry=registry,
+        )
         self.notified = Counter(
             "valgnatt_notifications", "NOTIFYs received, and connects of the listener", registry=registry
         )

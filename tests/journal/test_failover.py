@@ -330,7 +330,10 @@ async def test_a_push_process_without_reports_leaves_a_former_primary_for_one_th
         open_pool(url, hosts=monitored, max_size=1) as other,
         open_pool(second) as there,
     ):
-        comparing = NewestHost(pool, hosts, monitored, read_place=journal_place)
+        left: list[None] = []
+        comparing = NewestHost(
+            pool, hosts, monitored, read_place=journal_place, left=lambda: left.append(None)
+        )
         elections = Elections(PostgresJournal(pool), lambda _: None)
         for _ in range(2):
             await comparing.compare()
@@ -346,7 +349,9 @@ async def test_a_push_process_without_reports_leaves_a_former_primary_for_one_th
                 found = await journal.election(election)
                 await append(journal, found.key, found.version, a_report())
         assert (await elections.authenticate(election, secret))[1] is None
+        assert not left
         await comparing.compare()
+        assert len(left) == 1
         assert await port_of_pool(pool) == await port_of_pool(other) == port_of(second)
         if later == "token":
             assert (await elections.authenticate(election, secret))[1] is not None
