@@ -132,8 +132,9 @@ class ElectionLoad:
             self._answered.append((plan, senders, answers.read_bytes()))
         return pushed
 
-    def _pushes(self) -> Iterator[Push]:
-        """Yield every report that was pushed, with its answer. Decoding them takes CPU that the subscriber needs."""
+    def _pushes(self) -> list[Push]:
+        """Return every report that was pushed, with its answer. Decoding them takes CPU that the subscriber needs."""
+        pushes = []
         for plan, senders, answers in self._answered:
             own: list[list[Planned]] = [[] for _ in self._secrets]
             for each, sender in zip(plan, senders, strict=True):
@@ -145,7 +146,10 @@ class ElectionLoad:
                         continue
                     assert isinstance(answer.id, int)
                     each = own[answered.sender][answer.id]
-                    yield Push(each.unit, each.revision, expected_digest(each.body), answered.at, answer)
+                    pushes.append(
+                        Push(each.unit, each.revision, expected_digest(each.body), answered.at, answer)
+                    )
+        return pushes
 
     async def wait_reached(self, sequence: int, most_s: float = SHOWN_S) -> float:
         """Wait until the subscriber has a publication; return when it arrived, in seconds since 1970."""
@@ -179,7 +183,7 @@ class ElectionLoad:
         """Judge the whole history, add broken guarantees to the faults, and return the public record."""
         stored = await stored_reports(self.target)
         observed: list[ObservedBlock] = [observe(block, at) for at, block in self._seen]
-        for broken in broken_guarantees(self.target, list(self._pushes()), observed, stored):
+        for broken in broken_guarantees(self.target, self._pushes(), observed, stored):
             self.faults.append(f"{broken.guarantee}: {broken.example}")
         return stored
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -36,6 +35,7 @@ from bench.measure import (
 from bench.measure.load import ElectionLoad
 from bench.measure.options import Options
 from gateway.rehearsal.dataset import DataSet
+from gateway.rehearsal.judge import Push
 from tests.bench.commands import bench
 from tests.counts import count, variants
 from tests.faults.servers import copy_cluster
@@ -184,14 +184,13 @@ def test_a_receipt_for_a_report_that_is_not_stored_makes_the_result_invalid(
     small: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fast but wrong gateway fails."""
-    keep = ElectionLoad._keep
+    pushes = ElectionLoad._pushes
 
-    def keep_and_forge(self: ElectionLoad, *args: Any) -> None:
-        keep(self, *args)
-        first = self._pushes[0]
-        self._pushes.append(msgspec.structs.replace(first, revision=first.revision + 100))
+    def forged(self: ElectionLoad) -> list[Push]:
+        first, *others = pushes(self)
+        return [first, *others, msgspec.structs.replace(first, revision=first.revision + 100)]
 
-    monkeypatch.setattr(ElectionLoad, "_keep", keep_and_forge)
+    monkeypatch.setattr(ElectionLoad, "_pushes", forged)
     (found,) = measure_all(["night"], small)
     assert any("durable" in reason or "receipt" in reason for reason in found.invalid), found.invalid
 
