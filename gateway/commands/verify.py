@@ -48,7 +48,7 @@ def record(
     evidence: Evidence = None,
     as_json: AsJson = False,
 ) -> None:
-    """Verify the whole signed record of an election: signatures, entries, registry, reports, and every figure shown.
+    """Verify the whole signed record of an election: signatures, entries, registry, reports, and every area shown.
 
     Exit status 0 only if every condition holds, and 1 if one fails: its code and a sentence are shown. Keys have to
     come from elsewhere than the feed door. Without --policy, no witness is required, so the operator could show others

@@ -40,6 +40,7 @@ TIME_MAX_S = 253_402_300_799
 COMPARED = (
     *("parent", "level", "name", "sequence", "eligible", "units", "counts"),
     *("revision", "counted_at", "status"),
+    "seats",
 )
 """Members of an area's document that follow from the registry and the reports alone."""
 
@@ -268,9 +269,10 @@ def _as_evidence(line: PublicationLine) -> dict[str, bytes]:
 
 
 def check_figures(state: ElectionState, shown: Mapping[str, bytes], chain: str) -> None:
-    """Require that every area is shown with the sum of the reports. Raises VerificationFailed (figures_differ).
+    """Require that every area is shown with the sum of the reports, and with the seats that these votes give.
 
     `shown` are the documents of all areas at the sequence of `state`, as JSON, and `chain` is the one shown with them.
+    Raises VerificationFailed (figures_differ).
     """
     if chain != state.chain.hex():
         text = f"the figures are shown with the chain {chain} at sequence {state.sequence}"
@@ -291,7 +293,7 @@ def check_figures(state: ElectionState, shown: Mapping[str, bytes], chain: str) 
                 "area-sum.json": orjson.dumps(expected),
             }
             raise VerificationFailed(
-                "figures_differ", f"{text}; the sum of the entries is {_short(right)}", evidence
+                "figures_differ", f"{text}; by the entries it is {_short(right)}", evidence
             )
     if more := shown.keys() - state.registry.by_id.keys():
         raise VerificationFailed(
@@ -302,8 +304,8 @@ def check_figures(state: ElectionState, shown: Mapping[str, bytes], chain: str) 
 def differences(shown: Mapping[str, Any], expected: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Yield path, shown value and right value of every figure of an area that differs."""
     for name in COMPARED:
-        if name in expected:
-            yield from _differences(name, shown.get(name), expected[name])
+        if name in expected or name in shown:
+            yield from _differences(name, shown.get(name), expected.get(name))
 
 
 def _differences(path: str, shown: Any, expected: Any) -> Iterator[tuple[str, Any, Any]]:
