@@ -1,7 +1,7 @@
 """The feed of one election: its state, the blocks encoded from it, and its readers."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -521,21 +521,29 @@ class ElectionFeed:
         `indexes` are those of their units.
         """
         self.log.add(publications)
-        now, transfers, apply_lag = self._clock.now(), self.transfers, self._metrics.apply_lag
+        lags_s = self._lags_s(publications)
+        self.transfers.applied(publications, indexes, lags_s)
+        for lag_s, times in Counter(lags_s).items():
+            if lag_s is not None:
+                self._metrics.apply_lag.observe(lag_s, times)
+        if archive:
+            for publication in publications:
+                self.archive.append(publication.sequence, publication_line(publication))
+        self._metrics.applied.inc(len(publications))
+        self._sequence_gauge.set(publications[-1].sequence)
+
+    def _lags_s(self, publications: Sequence[Publication]) -> Sequence[float | None]:
+        """Return how long after its publication each is applied, in seconds; None if it is history."""
+        now, lags_s = self._clock.now(), list[float | None]()
         published_at: datetime | None = None
         lag_s: float | None = None
-        for publication, index in zip(publications, indexes, strict=True):
+        for publication in publications:
             if publication.published_at is not published_at:  # one object for all after an embargo
                 published_at = publication.published_at
                 late = published_at >= self._live_since
                 lag_s = (now - published_at).total_seconds() if late else None
-            transfers.applied(publication, index, lag_s)
-            if archive:
-                self.archive.append(publication.sequence, publication_line(publication))
-            if lag_s is not None:
-                apply_lag.observe(lag_s)
-        self._metrics.applied.inc(len(publications))
-        self._sequence_gauge.set(publications[-1].sequence)
+            lags_s.append(lag_s)
+        return lags_s
 
     def _show(self, applied: Sequence[Publication]) -> float:
         """Show the state: wake those who wait for it, and write to the readers of every change.

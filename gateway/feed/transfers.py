@@ -98,22 +98,26 @@ class Transfers:
         """Return the number of applied publications per municipality."""
         return {municipality: transfer.published for municipality, transfer in self._by_area.items()}
 
-    def applied(self, publication: Publication, index: int, lag_s: float | None) -> None:
-        """Record that a publication was applied, and how long after it was published; None: it is history.
+    def applied(
+        self, publications: Sequence[Publication], indexes: Sequence[int], lags_s: Sequence[float | None]
+    ) -> None:
+        """Record that publications were applied, and how long after they were published; None: they are history.
 
-        `index` is that of its unit.
+        `indexes` are those of their units.
         """
-        transfer = self._tallies[index]
-        assert transfer is not None
-        transfer.published += 1
-        if not self._reported[index]:
-            self._reported[index] = 1
-            transfer.reported += 1
-        transfer.last_accepted_at = accepted_at = publication.accepted_at
-        if publication.held_since is None:  # otherwise it was placed long after its receipt
-            transfer.receipt.add((accepted_at - publication.received_at).total_seconds())
-        if lag_s is not None:
-            transfer.applied.add(lag_s)
+        tallies, reported = self._tallies, self._reported
+        for publication, index, lag_s in zip(publications, indexes, lags_s, strict=True):
+            tally = tallies[index]
+            assert tally is not None
+            tally.published += 1
+            if not reported[index]:
+                reported[index] = 1
+                tally.reported += 1
+            tally.last_accepted_at = accepted_at = publication.accepted_at
+            if publication.held_since is None:  # otherwise it was placed long after its receipt
+                tally.receipt.add((accepted_at - publication.received_at).total_seconds())
+            if lag_s is not None:
+                tally.applied.add(lag_s)
 
     def written(self, publications: Iterable[Publication], now: datetime) -> None:
         """Record that publications were written to the readers in step."""

@@ -68,13 +68,13 @@ class Durations(Collector):
         self._sum_s = 0.0
         registry.register(self)
 
-    def observe(self, seconds: float) -> None:
-        """Count one duration; a negative one, from two clocks, counts as 0."""
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Count a duration, so many times; a negative one, from two clocks, counts as 0."""
         if seconds > 0.0:
-            self._counts[bisect_left(LAG_BUCKETS, seconds)] += 1
-            self._sum_s += seconds
+            self._counts[bisect_left(LAG_BUCKETS, seconds)] += times
+            self._sum_s += seconds * times
         else:
-            self._counts[0] += 1
+            self._counts[0] += times
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """Return the histogram with cumulative buckets."""

@@ -79,7 +79,7 @@ def test_a_municipality_is_followed_from_push_to_reader() -> None:
     first, second = (record.write(a_report(unit)) for unit in ("a-1-1", "a-1-1"))
     second = msgspec.structs.replace(second, received_at=AT - timedelta(seconds=2), accepted_at=AT)
     for publication in (first, second):
-        transfers.applied(publication, REGISTRY.units["a-1-1"].index, 1.0)
+        transfers.applied([publication], [REGISTRY.units["a-1-1"].index], [1.0])
     transfers.written([first, second], second.published_at + timedelta(seconds=3))
     backlog = {"a-1": Backlog(5, AT + timedelta(seconds=5), AT + timedelta(seconds=8))}
     (transfer,) = transfers.documents(backlog, {"a-1": AT}, {}, AT + timedelta(seconds=9), only="a-1")
@@ -109,7 +109,7 @@ def test_history_does_not_count_as_lag() -> None:
     transfers, record = Transfers(REGISTRY), Record()
     publication = record.write(a_report("a-1-1"))
     publication = msgspec.structs.replace(publication, received_at=AT - timedelta(seconds=2), accepted_at=AT)
-    transfers.applied(publication, REGISTRY.units["a-1-1"].index, None)
+    transfers.applied([publication], [REGISTRY.units["a-1-1"].index], [None])
     (transfer,) = transfers.documents({}, {}, {}, AT + timedelta(hours=9), only="a-1")
     assert transfer.published == 1
     assert transfer.lag_s is not None
@@ -123,7 +123,7 @@ def test_the_time_for_which_a_report_was_held_is_no_lag() -> None:
     publication = msgspec.structs.replace(
         Record().write(a_report("a-1-1")), received_at=AT - timedelta(hours=2), accepted_at=AT, held_since=AT
     )
-    transfers.applied(publication, REGISTRY.units["a-1-1"].index, 1.0)
+    transfers.applied([publication], [REGISTRY.units["a-1-1"].index], [1.0])
     (transfer,) = transfers.documents({}, {}, {}, AT, only="a-1")
     assert transfer.lag_s is not None
     assert transfer.lag_s.receipt == Percentiles(None, None)
