@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import nlargest
 from operator import add, neg, sub
 from typing import NamedTuple, TypeAlias
 
@@ -73,12 +74,9 @@ class Later(NamedTuple):
     explanation: Explanation
 
 
-Placed: TypeAlias = "tuple[str, int, array[int], array[int]]"
-"""A change: when it was counted, the index of its unit, the figures before and after. Plain tuples, of which there are
-many, need less of the garbage collector's time than a class."""
-_Grown: TypeAlias = "tuple[int, int, int, int, array[int], array[int]]"
-"""A growth: the number of its change, the indexes of its unit and of the municipality, the category, and the figures
-before and after."""
+Placed: TypeAlias = "tuple[int, int, str, array[int], array[int]]"
+"""A change: its number, the index of its unit, when it was counted, the figures before and after. Plain tuples, of
+which there are many, need less of the garbage collector's time than a class."""
 
 
 _NOTHING: Sequence[Later] = ()
@@ -128,13 +126,13 @@ class Explainer:
         if size <= SMALL_VOTES or not changes:
             return None
         unit = change.unit.index
-        here = (change.counted_at, unit, change.before, change.after)
+        here = (change.number, unit, change.counted_at, change.before, change.after)
         return self.other_half(unit, size, [*_around(changes, time_of(change.counted_at)), here])
 
     def other_half(self, unit: int, size: int, changes: Iterable[Placed]) -> Explanation | None:
         """Return the move whose half a fall of a unit is, given its size in votes and the changes around it."""
         by_unit: dict[int, Sequence[int]] = {}
-        for _, index, before, after in changes:
+        for _, index, _, before, after in changes:
             delta = self._columns.delta(before, after)
             if (earlier := by_unit.get(index)) is not None:
                 delta = list(map(add, earlier, delta))
@@ -159,9 +157,11 @@ class History:
     changes per unit (CHANGES_MIN per municipality), and GROWTHS_PER_UNIT places of growths.
     """
 
-    def __init__(self, registry: Registry, columns: Columns) -> None:
+    def __init__(self, registry: Registry, columns: Columns, ballots: Sequence[int]) -> None:
+        """`ballots`: where in an array of figures each category has its ballots."""
         self._registry = registry
         self._columns = columns
+        self._ballots = ballots
         self._explainer = Explainer(registry, columns)
         self._municipalities = array("l", bytes(array("l").itemsize * len(registry.areas)))
         """By index of a unit, the index of its municipality."""
@@ -174,10 +174,10 @@ class History:
         """By index of a municipality, how many of its changes are kept."""
         self._changes: dict[int, list[Placed]] = {}
         """By municipality, the newest last."""
-        self._growths: dict[int, deque[_Grown]] = {}
-        """By bucket of their ballots, the newest last."""
+        self._growths: tuple[dict[int, deque[Placed]], ...] = tuple({} for _ in columns.parties)
+        """For each category, the changes that grew in it, by bucket of the growth of their ballots, the newest last."""
         self._growths_max = len(registry.units) * GROWTHS_PER_UNIT
-        self._buckets: deque[int] = deque()
+        self._buckets: deque[deque[Placed]] = deque()
         """The bucket of each growth, the newest last."""
         self._of_unit: dict[int, list[_Fall]] = {}
         """Falls by unit, the newest last."""
@@ -185,77 +185,79 @@ class History:
         """By municipality, those of more than SMALL_VOTES."""
 
     def place(
-        self,
-        number: int,
-        unit: int,
-        counted_at: str,
-        before: array[int],
-        after: array[int],
-        growths: Iterable[tuple[int, int]],
+        self, number: int, unit: int, counted_at: str, before: array[int], after: array[int]
     ) -> Sequence[Later]:
         """Add the next change, as in `Change`; `unit` is the `Area.index`. Return what it shows about earlier falls.
 
-        `growths`: category and ballots of its growths of at least GROWTH_MIN. Neither array may be changed afterwards.
+        Neither array may be changed afterwards.
         """
         municipality = self._municipalities[unit]
         changes = self._changes.get(municipality)
         if changes is None:
             changes = self._changes[municipality] = []
-        placed = (counted_at, unit, before, after)
+        placed = (number, unit, counted_at, before, after)
         changes.append(placed)
         if len(changes) > self._changes_max[municipality]:
             del changes[0]
-        for category, ballots in growths:
-            self._add_growth(bucket_of(ballots), (number, unit, municipality, category, before, after))
+        for category, place in enumerate(self._ballots):
+            growth = after[place] - before[place]
+            if growth >= GROWTH_MIN:
+                self._add_growth(category, bucket_of(growth), placed)
         if municipality not in self._open and unit not in self._of_unit:
             return _NOTHING
         return [*self._moves(placed, municipality), *self._restated(placed)]
 
-    def place_fall(
-        self, change: Change, growths: Iterable[tuple[int, int]]
-    ) -> tuple[Explanation | None, Sequence[Later]]:
+    def place_fall(self, change: Change) -> tuple[Explanation | None, Sequence[Later]]:
         """Add the next change, one that fell. Return what it looks like, and what it shows about earlier falls."""
         deltas = self._columns.deltas(change.before, change.after)
-        explained = self._withdrawn(change, deltas) if size_of(deltas) > SMALL_VOTES else None
+        size = size_of(deltas)
+        explained = self._withdrawn(change, deltas) if size > SMALL_VOTES else None
         if explained is None:
             changes = self._changes.get(self._municipalities[change.unit.index], ())
             explained = self._explainer.explain(change, deltas, changes)
         number, unit, counted_at, _, _, before, after = change
-        later = self.place(number, unit.index, counted_at, before, after, growths)
-        self._keep_open(change, deltas, explained)
+        later = self.place(number, unit.index, counted_at, before, after)
+        self._keep_open(change, size, explained)
         return explained, later
 
     # Growths.
 
-    def _add_growth(self, bucket: int, growth: _Grown) -> None:
+    def _add_growth(self, category: int, key: int, placed: Placed) -> None:
         if len(self._buckets) >= self._growths_max:
-            self._growths[self._buckets.popleft()].popleft()
-        growths = self._growths.get(bucket)
-        if growths is None:
-            growths = self._growths[bucket] = deque()
-        growths.append(growth)
+            self._buckets.popleft().popleft()
+        bucket = self._growths[category].get(key)
+        if bucket is None:
+            bucket = self._growths[category][key] = deque()
+        bucket.append(placed)
         self._buckets.append(bucket)
 
-    def _near(self, votes: array[int], unit: int) -> list[_Grown]:
+    def _near(self, votes: array[int], unit: int) -> list[Placed]:
         """Return the growths that differ from votes by at most DUPLICATE_PERMILLE, if one of them is of this unit."""
         ballots = sum(votes)
         most = ballots * DUPLICATE_PERMILLE // 1000
-        buckets = range(bucket_of(max(ballots - most, 1)), bucket_of(ballots + most) + 1)
-        parties, largest = self._columns.parties, max(votes[:-1])
-        places = [each.start + votes.index(largest) for each in parties]
-        low, high = largest - most, largest + most
-        similar = [
-            growth
-            for bucket in buckets
-            for growth in self._growths.get(bucket, ())
-            if low <= growth[5][place := places[growth[3]]] - growth[4][place] <= high  # few are
-        ]
-        near = [growth for growth in similar if self._distance(growth, votes) <= most]
-        return near if any(growth[1] == unit for growth in near) else []
+        keys = range(bucket_of(max(ballots - most, 1)), bucket_of(ballots + most) + 1)
+        # Of the growths of these sizes, few have as many votes for two large parties.
+        parties = nlargest(2, range(len(votes) - 1), key=votes.__getitem__)
+        one, other = parties[0], parties[-1]
+        low, high = votes[one] - most, votes[one] + most
+        other_low, other_high = votes[other] - most, votes[other] + most
+        near: list[Placed] = []
+        for category, buckets in enumerate(self._growths):
+            first = self._columns.parties[category].start
+            at, other_at = first + one, first + other
+            near += [
+                placed
+                for key in keys
+                for placed in buckets.get(key, ())
+                if low <= placed[4][at] - placed[3][at] <= high
+                and other_low <= placed[4][other_at] - placed[3][other_at] <= other_high
+                and self._distance(placed, category, votes) <= most
+            ]
+        return near if any(placed[1] == unit for placed in near) else []
 
-    def _distance(self, growth: _Grown, votes: array[int]) -> int:
+    def _distance(self, placed: Placed, category: int, votes: array[int]) -> int:
         """Return by how many votes a growth differs from others, blank votes last, summed over the parties."""
-        category, before, after = growth[3:6]
+        _, _, _, before, after = placed
         parties, blank = self._columns.parties[category], self._columns.blank[category]
         of_parties: int = sum(map(abs, map(sub, map(sub, after[parties], before[parties]), votes)))
         return of_parties + abs(after[blank] - before[blank] - votes[-1])
@@ -274,14 +276,15 @@ class History:
             if votes_of(delta) * 2 >= sum(before):
                 candidates.append(before)  # all of the votes before, as most of them are others now
             for dropped in candidates:
-                others = [each for each in self._near(dropped, unit) if each[2] != municipality]
+                near = self._near(dropped, unit)
+                others = [each for each in near if self._municipalities[each[1]] != municipality]
                 if others:
                     return Explanation("duplicate_withdrawn", self._registry.areas[min(others)[1]].id)
         return None
 
     # What becomes known later.
 
-    def _keep_open(self, change: Change, deltas: Deltas, explained: Explanation | None) -> None:
+    def _keep_open(self, change: Change, size: int, explained: Explanation | None) -> None:
         rank = _RANKS[explained.code] if explained is not None else len(CODES)
         if rank <= _MOVED:
             return
@@ -292,13 +295,13 @@ class History:
             self._of_unit[unit] = [fall]
         else:
             _append(falls, fall, OPEN_PER_UNIT)
-        if size_of(deltas) > SMALL_VOTES:
+        if size > SMALL_VOTES:
             fall.size = votes_of(columns.delta(change.before, change.after))
         if fall.size > SMALL_VOTES:
             municipality = self._municipalities[unit]
             fall.at = time_of(fall.counted_at)
             changes = _around(self._changes[municipality], fall.at)
-            nets = [columns.delta(before, after) for _, _, before, after in changes]
+            nets = [columns.delta(before, after) for *_, before, after in changes]
             fall.net = list(map(sum, zip(*nets, strict=True)))
             _append(self._open.setdefault(municipality, []), fall, OPEN_MAX)
 
@@ -307,7 +310,7 @@ class History:
         falls = self._open.get(municipality)
         if falls is None:
             return
-        counted_at, _, before, after = placed
+        _, _, counted_at, before, after = placed
         at, delta = time_of(counted_at), None
         for fall in falls:
             if fall.rank <= _MOVED or not abs(fall.at - at) <= WINDOW_S:
@@ -323,7 +326,7 @@ class History:
 
     def _restated(self, placed: Placed) -> Iterator[Later]:
         """Yield the falls of the unit before which it had the votes that it has again."""
-        counted_at, unit, _, after = placed
+        _, unit, counted_at, _, after = placed
         for fall in self._of_unit.get(unit, ()):
             if (
                 fall.rank > _RESTATED
@@ -341,7 +344,7 @@ def _append(falls: list[_Fall], fall: _Fall, most: int) -> None:
 
 
 def _around(changes: Iterable[Placed], at: float) -> Iterator[Placed]:
-    return (each for each in changes if abs(time_of(each[0]) - at) <= WINDOW_S)
+    return (each for each in changes if abs(time_of(each[2]) - at) <= WINDOW_S)
 
 
 _BY_CODE = {code: Explanation(code) for code in CODES}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from operator import attrgetter, gt, sub
 
 import msgspec
 
 from gateway.election.changes import Columns
-from gateway.election.growths import GROWTH_MIN
 from gateway.election.registry import Registry
 from gateway.election.report import (
     COUNT_NAMES,
@@ -59,6 +58,9 @@ class Layout:
             name: FIRST_FIGURE + number * self.width for number, name in enumerate(registry.categories)
         }
         self.statuses = {name: number for number, name in enumerate(STATUSES)}
+        self._status_figures = {
+            name: array(UNIT_FIGURES, [each == name for each in STATUSES]) for name in STATUSES
+        }
         self.size = FIRST_FIGURE + len(self.bases) * self.width
         self.no_figures = array(UNIT_FIGURES, [0] * self.size)
         """The figures of a unit without a report: all 0. Must not be changed."""
@@ -67,7 +69,8 @@ class Layout:
         starts = (0, *self.bases.values(), self.size)
         self._parts = tuple(pairwise(starts))
         """Start and end of the statuses and of each category."""
-        self._ballots = tuple(base + BALLOTS for base in self.bases.values())
+        self.ballot_places = tuple(base + BALLOTS for base in self.bases.values())
+        """Places of the ballots of each category."""
         self.columns = Columns(
             parties=tuple(slice(base + PARTIES, base + self.width) for base in self.bases.values()),
             blank=tuple(base + _BLANK for base in self.bases.values()),
@@ -93,6 +96,13 @@ class Layout:
             return open_report(body)
         except msgspec.ValidationError:
             return decode_stored(body)
+
+    def read_all(self, bodies: Sequence[bytes]) -> Sequence[StoredReport | Report]:
+        """Read reports as `read` does, faster."""
+        try:
+            return list(map(open_report, bodies))
+        except msgspec.ValidationError:
+            return list(map(self.read, bodies))
 
     def read_figures(self, report: StoredReport | Report, body: bytes) -> array[int]:
         """Return the figures (32-bit signed) of a report that was read, and of which this is the body."""
@@ -140,35 +150,24 @@ class Layout:
             votes = {party: count for party, count in each.votes.items() if party in self.parties}
             self._note_unknown(f"party {party}" for party in each.votes if party not in votes)
             counts[category] = msgspec.structs.replace(each, votes=votes)
-        return msgspec.structs.replace(report, status=self.status(report), counts=counts)
+        return msgspec.structs.replace(report, status=self.status(report.status), counts=counts)
 
     def _note_unknown(self, names: Iterable[str]) -> None:
         for name in names:
             if len(self.unknown) < UNKNOWN_MAX:
                 self.unknown.add(name)
 
-    def status(self, report: StoredReport | Report) -> Status:
-        """Return a report's status as it is shown."""
-        status = report.status
+    def status(self, status: Status) -> Status:
+        """Return the status of a report of the record as it is shown."""
         return status if status in self.statuses else UNKNOWN_STATUS
 
     def set_status(self, figures: array[int], status: Status) -> None:
         """Replace the status in one report's figures."""
-        figures[:FIRST_FIGURE] = self.no_figures[:FIRST_FIGURE]
-        figures[self.statuses[status]] = 1
-
-    def growths(self, before: array[int], after: array[int]) -> list[tuple[int, int]]:
-        """Return category and ballots of the growths of at least GROWTH_MIN ballots."""
-        found = []
-        for category, place in enumerate(self._ballots):
-            growth = after[place] - before[place]
-            if growth >= GROWTH_MIN:
-                found.append((category, growth))
-        return found
+        figures[:FIRST_FIGURE] = self._status_figures[status]
 
     def same_votes(self, before: array[int], after: array[int]) -> bool:
         """Whether everything at `of_votes` is equal."""
-        for place in self._ballots:  # nearly every change is one of these
+        for place in self.ballot_places:  # nearly every change is one of these
             if before[place] != after[place]:
                 return False
         return self.columns.same(before, after)
@@ -188,9 +187,14 @@ class Layout:
 
     def fell(self, before: array[int], after: array[int]) -> bool:
         """Whether ballots or a party's votes are fewer than before."""
-        return any(after[place] < before[place] for place in self._ballots) or any(
-            any(map(gt, before[parties], after[parties])) for parties in self.columns.parties
-        )
+        for place in self.ballot_places:
+            if after[place] < before[place]:
+                return True
+        for parties in self.columns.parties:
+            old, new = before[parties], after[parties]
+            if old != new and any(map(gt, old, new)):
+                return True
+        return False
 
     def size_of_fall(self, before: array[int], after: array[int]) -> int:
         """Return by how much figures fell: the ballots, or the votes if that is more, each summed over what fell."""

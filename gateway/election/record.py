@@ -4,7 +4,7 @@ The journal reads these from Postgres and the feed applies them; neither knows t
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -90,6 +90,12 @@ class Unapplied(msgspec.Struct, frozen=True):
     """Number of publications."""
     oldest_published_at: datetime
     last_accepted_at: datetime
+
+
+def chain_after(chain: bytes, digests: Iterable[bytes]) -> list[bytes]:
+    """Return the chain after each of the next digests, as `next_chain` does; see there."""
+    sha256 = hashlib.sha256
+    return [chain := sha256(chain + digest).digest() for digest in digests]
 
 
 def next_chain(chain: bytes, digest: bytes) -> bytes:

@@ -20,7 +20,7 @@ from gateway.election.corrections import Correction, CorrectionLog
 from gateway.election.explanations import Explanation, History, Later
 from gateway.election.layout import Layout
 from gateway.election.previous import Previous
-from gateway.election.record import CHAIN_START, Publication, next_chain
+from gateway.election.record import CHAIN_START, Publication, chain_after, next_chain
 from gateway.election.registry import Area, Registry
 from gateway.election.report import REASONS, Reason, Report, Status
 from gateway.election.seats import SeatsProjection
@@ -107,7 +107,7 @@ class ElectionState:
         self.chain = CHAIN_START
         self.published_at: datetime | None = None
         self.corrections = CorrectionLog(registry.units)
-        self._history = History(registry, self.layout.columns)
+        self._history = History(registry, self.layout.columns, self.layout.ballot_places)
         self._recent: dict[int, None] = {}
         self._prefixes = array("I", [0])
         self.comparison = Comparison(self, previous) if previous is not None else None
@@ -131,17 +131,16 @@ class ElectionState:
         later: Sequence[Later] = ()
         if any(place in of_votes for place, _ in changes):
             fell = any(change < 0 and place in must_not_fall for place, change in changes)
-            growths = self.layout.growths(before, after)
             if not fell:
                 later = self._history.place(
-                    publication.sequence, unit.area.index, report.counted_at, before, after, growths
+                    publication.sequence, unit.area.index, report.counted_at, before, after
                 )
             else:
-                status = self.layout.status(report)
+                status = self.layout.status(report.status)
                 fall = Change(
                     publication.sequence, unit.area, report.counted_at, unit.status, status, before, after
                 )
-                explained, later = self._history.place_fall(fall, growths)
+                explained, later = self._history.place_fall(fall)
                 since = unit.sequence, unit.published_at or publication.published_at
                 correction = self._correction(publication, report, before, after, since, explained)
                 self.corrections.add(correction)
@@ -152,7 +151,7 @@ class ElectionState:
             for place, change in changes:  # in the array that the history has too
                 before[place] += change
         unit.revision, unit.counted_at, unit.status = (
-            report.revision, report.counted_at, self.layout.status(report),
+            report.revision, report.counted_at, self.layout.status(report.status),
         )  # fmt: skip
         for index in unit.area.path:
             figures = self.areas[index].figures
@@ -265,18 +264,20 @@ class _Unit:
         "counted_at", "counts", "figures", "of_state", "published_at", "revision", "sequence", "status",
     )  # fmt: skip
 
-    sequence: int
-    published_at: datetime
-    revision: int
-    counted_at: str
-    status: Status
-    counts: object
-    """As they were read, to be compared."""
-    figures: array[int]
-    """With the status of the first report that had these counts, until the status is needed."""
-    of_state: bool
-    """Whether the votes are those of the state, so that `figures` are to be copied into the array that is there: the
-    history has that array too."""
+    def __init__(self, area: AreaState) -> None:
+        """Start with the report of the state, if it has one."""
+        self.sequence = area.sequence
+        self.published_at = area.published_at
+        self.revision = area.revision
+        self.counted_at = area.counted_at
+        self.status = area.status
+        self.counts: object = None
+        """As they were read, to be compared; None if no report was read."""
+        self.figures = area.figures
+        """With the status of the first report that had these counts, until the status is needed."""
+        self.of_state = area.revision > 0
+        """Whether the votes are those of the state, so that `figures` are to be copied into the array that is there:
+        the history has that array too."""
 
 
 class CatchUp:
@@ -293,10 +294,17 @@ class CatchUp:
         self._chain = state.chain
         self._published_at = state.published_at
         self._prefixes = bytearray()
-        self._last: dict[int, _Unit] = {}
-        """By index of the unit, the most recent last."""
+        self._indexes: list[Sequence[int]] = []
+        """Those of the units of publications that were added together."""
+        self._last: list[_Unit | None] = [None] * len(state.areas)
+        """By index of a unit, None if it has no publication."""
         self._corrections: list[tuple[int, int, Correction | Later]] = []
         """Each with the index of the unit and the sequence of the publication that brought or explained it."""
+        self._changed: dict[int, _Unit] = {}
+        """By index of an area, the unit with its last change: the newest first, and parents first."""
+        self._gained: dict[int, list[array[int]]] = defaultdict(list)
+        self._lost: dict[int, list[array[int]]] = defaultdict(list)
+        """By index of an area, the figures of its children that are to be added and subtracted."""
 
     @property
     def sequence(self) -> int:
@@ -309,79 +317,72 @@ class CatchUp:
         Raises HistoryChanged as `ElectionState.apply` does, and then adds none.
         """
         self._follow_chain(publications)
-        units, last, layout = self._state.registry.units, self._last, self._state.layout
-        read, status_of = layout.read, layout.status
+        state, last = self._state, self._last
+        units, areas = state.registry.units, state.areas
         indexes = [units[publication.unit].index for publication in publications]
-        for index, publication in zip(indexes, publications, strict=True):
-            report = read(publication.body)
-            unit = last.pop(index, None)
+        reports = state.layout.read_all([publication.body for publication in publications])
+        for index, publication, report in zip(indexes, publications, reports, strict=True):
+            unit = last[index]
+            if unit is None:
+                unit = last[index] = _Unit(areas[index])
             # Canonical counts are equal if their bytes are. Something unknown has to be noted each time.
-            if unit is None or unit.counts != report.counts or isinstance(report, Report):
-                unit = self._changed(index, publication, report, unit)
-            last[index] = unit
+            if unit.counts != report.counts or isinstance(report, Report):
+                self._change(index, unit, publication, report)
+                unit.counts = report.counts
             unit.sequence, unit.published_at = publication.sequence, publication.published_at
-            unit.revision, unit.counted_at = report.revision, report.counted_at
-            unit.status, unit.counts = status_of(report), report.counts
+            unit.revision, unit.counted_at, unit.status = report.revision, report.counted_at, report.status
+        self._indexes.append(indexes)
         return indexes
 
     def _follow_chain(self, publications: Sequence[Publication]) -> None:
         """Raise HistoryChanged unless publications continue the record."""
-        sequence, chain, prefixes = self._sequence, self._chain, bytearray()
-        for publication in publications:
-            sequence += 1
-            if publication.sequence != sequence:
-                raise HistoryChanged(f"expected sequence {sequence}, got {publication.sequence}")
-            chain = next_chain(chain, publication.digest)
+        chains = chain_after(self._chain, [publication.digest for publication in publications])
+        expected = self._sequence
+        for publication, chain in zip(publications, chains, strict=True):
+            expected += 1
+            if publication.sequence != expected:
+                raise HistoryChanged(f"expected sequence {expected}, got {publication.sequence}")
             if publication.chain != chain:
-                raise HistoryChanged(f"the chain breaks at sequence {sequence}")
-            prefixes += chain[:4]
+                raise HistoryChanged(f"the chain breaks at sequence {expected}")
         if publications:
-            self._sequence, self._chain, self._published_at = sequence, chain, publications[-1].published_at
-            self._prefixes += prefixes
+            self._sequence, self._chain = expected, chains[-1]
+            self._published_at = publications[-1].published_at
+            self._prefixes += b"".join([chain[:4] for chain in chains])
 
-    def _changed(
-        self, index: int, publication: Publication, report: StoredReport | Report, last: _Unit | None
-    ) -> _Unit:
-        """Record what a report changes. Return its unit with the figures after it."""
-        layout, area = self._state.layout, self._state.areas[index]
-        after = layout.read_figures(report, publication.body)
-        before = last.figures if last is not None else area.figures
-        unit = _Unit()
+    def _change(
+        self, index: int, unit: _Unit, publication: Publication, report: StoredReport | Report
+    ) -> None:
+        """Replace the figures of a unit; record what changes, unless the votes stay the same."""
+        layout = self._state.layout
+        before, after = unit.figures, layout.read_figures(report, publication.body)
         if not layout.same_votes(before, after):
-            self._record_change(area, publication, report, last, before, after)
+            self._record_change(index, unit, publication, report, after)
             unit.figures, unit.of_state = after, False
-        elif last is None:
-            unit.figures, unit.of_state = after, area.revision > 0
+        elif unit.counts is None:
+            unit.figures = after
         else:
             before[:] = after  # the history may have this array too
-            unit.figures, unit.of_state = before, last.of_state
-        return unit
 
     def _record_change(
         self,
-        area: AreaState,
+        index: int,
+        unit: _Unit,
         publication: Publication,
         report: StoredReport | Report,
-        last: _Unit | None,
-        before: array[int],
         after: array[int],
     ) -> None:
         """Add a change of votes to the history; record a correction, and what the change explains."""
         state, layout = self._state, self._state.layout
-        sequence, index, counted_at = publication.sequence, area.area.index, report.counted_at
-        growths = layout.growths(before, after)
+        sequence, counted_at, before = publication.sequence, report.counted_at, unit.figures
         if before is layout.no_figures or not layout.fell(before, after):
-            later = state._history.place(sequence, index, counted_at, before, after, growths)
+            later = state._history.place(sequence, index, counted_at, before, after)
         else:
-            if last is not None:
-                status_before, since = last.status, (last.sequence, last.published_at)
+            status_before, status = layout.status(unit.status), layout.status(report.status)
+            if unit.counts is not None:
                 layout.set_status(before, status_before)
-            else:
-                status_before = area.status
-                since = area.sequence, area.published_at or publication.published_at
-            status = layout.status(report)
-            fall = Change(sequence, area.area, counted_at, status_before, status, before, after)
-            explained, later = state._history.place_fall(fall, growths)
+            fall = Change(sequence, state.areas[index].area, counted_at, status_before, status, before, after)
+            explained, later = state._history.place_fall(fall)
+            since = unit.sequence, unit.published_at or publication.published_at
             correction = state._correction(publication, report, before, after, since, explained)
             self._corrections.append((index, sequence, correction))
         if later:
@@ -389,8 +390,9 @@ class CatchUp:
 
     def finish(self) -> Iterator[None]:
         """Change the state, in steps of a few milliseconds."""
+        state, changed = self._state, self._changed
+        yield from self._replace_units()
         yield from self._add_up()
-        state = self._state
         for index, sequence, each in self._corrections:
             unit = state.areas[index].area
             if isinstance(each, Later):
@@ -399,7 +401,11 @@ class CatchUp:
             state.corrections.add(each)
             for place in (index, *unit.path):
                 state.areas[place].correct(each)
-        yield from self._touch()
+        recent = state._recent
+        for index in recent.keys() & changed.keys():
+            del recent[index]
+        yield
+        recent.update(dict.fromkeys(reversed(changed)))
         state.sequence, state.chain, state.published_at = self._sequence, self._chain, self._published_at
         prefixes = array("I", bytes(self._prefixes))
         if sys.byteorder == "little":
@@ -410,65 +416,57 @@ class CatchUp:
         if state.seats is not None:
             yield from state.seats.refresh()
 
-    def _add_up(self) -> Iterator[None]:
-        """Replace the figures of units, then the sums above them: those of children before that of their parent."""
-        areas, layout = self._state.areas, self._state.layout
-        gained: dict[int, list[array[int]]] = defaultdict(list)
-        lost: dict[int, list[array[int]]] = defaultdict(list)
-
-        def replaced(area: AreaState, before: array[int], after: array[int]) -> None:
-            if path := area.area.path:
-                gained[path[0]].append(after)
-                if area.sequence:
-                    lost[path[0]].append(before)
-
-        for number, (index, unit) in enumerate(self._last.items(), 1):
+    def _replace_units(self) -> Iterator[None]:
+        """Replace the values of units."""
+        areas, last, layout, changed = self._state.areas, self._last, self._state.layout, self._changed
+        newest_first: dict[int, None] = {}
+        for indexes in reversed(self._indexes):
+            newest_first.update(dict.fromkeys(reversed(indexes)))
+            yield
+        for number, index in enumerate(newest_first, 1):
             if number % AREAS_PER_STEP == 0:
                 yield
-            area, figures = areas[index], unit.figures
-            area.revision, area.counted_at, area.status = unit.revision, unit.counted_at, unit.status
+            area, unit = areas[index], last[index]
+            assert unit is not None
+            path = area.area.path
+            if path and path[0] not in changed:
+                above = [place for place in path if place not in changed]
+                changed.update(dict.fromkeys(reversed(above), unit))
+            changed[index] = unit
+            area.revision, area.counted_at = unit.revision, unit.counted_at
+            area.status = layout.status(unit.status)
+            before, figures = area.figures, unit.figures
             if not figures[layout.statuses[area.status]]:
                 layout.set_status(figures, area.status)
-            before = area.figures
             if unit.of_state:
                 before = before[:]
                 area.figures[:] = figures
             else:
                 area.figures = figures
-            replaced(area, before, figures)
-        above_units = {*gained}.union(*(areas[index].area.path for index in gained))
-        for index in sorted(above_units, reverse=True):
+            self._replaced(area, unit, before)
+
+    def _add_up(self) -> Iterator[None]:
+        """Replace the sums above units: those of children before that of their parent."""
+        areas = self._state.areas
+        for index in sorted((index for index in self._changed if areas[index].area.children), reverse=True):
             area = areas[index]
             before = sums = area.figures
-            for added in _parts(gained.pop(index)):
+            for added in _parts(self._gained.pop(index)):
                 sums = array("q", map(sum, zip(sums, *added, strict=True)))
                 yield
-            for removed in _parts(lost.pop(index, [])):
+            for removed in _parts(self._lost.pop(index, [])):
                 sums = array("q", map(sub, sums, map(sum, zip(*removed, strict=True))))
                 yield
             area.figures = sums
-            replaced(area, before, sums)
+            self._replaced(area, self._changed[index], before)
 
-    def _touch(self) -> Iterator[None]:
-        """Set each area's last change, and the order of `_recent`."""
-        areas, recent = self._state.areas, self._state._recent
-        changed: dict[int, _Unit] = {}
-        """By index of an area, the unit with its last change: the newest first, and parents first."""
-        for number, (index, unit) in enumerate(reversed(self._last.items()), 1):
-            if number % AREAS_PER_STEP == 0:
-                yield
-            path = areas[index].area.path
-            if path and path[0] not in changed:
-                above = [place for place in path if place not in changed]
-                changed.update(dict.fromkeys(reversed(above), unit))
-            changed[index] = unit
-        for number, (index, unit) in enumerate(reversed(changed.items()), 1):
-            if number % AREAS_PER_STEP == 0:
-                yield
-            area = areas[index]
-            area.sequence, area.published_at = unit.sequence, unit.published_at
-            recent.pop(index, None)
-            recent[index] = None
+    def _replaced(self, area: AreaState, unit: _Unit, before: array[int]) -> None:
+        """Note the last change of an area whose figures were replaced, and what its parent gained and lost."""
+        if path := area.area.path:
+            self._gained[path[0]].append(area.figures)
+            if area.sequence:
+                self._lost[path[0]].append(before)
+        area.sequence, area.published_at = unit.sequence, unit.published_at
 
 
 def _parts(summands: Sequence[array[int]]) -> Iterator[Sequence[array[int]]]:

@@ -28,7 +28,8 @@ from gateway.election.report import (
 UNIT_FIGURES = "i"
 """Type code of the figures of a unit: 32-bit signed, which hold every count of a report."""
 
-_OPTIONAL = tuple(COUNT_NAMES.index(name) for name in OPTIONAL_COUNT_NAMES)
+_REQUIRED = len(COUNT_NAMES) - len(OPTIONAL_COUNT_NAMES)
+"""How many counts every category has; those that it may lack follow them."""
 _as_tuple: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
 
 
@@ -69,33 +70,34 @@ class ReportReader:
             "Categories", [(name, counts | msgspec.UnsetType, UNSET) for name in categories]
         )
         self._decode = msgspec.json.Decoder(of_categories).decode
-        of_category = struct.Struct(f"{1 + len(_OPTIONAL) + len(COUNT_NAMES) + len(parties)}{UNIT_FIGURES}")
-        self._pack = of_category.pack
-        self._no_counts = bytes(of_category.size)
-        self._all_known = (1,) * (1 + len(_OPTIONAL))
-        self._statuses = {
-            status: array(UNIT_FIGURES, [each == status for each in STATUSES]).tobytes()
-            for status in STATUSES
-        }
+        width = 1 + len(OPTIONAL_COUNT_NAMES) + len(COUNT_NAMES) + len(parties)
+        of_category = struct.Struct(f"{width}{UNIT_FIGURES}")
+        self._pack_into = of_category.pack_into
+        self._all_known = (1,) * (1 + len(OPTIONAL_COUNT_NAMES))
+        self._statuses = {status: number for number, status in enumerate(STATUSES)}
+        self._no_figures = array(UNIT_FIGURES, [0] * (len(STATUSES) + len(categories) * width))
+        first = len(STATUSES) * self._no_figures.itemsize
+        self._offsets = tuple(first + number * of_category.size for number in range(len(categories)))
+        """Of the categories, in bytes."""
 
     def figures(self, report: StoredReport) -> array[int]:
         """Return the figures of a report, as `Layout` has them.
 
         Raises msgspec.ValidationError if there is anything in them that the registry or this version does not know.
         """
-        parts = [self._statuses[report.status]]
-        for counts in _as_tuple(self._decode(report.counts)):
+        figures = self._no_figures[:]
+        figures[self._statuses[report.status]] = 1
+        of_categories = _as_tuple(self._decode(report.counts))
+        for offset, counts in zip(self._offsets, of_categories, strict=True):
             if counts is UNSET:
-                parts.append(self._no_counts)
                 continue
             values = _as_tuple(counts)
-            numbers = values[:-1]
-            known = self._all_known
-            if UNSET in numbers:
-                known = (1, *(numbers[place] is not UNSET for place in _OPTIONAL))
-                numbers = tuple(0 if number is UNSET else number for number in numbers)
-            parts.append(self._pack(*known, *numbers, *self._in_order(_as_tuple(values[-1]))))
-        return array(UNIT_FIGURES, b"".join(parts))[:]  # a copy has no room to grow
+            known, numbers = self._all_known, values[:-1]
+            if UNSET in numbers[_REQUIRED:]:
+                known = (1, *[number is not UNSET for number in numbers[_REQUIRED:]])
+                numbers = tuple([0 if number is UNSET else number for number in numbers])
+            self._pack_into(figures, offset, *known, *numbers, *self._in_order(_as_tuple(values[-1])))
+        return figures
 
 
 def _struct(name: str, members: Sequence[tuple[Any, ...]]) -> Any:

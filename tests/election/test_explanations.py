@@ -281,7 +281,8 @@ def test_a_history_keeps_a_bounded_number_of_changes() -> None:
         pass
     history = state._history
     assert sum(map(len, history._changes.values())) <= 16
-    assert sum(map(len, history._growths.values())) == len(history._buckets) <= 4 * len(BALLOTS)
+    growths = [len(bucket) for by_ballots in history._growths for bucket in by_ballots.values()]
+    assert sum(growths) == len(history._buckets) <= 4 * len(BALLOTS)
     assert sum(map(len, history._open.values())) <= 64
     assert sum(map(len, history._of_unit.values())) <= 4
 

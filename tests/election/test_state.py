@@ -1,6 +1,6 @@
 """The state is the fold of publications: compared with a model that keeps every report and sums them from scratch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.election.explanations import _Fall
+from gateway.election.explanations import Placed, _Fall
 from gateway.election.layout import UNKNOWN_MAX
 from gateway.election.record import Publication
 from gateway.election.state import CatchUp, Cursor, ElectionState, HistoryChanged
@@ -342,17 +342,18 @@ def remembered(state: ElectionState) -> list[Any]:
             for place, found in by_place.items()
         }
 
-    changes = {
-        municipality: [
-            (counted_at, unit, deltas(before, after)) for counted_at, unit, before, after in placed
-        ]
-        for municipality, placed in history._changes.items()
-    }
+    def placed(found: Iterable[Placed]) -> list[Any]:
+        return [(*each[:3], deltas(*each[3:])) for each in found]
+
+    changes = {municipality: placed(found) for municipality, found in history._changes.items()}
     growths = {
-        bucket: [(*growth[:4], deltas(*growth[4:])) for growth in grown]
-        for bucket, grown in history._growths.items()
+        (category, key): placed(found)
+        for category, by_key in enumerate(history._growths)
+        for key, found in by_key.items()
     }
-    return [changes, growths, list(history._buckets), falls(history._of_unit), falls(history._open)]
+    keys = {id(found): key for by_key in history._growths for key, found in by_key.items()}
+    order = [keys[id(bucket)] for bucket in history._buckets]
+    return [changes, growths, order, falls(history._of_unit), falls(history._open)]
 
 
 def catch_up(state: ElectionState, *parts: Sequence[Publication]) -> None:

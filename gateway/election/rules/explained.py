@@ -47,7 +47,7 @@ class ExplainedSteps:
         if any(self._is_withdrawn(step, category) for category in step.categories):
             return "duplicate_withdrawn"
         changes = [
-            (each.counted_at, each.unit.index, each.before, each.after)
+            (each.number, each.unit.index, each.counted_at, each.before, each.after)
             for _, each in self._changes.get(step.municipality, ())
         ]
         deltas = self._columns.deltas(step.before, step.after)
