@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from gateway.cli import app
 from gateway.config import OTHER_VARIABLES, all_options
+from gateway.election import explanations
 from gateway.election.apportionment import reading
 from gateway.election.validation import REPORT_MAX, ExplanationBudget
 from gateway.feed.blocks import BLOCK_BYTES_MAX, PARTS_BYTES_MAX
@@ -168,6 +169,10 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
             f"{UNREAD_MAX >> 20} MiB in all, {UNREAD_PER_ADDRESS >> 20} MiB of one address"
         ),
         "time to read an answer": f"{SEND_TIMEOUT_S:g} s + 1 s for each {SEND_RATE >> 10} KiB",
+        "what a fall is compared with, to explain it": (
+            f"{explanations.COMPARED_MAX} growths of each category party by party, {explanations.SEEN_MAX} by size; "
+            f"{explanations.OPEN_MAX} falls of a municipality"
+        ),
         "a request": f"{BODY_MAX >> 20} MiB, packed and unpacked, and {REPORTS_MAX} reports",
         "simultaneous requests of one token": (
             f"{READS_MAX} that read a report back, {BOARDS_MAX} of the board, {TRANSFERS_MAX} of transfers,"

@@ -10,6 +10,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nlargest
+from itertools import chain, islice
 from operator import add, neg, sub
 from typing import NamedTuple, TypeAlias
 
@@ -55,6 +56,9 @@ GROWTHS_PER_UNIT = 4
 """Growths that are kept per unit of the election (not of each unit): the newest."""
 OPEN_PER_UNIT, OPEN_MAX = 4, 64
 """Falls of a unit, and in a municipality, that a later report may explain: the newest."""
+SEEN_MAX, COMPARED_MAX = 1_000, 100
+"""Growths of a category whose size is compared with that of a count that is dropped, and of these, those that are
+compared party by party: the oldest. In the recorded election, these are 42 and 12 at most."""
 
 
 class Explanation(NamedTuple):
@@ -154,7 +158,9 @@ class History:
     """The changes of votes along the record, as far as they may explain falls.
 
     What it returns depends on the changes and their order alone. Memory is bounded: figures of at most CHANGES_PER_UNIT
-    changes per unit (CHANGES_MIN per municipality), and GROWTHS_PER_UNIT places of growths.
+    changes per unit (CHANGES_MIN per municipality), and GROWTHS_PER_UNIT places of growths. So is the time that a
+    change takes, whatever was reported before: a sender that changes its figures again and again must not keep the feed
+    from following the others.
     """
 
     def __init__(self, registry: Registry, columns: Columns, ballots: Sequence[int]) -> None:
@@ -183,6 +189,9 @@ class History:
         """Falls by unit, the newest last."""
         self._open: dict[int, list[_Fall]] = {}
         """By municipality, those of more than SMALL_VOTES."""
+        self._attempts: dict[int, int] = {}
+        """By municipality with open falls, for how many of these a change may still be the other half: OPEN_MAX at
+        first, and one more with each change."""
 
     def place(
         self, number: int, unit: int, counted_at: str, before: array[int], after: array[int]
@@ -245,13 +254,16 @@ class History:
         for category, buckets in enumerate(self._growths):
             first = self._columns.parties[category].start
             at, other_at = first + one, first + other
-            near += [
+            similar = (
                 placed
-                for key in keys
-                for placed in buckets.get(key, ())
+                for placed in islice(chain.from_iterable(buckets.get(key, ()) for key in keys), SEEN_MAX)
                 if low <= placed[4][at] - placed[3][at] <= high
                 and other_low <= placed[4][other_at] - placed[3][other_at] <= other_high
-                and self._distance(placed, category, votes) <= most
+            )
+            near += [
+                placed
+                for placed in islice(similar, COMPARED_MAX)
+                if self._distance(placed, category, votes) <= most
             ]
         return near if any(placed[1] == unit for placed in near) else []
 
@@ -312,17 +324,20 @@ class History:
             return
         _, _, counted_at, before, after = placed
         at, delta = time_of(counted_at), None
+        attempts = min(self._attempts.get(municipality, OPEN_MAX) + 1, OPEN_MAX)
         for fall in falls:
             if fall.rank <= _MOVED or not abs(fall.at - at) <= WINDOW_S:
                 continue
             if delta is None:
                 delta = self._columns.delta(before, after)
             fall.net = list(map(add, fall.net, delta))
-            if is_small(votes_of(fall.net), fall.size):
+            if attempts and is_small(votes_of(fall.net), fall.size):
+                attempts -= 1
                 changes = _around(self._changes[municipality], fall.at)
                 if found := self._explainer.other_half(fall.unit, fall.size, changes):
                     fall.rank = _MOVED
                     yield Later(fall.number, found)
+        self._attempts[municipality] = attempts
 
     def _restated(self, placed: Placed) -> Iterator[Later]:
         """Yield the falls of the unit before which it had the votes that it has again."""

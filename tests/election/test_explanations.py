@@ -1,5 +1,6 @@
 """What the record itself shows about falls: each explanation, when it becomes known, and where it is shown."""
 
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.election.explanations import CODES
+from gateway.election import explanations
+from gateway.election.explanations import CODES, Explainer, History
 from gateway.election.registry_reading import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.wire.areas import area_document
@@ -285,6 +287,33 @@ def test_a_history_keeps_a_bounded_number_of_changes() -> None:
     assert sum(growths) == len(history._buckets) <= 4 * len(BALLOTS)
     assert sum(map(len, history._open.values())) <= 64
     assert sum(map(len, history._of_unit.values())) <= 4
+
+
+def test_a_change_is_compared_with_a_bounded_number_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a unit takes back what it reported: whoever follows the record has to read the others, too."""
+    monkeypatch.setattr(explanations, "COMPARED_MAX", 3)
+    compared, halves = Counter[str](), Counter[str]()
+
+    def counted(owner: type, name: str, calls: Counter[str]) -> None:
+        original = getattr(owner, name)
+
+        def call(*given: Any) -> Any:
+            calls[name] += 1
+            return original(*given)
+
+        monkeypatch.setattr(owner, name, call)
+
+    state, record = ElectionState(REGISTRY), Record()
+    for revision in range(1, 301):
+        figures = dict.fromkeys("PQ", 1000 * (revision % 2))
+        report = a_report("b-1-x-1", revision, counts={"advance": some_counts(**figures)})
+        if revision == 201:
+            counted(History, "_distance", compared)
+            counted(Explainer, "other_half", halves)
+        state.apply(record.write(report))
+    falls = 50
+    assert 0 < compared.total() <= 2 * 3 * falls
+    assert falls < halves.total() <= 100 + falls
 
 
 def test_an_election_with_a_single_party_has_falls_too() -> None:
