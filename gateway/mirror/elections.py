@@ -219,7 +219,7 @@ class MirrorService:
                 if refused and (ran or str(error) != running.reason):
                     running.reason = str(error)
                     log.error("election not mirrored", election=election, reason=str(error))
-                elif not refused:  # a mistake of the mirror itself; the others go on
+                elif not refused:  # an internal error of the mirror; the others go on
                     log.exception("mirror of an election failed", election=election, error=error)
                 self._list.drop(election)
             if self._clock() - began_s > RETRY_MOST_S:

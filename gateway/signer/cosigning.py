@@ -22,6 +22,8 @@ WAIT_S = 1.0
 """How long a checkpoint waits for the witnesses, in seconds."""
 LATE_S = 10.0
 """How long an answer of a witness is waited for in all, in seconds."""
+_LAST_TIME = 253_402_300_799
+"""The end of the year 9999, the last time that can be shown, in Unix time."""
 
 log = structlog.get_logger()
 
@@ -193,7 +195,3 @@ class Cosigning:
             )
         else:
             self._added[cosignature.witness] = which
-
-
-_LAST_TIME = 253_402_300_799
-"""The end of the year 9999, the last time that can be shown, in Unix time."""

@@ -218,7 +218,7 @@ class _LogTask:
             return await self._signer.round(full=full)
         except GatewayError as error:
             return error
-        except Exception as error:  # a mistake of the signer about one log must not end the others
+        except Exception as error:  # an internal error in one log must not end the others
             log.exception("round failed", election=self._signer.election, error=error)
             return GatewayError(f"internal error: {type(error).__name__}")
 
