@@ -440,9 +440,10 @@ def test_a_database_is_migrated_once(cli: CommandLine) -> None:
 
 
 def test_an_empty_database_is_migrated(cli: CommandLine, database: Database) -> None:
-    """Each applied migration is printed on a line."""
+    """Each applied migration is printed on a line; before that, commands name the command that does it."""
     for schema in ("valgnatt", "valgnatt_public", "valgnatt_signing"):
         fetch(database, f"DROP SCHEMA {schema} CASCADE")
+    (cli("election", "list")).failed_with(1, "valgnatt db migrate")
     assert re.match(r"0001_\w+\.sql\n", cli.good("db", "migrate"))
     assert cli.good("election", "list") == ""
 

@@ -17,6 +17,9 @@ _PLACE_TAKEN = "23505"
 _LIMIT = "54"
 """The class of program limits. A report exceeds one only with a value too large for an index, and then the error names
 the index; a full notification queue is in this class too."""
+_NOT_MIGRATED = ("3F000", "42P01", "42703", "42883")
+"""SQLSTATEs of a schema, table, column or function that does not exist. The gateway's own statements name no others than
+those of its migrations."""
 OUTAGES = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -65,6 +68,11 @@ def translate_db_errors() -> Iterator[None]:
             raise ElectionUnknown(str(error)) from error
         if state == "VG004":
             raise StandbyMissing(str(error)) from error
+        if state in _NOT_MIGRATED:
+            raise JournalUnavailable(
+                "the database lacks tables or functions of this version: `valgnatt serve` creates them when it starts,"
+                f" and so does `valgnatt db migrate` ({name_of(error)})"
+            ) from error
         if _blames_report(error, state):
             raise Unstorable(f"{type(error).__name__} ({state})") from error
         raise JournalUnavailable(name_of(error)) from error
