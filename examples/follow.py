@@ -37,4 +37,6 @@ async def main(election: str, area: str, percent: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     sys.exit(asyncio.run(main(*sys.argv[1:])))

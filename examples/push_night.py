@@ -43,4 +43,6 @@ async def main(election: str, file: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     sys.exit(asyncio.run(main(*sys.argv[1:])))

@@ -46,6 +46,8 @@ def main(election: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     try:
         main(*sys.argv[1:])
     except HTTPError as error:  # an unknown election, or one whose registry does not say how seats are given

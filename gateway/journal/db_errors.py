@@ -18,8 +18,8 @@ _LIMIT = "54"
 """The class of program limits. A report exceeds one only with a value too large for an index, and then the error names
 the index; a full notification queue is in this class too."""
 _NOT_MIGRATED = ("3F000", "42P01", "42703", "42883")
-"""SQLSTATEs of a schema, table, column or function that does not exist. The gateway's own statements name no others than
-those of its migrations."""
+"""SQLSTATEs of a schema, table, column or function that does not exist. All that the gateway's statements name are made
+by its migrations."""
 OUTAGES = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
