@@ -233,6 +233,13 @@ def busy_nights(draw: st.DrawFn) -> Record:
 @given(busy_nights(), st.data())
 def test_explanations_are_the_same_however_a_record_is_applied(record: Record, data: st.DataObject) -> None:
     """One by one, or many at once from any position: all areas, and the list of corrections with its sequence."""
+    with pytest.MonkeyPatch.context() as bounds:
+        for bound in ("OPEN_MAX", "SEEN_MAX", "COMPARED_MAX"):
+            bounds.setattr(explanations, bound, data.draw(st.sampled_from((1, 2, 64))))
+        _apply_in_parts(record, data)
+
+
+def _apply_in_parts(record: Record, data: st.DataObject) -> None:
     size = len(record.publications)
     cuts = sorted(data.draw(st.lists(st.integers(0, size), max_size=3)))
     one_by_one, at_once = ElectionState(REGISTRY), ElectionState(REGISTRY)
