@@ -40,6 +40,7 @@ from gateway.web.push_rules import PushRules
 from gateway.web.push_socket import PushSocket
 from gateway.web.queries import check_queries
 from gateway.web.sender_allowance import Allowances
+from gateway.web.socket_turns import SocketTurns
 from gateway.wire import csv_text
 from gateway.wire.session import SUBPROTOCOL
 
@@ -86,6 +87,7 @@ class PushDoor:
         self._requests = PushRequests(config.requests_per_sender, metrics, clock=clock, chance=chance)
         self._sockets_of = ConcurrencyLimit(config.sockets_per_sender)
         self._allowances = Allowances()
+        self._turns = SocketTurns(clock=clock)
         self._reads_of = ConcurrencyLimit(READS_MAX)
         self._transfers_of = ConcurrencyLimit(TRANSFERS_MAX)
         self._own_reports_of = ConcurrencyLimit(TRANSFERS_MAX)
@@ -270,7 +272,14 @@ class PushDoor:
             self._allowances.leave(token.key)
 
         socket = PushSocket(
-            election, token, self._metrics, allowance, gone, clock=self._clock, chance=self._chance
+            election,
+            token,
+            self._metrics,
+            allowance,
+            self._turns,
+            gone,
+            clock=self._clock,
+            chance=self._chance,
         )
         election.enter(socket)
         self._sockets_of.enter(token.key)

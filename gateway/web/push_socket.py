@@ -2,8 +2,8 @@
 
 One of the transports of `journal.intake`. Reports that the client was allowed to send and that may not be decided yet
 stay where they are: a few here, the rest in the socket. A socket has no task. What arrives is read, checked and
-submitted in the call in which the event loop delivers it, and answers are written in the call in which the writer
-delivers their outcomes. Its states:
+submitted in the call in which the event loop delivers it, or soon afterwards if other sockets had their turns before
+(`socket_turns`). Answers are written in the call in which the writer delivers their outcomes. Its states:
 
     open       Reports are decided and answered.
     draining   Those that have been received are answered `retry`, and no more is read; then `goodbye`, and it closes.
@@ -31,6 +31,7 @@ from gateway.journal.writer import PendingReport
 from gateway.telemetry import tracing
 from gateway.telemetry.metrics import PushMetrics
 from gateway.web.sender_allowance import CONTROL_BURST, CONTROL_RATE, SenderAllowance
+from gateway.web.socket_turns import SocketTurns
 from gateway.web.token_bucket import TokenBucket
 from gateway.web.websocket import WebSocket
 from gateway.wire.frames import (
@@ -95,12 +96,13 @@ class PushSocket:
         token: Token,
         metrics: PushMetrics,
         allowance: SenderAllowance,
+        turns: SocketTurns,
         gone: Callable[[], None],
         *,
         clock: Clock = SYSTEM_CLOCK,
         chance: Random = SYSTEM_CHANCE,
     ) -> None:
-        """`gone` is called once, when the connection is lost or could not be opened."""
+        """`turns` are those of all sockets. `gone` is called once, when the connection is lost or was not opened."""
         self.token = token
         self._now = clock.now
         self._time_s = clock.monotonic
@@ -110,14 +112,17 @@ class PushSocket:
         self._bank = election.bank
         self._metrics = metrics
         self._allowance = allowance
+        self._turns = turns
         self._gone = gone
         self._control = TokenBucket(CONTROL_RATE, CONTROL_BURST)
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         """The context of the request, to whose trace the reports belong."""
         self._trace = tracing.current()
-        self._next_turn: asyncio.Handle | None = None
-        """The next turn, if there is more to read or decide."""
+        self._turn_due = False
+        """Whether there is more to read or decide in another turn."""
+        self._pause: asyncio.Handle | None = None
+        """What ends the pause before it."""
         self._turn_at = self._now()
         """When the present turn began: its reports are received then."""
         self._socket = WebSocket(FRAME_MAX, self)
@@ -223,8 +228,12 @@ class PushSocket:
 
     def received(self) -> None:
         """Read and decide what has arrived, unless another turn is due."""
-        if self._next_turn is None:
-            self._context.run(self._have_turn)
+        if self._turn_due:
+            return
+        if self._turns.free:
+            self._turns.have(self._turn)
+        else:
+            self._have_turn_soon()
 
     def writable(self) -> None:
         """Send what could not be sent before."""
@@ -232,7 +241,8 @@ class PushSocket:
 
     def lost(self) -> None:
         """Release everything but the reports that are submitted."""
-        for due in (self._next_turn, self._closing):
+        self._turns.cancel(self._turn)
+        for due in (self._pause, self._closing):
             if due is not None:
                 due.cancel()
         gone, self._gone = self._gone, _nothing  # which usually refers to this socket
@@ -242,16 +252,26 @@ class PushSocket:
 
     def _have_turn_soon(self) -> None:
         """Have a turn once others had theirs, unless one is due."""
-        if self._next_turn is None and self._client_close is None and not self._socket.ended:
-            self._next_turn = self._loop.call_soon(self._have_turn, context=self._context)
+        if not self._turn_due and self._client_close is None and not self._socket.ended:
+            self._turn_due = True
+            self._turns.wait(self._turn)
+
+    def _end_pause(self) -> None:
+        self._turn_due, self._pause = False, None
+        self._have_turn_soon()
+
+    def _turn(self) -> None:
+        """Have a turn in the context of the request."""
+        self._context.run(self._have_turn)
 
     def _have_turn(self) -> None:
         """Have a turn, arrange the next one if there is more to do, and send the answers that need no commit."""
-        self._next_turn = None
+        self._turn_due = False
         try:
             pause_s = self._take_turn()
             if pause_s:
-                self._next_turn = self._loop.call_later(pause_s, self._have_turn, context=self._context)
+                self._turn_due = True
+                self._pause = self._loop.call_later(pause_s, self._end_pause)
             elif pause_s is not None:
                 self._have_turn_soon()
             self.flush()
@@ -434,7 +454,7 @@ class PushSocket:
             return
         if self._ending is None:
             assert self._reconnect_after_s is not None
-            if self._session.waiting or self._next_turn is not None:
+            if self._session.waiting or self._turn_due:
                 return
             self._socket.write(text_frame(self._session.goodbye(self._reconnect_after_s)))
             self._ending = GOING_AWAY, ""

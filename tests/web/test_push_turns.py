@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
 
@@ -27,6 +28,7 @@ from gateway.web.push_socket import (
     PushSocket,
 )
 from gateway.web.sender_allowance import WORK_BURST_S, WORK_SHARE, SenderAllowance
+from gateway.web.socket_turns import SocketTurns
 from gateway.wire.frames import CLOSE, TEXT
 from gateway.wire.session import PushSession
 from tests.clocks import ManualClock
@@ -42,7 +44,9 @@ TICK_S = 1e-4
 class Door:
     """A push socket after its greeting, its writer, and a transport that only notes."""
 
-    def __init__(self, credit: int = CREDIT, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, credit: int = CREDIT, clock: Clock = SYSTEM_CLOCK, turns: SocketTurns | None = None
+    ) -> None:
         version = a_version()
         self.writer = BatchWriter(
             MemoryJournal(),
@@ -63,6 +67,7 @@ class Door:
             token,
             PushMetrics(),
             self.allowance,
+            turns or SocketTurns(clock=clock),
             self._note_gone,
             clock=clock,
         )
@@ -85,9 +90,9 @@ class Door:
 
     def arrive(self, data: bytes) -> None:
         """Have bytes arrive that are not read until the next turn, as if one were due."""
-        due, self.socket._next_turn = self.socket._next_turn, Mock()
+        due, self.socket._turn_due = self.socket._turn_due, True
         self.socket._socket.data_received(data)
-        self.socket._next_turn = due
+        self.socket._turn_due = due
 
     def turns(self) -> float | None:
         """Have turns until there is nothing to do, or a pause; return that."""
@@ -142,6 +147,15 @@ class TickingClock(ManualClock):
         """Advance, and return the seconds passed."""
         self.advance(TICK_S)
         return self.monotonic_s
+
+
+async def loop_turns_until(fact: Callable[[], bool]) -> int:
+    """Return after how many turns of the event loop something is so."""
+    for turns in range(1000):
+        if fact():
+            return turns
+        await asyncio.sleep(0)
+    raise AssertionError("never")
 
 
 def revisions(*numbers: int) -> list[bytes]:
@@ -382,7 +396,36 @@ async def test_what_arrives_while_a_turn_is_due_is_read_in_that_turn() -> None:
     await asyncio.sleep(0)
     assert len(door.writer.room) == CREDIT == 2 * TURN
     await asyncio.sleep(0)
-    assert door.socket._next_turn is None
+    assert not door.socket._turn_due
+
+
+async def test_sockets_whose_reports_arrive_together_do_not_delay_the_append_of_the_first_ones() -> None:
+    """The event loop delivers what arrived at all of them before it does anything else."""
+    turns = SocketTurns(clock=TickingClock())
+    doors = [Door(turns=turns) for _ in range(200)]
+    for door in doors:
+        door.socket._socket.data_received(as_sent(1))
+    read_at_once = [door for door in doors if door.writer.queued]
+    assert 0 < len(read_at_once) < len(doors) / 2
+    appending = asyncio.create_task(doors[0].writer.run())
+    first_appended = await loop_turns_until(lambda: not doors[0].writer.queued)
+    all_read = await loop_turns_until(lambda: all(door.writer.queued for door in doors[1:]))
+    assert first_appended < 5 <= all_read
+    appending.cancel()
+    await asyncio.wait({appending})
+
+
+async def test_what_a_lost_connection_sent_before_its_turn_is_not_decided() -> None:
+    """It can get no receipt."""
+    turns = SocketTurns()
+    door = Door(turns=turns)
+    turns.wait(lambda: None)
+    door.socket._socket.data_received(as_sent(1))
+    door.socket._socket.connection_lost(None)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert turns.free
+    assert door.writer.queued == 0
 
 
 async def test_answers_wait_until_the_client_has_taken_those_before() -> None:
