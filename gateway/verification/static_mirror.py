@@ -65,6 +65,9 @@ class StaticMirror(SignedRecord):
                 return
             path = _below(live, range_path(live.election, live.history, number))
             found = _after(await self._page(path), after, last, f"{self.where}{path}")
+            if not found:
+                text = f"{self.where}{path}: a complete range without publication {after + 1}"
+                raise VerificationFailed("chain_mismatch", text)
             after += len(found)
             yield found
         if after < last:

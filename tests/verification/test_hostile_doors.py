@@ -12,8 +12,10 @@ from aiohttp import web
 from gateway.verification import feed_record
 from gateway.verification.failures import VerificationFailed
 from gateway.verification.feed_record import open_record
+from gateway.verification.static_mirror import MirrorDirectory, open_published
+from gateway.wire.mirror import FORMAT, Live, election_path, encode_live, range_path, rest_path
 from tests.client.doors import a_door
-from tests.transparency.records import a_night
+from tests.transparency.records import REPORTS, STARTED, a_night
 from tests.verification.feed import PREFIX, Feed
 from tests.verification.test_record_verifier import verified
 
@@ -288,3 +290,22 @@ async def test_the_areas_of_a_snapshot_are_limited(monkeypatch: pytest.MonkeyPat
 def test_no_more_lines_of_a_page_are_split_than_it_may_have(page: bytes, lines: list[bytes]) -> None:
     """Line feeds alone would take eight times their bytes."""
     assert feed_record._lines_of(page) == lines
+
+
+async def test_a_range_of_a_mirror_without_what_it_is_named_after_is_a_failure(tmp_path: Path) -> None:
+    """Such ranges do not keep the verifier reading, however many there are."""
+    live = Live(
+        format=FORMAT, election="made-up-1", history="20250908T190000Z-5f3a9c21", sequence=REPORTS, chain="",
+        cursor="", published_at=None, written_at=STARTED, every_s=2, recent=(), documents=0, ranges=1 << 60,
+        holds=0, profiles={},
+    )  # fmt: skip
+    directory = a_night().write(tmp_path / election_path(live.election))
+    (directory / "live.json").write_bytes(encode_live(live))
+    for path in (range_path(live.election, live.history, 1), rest_path(live.election)):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    async with open_published(str(directory)) as record:
+        assert isinstance(record, MirrorDirectory)
+        with pytest.raises(VerificationFailed, match="without publication 1") as raised:
+            [lines async for lines in record.publications(0, REPORTS)]
+    assert raised.value.code == "chain_mismatch"
