@@ -320,7 +320,7 @@ def test_an_embargo_is_moved_to_later_and_never_to_earlier(
     (cli("election", "embargo", loaded, "--until", moved.isoformat())).failed_with(1, "ended")
     (cli("election", "embargo", "nowhere", "--until", moved.isoformat())).failed_with(1, "nowhere")
     for text in ("tomorrow", "2030-01-01", "2030-01-01T00:00:00", ""):
-        (cli("election", "embargo", "later", "--until", text)).failed_with(2)
+        (cli("election", "embargo", "later", "--until", text)).failed_with(2, "--until: ")
 
 
 def test_an_election_is_closed(cli: CommandLine, loaded: str) -> None:
@@ -358,8 +358,10 @@ def test_a_token_is_printed_alone_and_once(cli: CommandLine, database: Database,
     assert listed[-1] == "Havn\n"
     assert secret not in "".join(listed)
     assert cli.good("token", "list", "--election", "nowhere") == ""
-    cli.good("token", "revoke", listed[0])
-    cli.good("token", "revoke", listed[0])
+    for _ in range(2):
+        revoked = cli("token", "revoke", listed[0])
+        assert (revoked.status, revoked.out) == (0, "")
+        assert revoked.err == f"token {listed[0]} of {loaded} (0604,0602; Havn) is revoked\n"
     assert "\trevoked\t" in cli.good("token", "list", "--election", loaded)
     acts = fetch(database, "SELECT author, kind FROM valgnatt.act ORDER BY key")
     rows = fetch(database, "SELECT t::text FROM valgnatt.token t")

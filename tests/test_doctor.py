@@ -34,7 +34,7 @@ from gateway.doctor.facts import (
     Standby,
 )
 from gateway.doctor.findings import Finding
-from gateway.doctor.gather import read_certificate
+from gateway.doctor.gather import _hosts, read_certificate
 from gateway.doctor.machine import files_wanted, names_host
 from gateway.doctor.standbys import read_standby_names
 from gateway.election.registry_reading import read_registry
@@ -365,6 +365,11 @@ def test_what_patroni_may_change_is_reported(facts: Facts) -> None:
         ),
         ({2: {"role": None, "mistake": "no entry", "refused": True}}, "error", "db-3:5432 refuses the login"),
         ({0: {"role": "primary"}}, "error", "accept writes: db-1:5432, db-2:5432"),
+        (
+            {0: {"cluster": 7}, 1: {"cluster": 8}, 2: {"cluster": 7}},
+            "error",
+            "not copies of each other, as their system identifiers show: db-1:5432, db-3:5432 (7), db-2:5432 (8)",
+        ),
     ],
 )
 def test_each_host_of_the_url_has_to_be_able_to_take_over(
@@ -375,6 +380,15 @@ def test_each_host_of_the_url_has_to_be_able_to_take_over(
     for place, members in changes.items():
         hosts[place] = msgspec.structs.replace(hosts[place], **members)
     the_one(changed(facts, database__hosts=hosts), level, "hosts", word)
+
+
+def test_hosts_of_one_cluster_and_those_that_do_not_show_it_are_sound(facts: Facts) -> None:
+    for clusters in ((7, 7, 7), (7, None, 7), (None, None, None)):
+        hosts = [
+            msgspec.structs.replace(host, cluster=cluster)
+            for host, cluster in zip(a_database().hosts, clusters, strict=True)
+        ]
+        assert worse(changed(facts, database__hosts=hosts)) == []
 
 
 def test_a_url_of_one_server_is_reported_if_that_server_has_a_standby(facts: Facts) -> None:
@@ -1021,6 +1035,8 @@ async def test_servers_that_can_take_over_are_looked_at_one_by_one(tmp_path: Pat
         found = await hosts(both)
         assert found.level == "ok"
         assert re.fullmatch(r"127.0.0.1:\d+ \(primary\), 127.0.0.1:\d+ \(standby\)", found.seen)
+        clusters = [each.cluster for each in await _hosts(both.url)]
+        assert clusters[0] == clusters[1] is not None
         found = await hosts(primary)
         assert (found.level, "which is this server itself" in found.seen) == ("warning", True)
         async with a_link(port_of(pair.servers["a"].tcp_url)) as link:

@@ -144,11 +144,11 @@ def read_token(file: Path | None) -> tuple[str, str]:
     return token, ""
 
 
-def read_time_argument(text: str) -> datetime:
-    """Read an RFC 3339 time; exit with status 2 if it is not valid."""
+def read_time_argument(option: str, text: str) -> datetime:
+    """Read an RFC 3339 time; exit with status 2 if it is not valid, with the name of its option."""
     from gateway.election.rfc3339 import read_time
 
     try:
         return read_time(text)
     except ValueError as error:
-        fail(str(error), 2)
+        fail(f"{option}: {error}: write it as in 2025-09-08T21:30:00+02:00", 2)

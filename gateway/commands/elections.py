@@ -169,8 +169,9 @@ def embargo(
 
     Only possible before the embargo has ended.
     """
-    moved = read_time_argument(until)
+    moved = read_time_argument("--until", until)
     administer(config, lambda acts: acts.move_embargo(election, moved))
+    say(f"the embargo of {election} ends at {moved.isoformat()}", err=True)
 
 
 @with_acts
@@ -190,6 +191,7 @@ def close(election: ElectionArgument, config: Config) -> None:
     Prints the reports that are still held: they can be released or rejected afterwards.
     """
     held = administer(config, lambda acts: acts.close_election(election))
+    say(f"{election} is closed", err=True)
     for each in held:
         since = each.since.isoformat(timespec="seconds")
         say(f"still held\t{each.unit}\trevision {each.revision}\tsince {since}\t{', '.join(each.codes)}")

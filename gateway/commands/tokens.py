@@ -21,6 +21,8 @@ from gateway.output import say
 
 if TYPE_CHECKING:
     from gateway.commands.token_file import TokenBatch
+    from gateway.journal.administration import Administration
+    from gateway.journal.election_reads import TokenSummary
 
 
 @with_acts
@@ -80,7 +82,7 @@ def issue(
         fail("--each and --out belong together", 2)
     if each is None and missing_only:
         fail("--missing-only needs --each", 2)
-    expires_at = read_time_argument(expires) if expires is not None else None
+    expires_at = read_time_argument("--expires", expires) if expires is not None else None
     if each is None or out is None:
         issued = administer(
             config,
@@ -151,5 +153,16 @@ def list_all(
 def revoke(
     key: Annotated[int, typer.Argument(help="its number, as shown by `token list`")], config: Config
 ) -> None:
-    """Revoke a token, effective immediately in every process."""
-    administer(config, lambda acts: acts.revoke_token(key))
+    """Revoke a token, effective immediately in every process.
+
+    Prints whose token it was, on standard error.
+    """
+
+    async def act(acts: "Administration") -> "TokenSummary | None":
+        known = {each.key: each for each in await acts.tokens(None)}
+        await acts.revoke_token(key)
+        return known.get(key)
+
+    if (revoked := administer(config, act)) is not None:
+        holder = f"{','.join(revoked.areas)}; {revoked.note}" if revoked.note else ",".join(revoked.areas)
+        say(f"token {key} of {revoked.election} ({printable(holder)}) is revoked", err=True)

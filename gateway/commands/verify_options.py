@@ -97,6 +97,8 @@ def read_keys(text: str) -> list["VerifierKey"]:
     from gateway.transparency.note import ED25519, MalformedKey, parse_vkey
 
     lines = [text]
+    if "+" not in text and not Path(text).exists():
+        fail(f"--key {text}: neither a key (NAME+ID+KEY) nor a file with keys", 2)
     if "+" not in text or Path(text).is_file():
         lines = _content(Path(text)).decode("utf-8", "replace").split("\n")
     found = []

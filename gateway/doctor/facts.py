@@ -40,6 +40,8 @@ class DatabaseHost(msgspec.Struct, frozen=True, kw_only=True):
     mistake: str = ""
     refused: bool = False
     """Whether it refuses the login, so that trying again does not help."""
+    cluster: int | None = None
+    """The system identifier of its data directory, which is copied to standbys; None: not shown to this login."""
     clock_ahead_s: float = 0.0
     clock_known_within_s: float = 0.0
 

@@ -235,11 +235,13 @@ async def _hosts(url: str) -> Sequence[DatabaseHost]:
         try:
             with translate_db_errors():
                 standby = await opened.fetchval("SELECT pg_is_in_recovery()")
+                cluster = await _cluster(opened)
                 ahead_s, within_s = await _clock(opened)
             found.append(
                 DatabaseHost(
                     name=name,
                     role="standby" if standby else "primary",
+                    cluster=cluster,
                     clock_ahead_s=ahead_s,
                     clock_known_within_s=within_s,
                 )
@@ -249,6 +251,14 @@ async def _hosts(url: str) -> Sequence[DatabaseHost]:
         finally:
             opened.terminate()
     return found
+
+
+async def _cluster(connection: Connection) -> int | None:
+    """Return the system identifier of a server; None if this login may not see it."""
+    with suppress(JournalUnavailable), translate_db_errors():
+        identifier: int = await connection.fetchval("SELECT system_identifier FROM pg_control_system()")
+        return identifier
+    return None
 
 
 async def _addressed_directly(connection: Connection, url: str) -> bool:

@@ -140,8 +140,17 @@ def _patroni(wanted: StandbyNames, config: Config) -> Iterator[Finding]:
 
 
 def check_hosts(database: Database) -> Iterator[Finding]:
-    """Check that each host of the URL can take over, and that only one accepts writes."""
+    """Check that each host of the URL can take over, being a copy of the others, and that only one accepts writes."""
     hosts = database.hosts
+    clusters = _clusters(hosts)
+    if len(clusters) > 1:
+        apart = [f"{some(names)} ({cluster})" for cluster, names in clusters.items()]
+        yield error(
+            "hosts",
+            "the hosts of VALGNATT_DATABASE_URL are not copies of each other, as their system identifiers show:"
+            f" {some(apart)}; after a failover the gateway would go on in another record",
+            "remove the hosts that do not belong to this installation, or rebuild them as standbys of its primary",
+        )
     primaries = [each.name for each in hosts if each.role == "primary"]
     if len(primaries) > 1:
         yield error(
@@ -159,8 +168,17 @@ def check_hosts(database: Database) -> Iterator[Finding]:
             " gateway does not find the new primary",
             "list all servers (postgresql://user@a,b,c/database), unless this address moves with the primary",
         )
-    elif len(primaries) <= 1 and hosts and all(each.role for each in hosts):
+    elif len(primaries) <= 1 and len(clusters) <= 1 and hosts and all(each.role for each in hosts):
         yield ok("hosts", some([f"{each.name} ({each.role})" for each in hosts]))
+
+
+def _clusters(hosts: Sequence[DatabaseHost]) -> dict[int, list[str]]:
+    """Return the names of the hosts of each cluster, as far as that is known."""
+    found: dict[int, list[str]] = {}
+    for host in hosts:
+        if host.cluster is not None:
+            found.setdefault(host.cluster, []).append(host.name)
+    return found
 
 
 def _host(host: DatabaseHost) -> Iterator[Finding]:

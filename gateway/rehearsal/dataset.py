@@ -127,7 +127,7 @@ class DataSet:
         except FileNotFoundError:
             return ()
         except (OSError, ValueError) as error:
-            raise DataSetError(f"{path}: cannot be read: {error}") from error
+            raise DataSetError(f"{path}: {_reason(error)}") from error
 
     def previous(self) -> dict[str, Any] | None:
         """Return the document of the previous election; None if there is no such file. Raises DataSetError."""
@@ -153,7 +153,12 @@ class DataSet:
                     if line.strip():
                         yield place, _parse(line, place)
         except (EOFError, OSError, zlib.error) as error:
-            raise DataSetError(f"{path}:{number + 1}: cannot be read: {error}") from error
+            raise DataSetError(f"{path}:{number + 1}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read, without its path."""
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def write(
@@ -208,7 +213,7 @@ def read_registry_file(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataSetError(f"{path}: cannot be read: {error}") from error
+        raise DataSetError(f"{path}: {_reason(error)}") from error
     registry = _parse(content, str(path))
     if registry.get("format") != REGISTRY_FORMAT:
         raise DataSetError(f"{path}: format is {registry.get('format')!r}, not {REGISTRY_FORMAT!r}")
@@ -223,7 +228,7 @@ def read_previous_file(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(PREVIOUS_BYTES_MAX + 1)
     except OSError as error:
-        raise DataSetError(f"{path}: cannot be read: {error}") from error
+        raise DataSetError(f"{path}: {_reason(error)}") from error
     if len(content) > PREVIOUS_BYTES_MAX:
         raise DataSetError(f"{path}: more than {PREVIOUS_BYTES_MAX >> 20} MiB")
     return _parse(content, str(path))

@@ -123,7 +123,7 @@ async def test_without_a_policy_the_keys_alone_are_required(feed: Feed, tmp_path
         ((), "elsewhere than the feed door"),
         (("--key", "results.example.org+00000000+AAAA"), "--key: "),
         (("--key", str(WITNESSES[0].vkey)), "key of a witness"),
-        (("--key", "/nonexistent"), "No such file"),
+        (("--key", "/nonexistent"), "--key /nonexistent: neither a key"),
         (("--policy", "/nonexistent"), "No such file"),
         (("--key", str(LOG_KEY.vkey), "--max-age", "2 weeks"), "length of time"),
         (("--key", str(LOG_KEY.vkey), "--state", "/dev/null/state"), "/dev/null/state"),
