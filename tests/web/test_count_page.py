@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import pytest
@@ -386,14 +387,19 @@ async def test_what_the_gateway_would_hold_is_said_before_it_is_sent(
 async def test_a_phone_shows_a_token_that_may_only_read_what_there_is(
     browser: Browser, officer: Officer
 ) -> None:
-    """Nothing is wider than the screen, in nynorsk and in the dark."""
+    """Nothing is wider than the screen, in nynorsk and in the dark; times are those of the election, wherever it is."""
     operator = await officer.sender.gateway.issue(officer.sender.election, [HERE], role="operator")
     options = {"viewport": {"width": 360, "height": 780}, "color_scheme": "dark", "locale": "nn-NO"}
+    options["timezone_id"] = "Asia/Tokyo"
     async with visiting(browser, **options) as visitor:
         page = await Officer(visitor, operator, operator).open()
+        earliest = datetime.now(ZoneInfo("Europe/Oslo"))
         await page.locator("#token").fill(operator.secret)
         await page.keyboard.press("Enter")
         await expect(page.locator("#own-title")).to_be_focused()
+        hours = {f"{at:%H}" for at in (earliest, datetime.now(ZoneInfo("Europe/Oslo")))}
+        updated = await page.locator("#own-status").text_content()
+        assert re.search(r"\d\d(?=[.:])", updated or "")[0] in hours, updated  # type: ignore[index]
         await expect(page.locator("#own-title")).to_have_text("Mine teljingar")
         await expect(page.locator("#file-section")).to_be_hidden()
         assert await page.evaluate("() => document.documentElement.scrollWidth") <= 360

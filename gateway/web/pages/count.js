@@ -94,11 +94,11 @@ function signInError(text, field) {
 
 /** @param {OwnReports} reports */
 function opened(reports) {
+  useTimeZone(reports.election.timezone ?? "");
   keep(reports);
   showSignInError = () => {};
   setText(byId("sign-in-error"), "");
   for (const name of ["token", "election"]) byId(name).removeAttribute("aria-invalid");
-  useTimeZone(reports.election.timezone ?? "");
   showRehearsal(reports.rehearsal);
   drawSignedIn();
   show(byId("file-section"), reports.role === "sender");

@@ -533,7 +533,7 @@ export const texts = ({ number, noun, count, times }) => ({
   boardNoDatabase: "The database does not answer. The page tries again automatically.",
   boardStale: (time, age) =>
     `No answer since ${time} (for ${age}). What is shown is from then. The page tries again automatically.`,
-  boardConnected: "Municipalities that have been in contact",
+  boardConnected: "Municipalities heard from",
   boardAccepted: "Reports received",
   boardOldest: "Oldest count without a receipt",
   boardRefusedTotal: "Refusals",
