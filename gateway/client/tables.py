@@ -116,16 +116,17 @@ def area_table(
 ) -> Table:
     """Return a table of some areas, in bold, and of those below them, sorted by name.
 
-    Each area takes one line: in a narrow terminal, texts end with an ellipsis and fewer parties are shown, but no share
-    is cut. While the results are `hidden`, figures are not shown: they are zeros, whatever was accepted.
+    Each area takes one line: in a narrow terminal, its name ends with an ellipsis, fewer parties are shown, and of its
+    corrections only the number. While the results are `hidden`, figures are not shown: they are zeros, whatever was
+    accepted.
     """
-    table = Table(expand=True, box=None, header_style="dim")
-    table.add_column("area", ratio=5)
+    table = Table(expand=True, box=None, pad_edge=False, header_style="dim")
+    table.add_column("area", ratio=2)
     for name in ("units", "ballots"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(_shortened("largest parties"), ratio=7)  # two of them in a terminal of 80 characters
+    table.add_column(_shortened("largest parties"), ratio=3)  # two of them in a terminal of 80 characters
     table.add_column("lag", justify="right", no_wrap=True)
-    table.add_column(_shortened("corrections"), ratio=5)
+    table.add_column(_shortened("corrections"), ratio=2)
     shown = sorted(below, key=lambda area: str(area["name"]))
     for area, style in [*((each, "bold") for each in above), *((each, "") for each in shown[:most])]:
         units = area["units"]
@@ -134,9 +135,9 @@ def area_table(
             _shortened(printable(area["name"])),
             "hidden" if hidden else f"{units['reported']}/{units['total']}",
             "hidden" if hidden else spaced(ballots(area)),
-            _Fitting(largest(area)),
+            _Fitting(largest(area), "  "),
             milliseconds(late),
-            _shortened(corrections(area)),
+            _Fitting(corrections(area), ", "),
             style=style,
         )
     if len(shown) > most:
@@ -145,16 +146,17 @@ def area_table(
 
 
 class _Fitting:
-    """Texts in one line, as many as fit."""
+    """Texts in one line, as many as fit; the first may be shortened."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._lines = ["  ".join(texts[:count]) for count in range(len(texts) + 1)]
+    def __init__(self, texts: Sequence[str], separator: str) -> None:
+        self._lines = [separator.join(texts[: count + 1]) for count in range(max(1, len(texts)))]
 
     def __rich_measure__(self, _console: object, _options: object) -> Measurement:
-        return Measurement(cell_len(self._lines[0]), cell_len(self._lines[-1]))
+        return Measurement(1, cell_len(self._lines[-1]))
 
     def __rich_console__(self, _console: object, options: ConsoleOptions) -> RenderResult:
-        yield Text(next(line for line in reversed(self._lines) if cell_len(line) <= options.max_width))
+        fitting = (line for line in reversed(self._lines) if cell_len(line) <= options.max_width)
+        yield _shortened(next(fitting, self._lines[0]))
 
 
 def _shortened(text: str) -> Text:
@@ -162,18 +164,18 @@ def _shortened(text: str) -> Text:
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def corrections(area: Area) -> str:
+def corrections(area: Area) -> list[str]:
     """Return how many corrections an area has had, and what the last one looks like from the record."""
     last = area.get("correction") or area.get("last_correction")
     if last is None:
-        return ""
+        return []
     explained = last.get("explained")
     words = EXPLANATIONS.get(explained["code"]) if explained else None
     shown = [str(area.get("corrections") or "")]
     if explained and words:
         unit = printable(explained.get("unit", ""))
         shown.append(f"it looks like: {words.format(unit=unit, direction=_direction(area, last))}")
-    return ", ".join(each for each in shown if each)
+    return [each for each in shown if each]
 
 
 def _direction(area: Area, last: Correction) -> str:
