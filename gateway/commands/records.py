@@ -41,9 +41,10 @@ def restore(
     Run it before any push door starts. Everything in the copy is verified first, and what the database has must be the
     beginning of it; otherwise nothing is changed, and the first difference is named. All changes are made in one
     transaction, so the command can be repeated after any interruption. Reports that no signed checkpoint covers are not
-    in a copy: their senders send them again.
+    in a copy: their senders send them again. Why a report was held before it was released is not signed, and not put
+    back.
 
-    Exit status 0 if the record now has everything that is in the copy.
+    Exit status 0 if the record now has every entry and checkpoint of the copy.
     """
     trust = read_trust(key, policy)
     from gateway.errors import ExtraMissing

@@ -393,6 +393,28 @@ async def test_holds_end_as_the_record_shows(site: Site, tmp_path: Path) -> None
     assert (await backup.record()).entries == record.entries
 
 
+async def test_a_hold_that_the_backup_lacks_is_not_put_back_with_its_report(
+    site: Site, tmp_path: Path
+) -> None:
+    """Nobody has signed it. What was held before the backup keeps since when, and why."""
+    await end_embargo(site)
+    before, after = (a_report(unit) for unit in ("a-1", "a-2"))
+    async with site.owner() as owner:
+        await hold(owner, site.key, before)
+    backup = await site.kept()
+    async with site.owner() as owner:
+        await hold(owner, site.key, after)
+        for report in (before, after):
+            await decide(owner, site.key, report, release=True)
+    night, record = await a_copy(site, tmp_path / "copy")
+    await restore(backup, tmp_path / "copy", trust(night))
+    found = await backup.record()
+    assert found.entries == record.entries
+    assert [each.held_since for each in found.publications] == [record.publications[0].held_since, None]
+    assert found.publications[0].held_since is not None
+    assert record.publications[1].held_since is not None
+
+
 async def test_nothing_is_written_from_a_copy_with_a_fault(
     postgres: EmbeddedPostgres, database: Database, tmp_path: Path
 ) -> None:
