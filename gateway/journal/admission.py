@@ -155,8 +155,17 @@ class WaitingRoom(Generic[T]):
             self._admitted += len(items)
 
     def follow(self, pace: Pace) -> None:
-        """Set the capacity to what is committed within WAIT_S."""
+        """Set the capacity to what is committed within WAIT_S.
+
+        If one sender alone has more than half of a room that has shrunk, the rest counts as an oversized request: it
+        was admitted into a larger room, and keeps nobody else out.
+        """
         self.capacity = pace.within(WAIT_S, ROOM_MIN, self.most)
+        if self._admitted > self.capacity and not self._oversized_left:
+            admitted = (key for key in self._lanes if not key[1])
+            longest = max(admitted, key=lambda key: len(self._lanes[key]))
+            if (rest := len(self._lanes[longest]) - self.capacity // 2) > 0:
+                self._oversized, self._oversized_left = longest, rest
 
     def heads(self) -> Iterator[T]:
         """Yield the first item of each lane, which has waited longest."""
@@ -183,7 +192,7 @@ class WaitingRoom(Generic[T]):
                     taken += [lane.popleft() for _ in range(count)]
                 self._length -= count
                 self._admitted -= 0 if key[1] else count
-                if key == self._oversized:  # its lane was empty before it, so it leaves first
+                if key == self._oversized:  # it is at the beginning of its lane, so it leaves first
                     self._oversized_left = max(0, self._oversized_left - count) if lane else 0
                 if lane:
                     self._lanes.move_to_end(key)

@@ -179,6 +179,27 @@ def test_every_item_leaves_in_the_end_in_order(lanes: dict[str, int], most: int)
     assert len(room) == 0
 
 
+def test_what_was_admitted_into_a_larger_room_keeps_no_other_sender_out() -> None:
+    """The room has shrunk since, as these reports are slow to commit."""
+    room: WaitingRoom[str] = WaitingRoom(20_000, 500)
+    room.admit("flood", 4_000, credit=0)
+    room.put("flood", ["flood"] * 4_000, credited=False)
+    pace = Pace()
+    pace.committed(500, 0.5, full=True)
+    room.follow(pace)
+    assert room.capacity == 250
+    for number in range(100):
+        room.admit(number, 1, credit=0)
+        room.put(number, ["other"], credited=False)
+    for sender in ("flood", "one more"):
+        with pytest.raises(Overloaded):
+            room.check(sender, 100, credit=0)
+    assert Counter(room.take(500))["other"] == 100
+    while room.take(500):
+        room.follow(pace)
+    assert (len(room), room.oversized, room.left(credit=0)) == (0, 0, 250)
+
+
 def test_reports_under_credit_find_room_all_or_none() -> None:
     """What does not fit as a whole leaves nothing behind, and no reports leave no lane."""
     room: WaitingRoom[int] = WaitingRoom(10, 500)
