@@ -94,6 +94,8 @@ class ElectionLoad:
         """The blocks themselves, for the judge."""
         self._moved = asyncio.Event()
         self._pids: dict[str, int] = {}
+        self.before_push = Cpu(0.0, 0.0, 0.0)
+        """CPU seconds of the gateway when the senders of the last push had connected, which takes 0.1 s."""
 
     async def follow(self) -> None:
         """Note every block when it arrives; its content is inspected at the end, when there is time."""
@@ -123,6 +125,7 @@ class ElectionLoad:
             certificate=str(self.local.certificate or ""),
         )
         async with pushing(order) as go:
+            self.before_push = await self.cpu()
             pushed = await go()
         if pushed.outcomes != {"accepted": len(plan)}:
             self.faults.append(

@@ -54,11 +54,11 @@ async def push_all(local: Local, dataset: DataSet) -> PushedNight:
         await others.connect(SUBSCRIBERS - 1)
         plan = load.planner.recorded()
         await others.mark()
-        before, own_cpu_s, blocks = await load.cpu(), time.process_time(), load.blocks
+        own_cpu_s, blocks = time.process_time(), load.blocks
         generator = await load.push(plan)
         last_at = await load.wait_reached(len(plan))
         seen = await others.wait(len(plan))
-        cpu, own_cpu_s = (await load.cpu()).since(before), time.process_time() - own_cpu_s
+        cpu, own_cpu_s = (await load.cpu()).since(load.before_push), time.process_time() - own_cpu_s
         blocks = load.blocks - blocks
         if seen.behind or seen.lost:
             load.faults.append(f"{counted(seen.behind, 'subscriber')} behind, {seen.lost} disconnected")
