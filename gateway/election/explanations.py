@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nlargest
 from itertools import chain, islice
-from operator import add, neg, sub
-from typing import NamedTuple, TypeAlias
+from operator import add, attrgetter, neg, sub
+from typing import NamedTuple
+
+import msgspec
 
 from gateway.election.changes import (
     SMALL_VOTES,
@@ -78,9 +80,15 @@ class Later(NamedTuple):
     explanation: Explanation
 
 
-Placed: TypeAlias = "tuple[int, int, str, array[int], array[int]]"
-"""A change: its number, the index of its unit, when it was counted, the figures before and after. Plain tuples, of
-which there are many, need less of the garbage collector's time than a class."""
+class Placed(msgspec.Struct, frozen=True, gc=False):
+    """A change as it is kept, of which there are many: see `Change`."""
+
+    number: int
+    unit: int
+    """The index of the unit."""
+    counted_at: str
+    before: array[int]
+    after: array[int]
 
 
 _NOTHING: Sequence[Later] = ()
@@ -130,17 +138,17 @@ class Explainer:
         if size <= SMALL_VOTES or not changes:
             return None
         unit = change.unit.index
-        here = (change.number, unit, change.counted_at, change.before, change.after)
+        here = Placed(change.number, unit, change.counted_at, change.before, change.after)
         return self.other_half(unit, size, [*_around(changes, time_of(change.counted_at)), here])
 
     def other_half(self, unit: int, size: int, changes: Iterable[Placed]) -> Explanation | None:
         """Return the move whose half a fall of a unit is, given its size in votes and the changes around it."""
         by_unit: dict[int, Sequence[int]] = {}
-        for _, index, _, before, after in changes:
-            delta = self._columns.delta(before, after)
-            if (earlier := by_unit.get(index)) is not None:
+        for each in changes:
+            delta = self._columns.delta(each.before, each.after)
+            if (earlier := by_unit.get(each.unit)) is not None:
                 delta = list(map(add, earlier, delta))
-            by_unit[index] = delta
+            by_unit[each.unit] = delta
         if len(by_unit) < 2 or unit not in by_unit:
             return None
         net = map(sum, zip(*by_unit.values(), strict=True))
@@ -204,7 +212,7 @@ class History:
         changes = self._changes.get(municipality)
         if changes is None:
             changes = self._changes[municipality] = []
-        placed = (number, unit, counted_at, before, after)
+        placed = Placed(number, unit, counted_at, before, after)
         changes.append(placed)
         if len(changes) > self._changes_max[municipality]:
             del changes[0]
@@ -257,19 +265,19 @@ class History:
             similar = (
                 placed
                 for placed in islice(chain.from_iterable(buckets.get(key, ()) for key in keys), SEEN_MAX)
-                if low <= placed[4][at] - placed[3][at] <= high
-                and other_low <= placed[4][other_at] - placed[3][other_at] <= other_high
+                if low <= placed.after[at] - placed.before[at] <= high
+                and other_low <= placed.after[other_at] - placed.before[other_at] <= other_high
             )
             near += [
                 placed
                 for placed in islice(similar, COMPARED_MAX)
                 if self._distance(placed, category, votes) <= most
             ]
-        return near if any(placed[1] == unit for placed in near) else []
+        return near if any(placed.unit == unit for placed in near) else []
 
     def _distance(self, placed: Placed, category: int, votes: array[int]) -> int:
         """Return by how many votes a growth differs from others, blank votes last, summed over the parties."""
-        _, _, _, before, after = placed
+        before, after = placed.before, placed.after
         parties, blank = self._columns.parties[category], self._columns.blank[category]
         of_parties: int = sum(map(abs, map(sub, map(sub, after[parties], before[parties]), votes)))
         return of_parties + abs(after[blank] - before[blank] - votes[-1])
@@ -289,9 +297,10 @@ class History:
                 candidates.append(before)  # all of the votes before, as most of them are others now
             for dropped in candidates:
                 near = self._near(dropped, unit)
-                others = [each for each in near if self._municipalities[each[1]] != municipality]
+                others = [each for each in near if self._municipalities[each.unit] != municipality]
                 if others:
-                    return Explanation("duplicate_withdrawn", self._registry.areas[min(others)[1]].id)
+                    first = min(others, key=attrgetter("number"))
+                    return Explanation("duplicate_withdrawn", self._registry.areas[first.unit].id)
         return None
 
     # What becomes known later.
@@ -313,7 +322,7 @@ class History:
             municipality = self._municipalities[unit]
             fall.at = time_of(fall.counted_at)
             changes = _around(self._changes[municipality], fall.at)
-            nets = [columns.delta(before, after) for *_, before, after in changes]
+            nets = [columns.delta(each.before, each.after) for each in changes]
             fall.net = list(map(sum, zip(*nets, strict=True)))
             _append(self._open.setdefault(municipality, []), fall, OPEN_MAX)
 
@@ -322,14 +331,13 @@ class History:
         falls = self._open.get(municipality)
         if falls is None:
             return
-        _, _, counted_at, before, after = placed
-        at, delta = time_of(counted_at), None
+        at, delta = time_of(placed.counted_at), None
         attempts = min(self._attempts.get(municipality, OPEN_MAX) + 1, OPEN_MAX)
         for fall in falls:
             if fall.rank <= _MOVED or not abs(fall.at - at) <= WINDOW_S:
                 continue
             if delta is None:
-                delta = self._columns.delta(before, after)
+                delta = self._columns.delta(placed.before, placed.after)
             fall.net = list(map(add, fall.net, delta))
             if attempts and is_small(votes_of(fall.net), fall.size):
                 attempts -= 1
@@ -341,12 +349,11 @@ class History:
 
     def _restated(self, placed: Placed) -> Iterator[Later]:
         """Yield the falls of the unit before which it had the votes that it has again."""
-        _, unit, counted_at, _, after = placed
-        for fall in self._of_unit.get(unit, ()):
+        for fall in self._of_unit.get(placed.unit, ()):
             if (
                 fall.rank > _RESTATED
-                and self._columns.same(fall.before, after)
-                and abs(time_of(fall.counted_at) - time_of(counted_at)) <= WINDOW_S
+                and self._columns.same(fall.before, placed.after)
+                and abs(time_of(fall.counted_at) - time_of(placed.counted_at)) <= WINDOW_S
             ):
                 fall.rank = _RESTATED
                 yield Later(fall.number, _BY_CODE["restated"])
@@ -359,7 +366,7 @@ def _append(falls: list[_Fall], fall: _Fall, most: int) -> None:
 
 
 def _around(changes: Iterable[Placed], at: float) -> Iterator[Placed]:
-    return (each for each in changes if abs(time_of(each[2]) - at) <= WINDOW_S)
+    return (each for each in changes if abs(time_of(each.counted_at) - at) <= WINDOW_S)
 
 
 _BY_CODE = {code: Explanation(code) for code in CODES}

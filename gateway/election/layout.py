@@ -199,12 +199,13 @@ class Layout:
     def size_of_fall(self, before: array[int], after: array[int]) -> int:
         """Return by how much figures fell: the ballots, or the votes if that is more, each summed over what fell."""
         ballots = votes = 0
-        for base in self.bases.values():
-            ballots += max(0, before[base + BALLOTS] - after[base + BALLOTS])
-            parties = slice(base + PARTIES, base + self.width)
-            votes += sum([fall for fall in map(sub, before[parties], after[parties]) if fall > 0])
+        for place, parties in zip(self.ballot_places, self.columns.parties, strict=True):
+            ballots += max(0, before[place] - after[place])
+            old, new = before[parties], after[parties]
+            if old != new:
+                votes += sum([fall for fall in map(sub, old, new) if fall > 0])
         return max(ballots, votes)
 
     def ballots(self, figures: array[int]) -> int:
         """Return the ballots of all categories."""
-        return sum(figures[base + BALLOTS] for base in self.bases.values())
+        return sum([figures[place] for place in self.ballot_places])

@@ -72,31 +72,29 @@ class ReportReader:
         self._decode = msgspec.json.Decoder(of_categories).decode
         width = 1 + len(OPTIONAL_COUNT_NAMES) + len(COUNT_NAMES) + len(parties)
         of_category = struct.Struct(f"{width}{UNIT_FIGURES}")
-        self._pack_into = of_category.pack_into
+        self._pack_into, self._size = of_category.pack_into, of_category.size
         self._all_known = (1,) * (1 + len(OPTIONAL_COUNT_NAMES))
         self._statuses = {status: number for number, status in enumerate(STATUSES)}
         self._no_figures = array(UNIT_FIGURES, [0] * (len(STATUSES) + len(categories) * width))
-        first = len(STATUSES) * self._no_figures.itemsize
-        self._offsets = tuple(first + number * of_category.size for number in range(len(categories)))
-        """Of the categories, in bytes."""
+        self._first = len(STATUSES) * self._no_figures.itemsize
+        """Offset of the first category, in bytes."""
 
     def figures(self, report: StoredReport) -> array[int]:
         """Return the figures of a report, as `Layout` has them.
 
         Raises msgspec.ValidationError if there is anything in them that the registry or this version does not know.
         """
-        figures = self._no_figures[:]
+        figures, offset = self._no_figures[:], self._first
         figures[self._statuses[report.status]] = 1
-        of_categories = _as_tuple(self._decode(report.counts))
-        for offset, counts in zip(self._offsets, of_categories, strict=True):
-            if counts is UNSET:
-                continue
-            values = _as_tuple(counts)
-            known, numbers = self._all_known, values[:-1]
-            if UNSET in numbers[_REQUIRED:]:
-                known = (1, *[number is not UNSET for number in numbers[_REQUIRED:]])
-                numbers = tuple([0 if number is UNSET else number for number in numbers])
-            self._pack_into(figures, offset, *known, *numbers, *self._in_order(_as_tuple(values[-1])))
+        for counts in _as_tuple(self._decode(report.counts)):
+            if counts is not UNSET:
+                values = _as_tuple(counts)
+                known, numbers = self._all_known, values[:-1]
+                if UNSET in numbers[_REQUIRED:]:
+                    known = (1, *[number is not UNSET for number in numbers[_REQUIRED:]])
+                    numbers = tuple([0 if number is UNSET else number for number in numbers])
+                self._pack_into(figures, offset, *known, *numbers, *self._in_order(_as_tuple(values[-1])))
+            offset += self._size
         return figures
 
 

@@ -343,7 +343,7 @@ def remembered(state: ElectionState) -> list[Any]:
         }
 
     def placed(found: Iterable[Placed]) -> list[Any]:
-        return [(*each[:3], deltas(*each[3:])) for each in found]
+        return [(each.number, each.unit, each.counted_at, deltas(each.before, each.after)) for each in found]
 
     changes = {municipality: placed(found) for municipality, found in history._changes.items()}
     growths = {

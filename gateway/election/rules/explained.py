@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gateway.election.changes import NO_STATUS, Change, Columns, time_of
-from gateway.election.explanations import CHANGES_MAX, DUPLICATE_PERMILLE, WINDOW_S, Explainer
+from gateway.election.explanations import CHANGES_MAX, DUPLICATE_PERMILLE, WINDOW_S, Explainer, Placed
 from gateway.election.growths import GROWTH_MIN, Growths
 from gateway.election.registry import Registry
 from gateway.election.rules.step import Category, Step
@@ -47,7 +47,7 @@ class ExplainedSteps:
         if any(self._is_withdrawn(step, category) for category in step.categories):
             return "duplicate_withdrawn"
         changes = [
-            (each.number, each.unit.index, each.counted_at, each.before, each.after)
+            Placed(each.number, each.unit.index, each.counted_at, each.before, each.after)
             for _, each in self._changes.get(step.municipality, ())
         ]
         deltas = self._columns.deltas(step.before, step.after)
