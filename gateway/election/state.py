@@ -30,7 +30,7 @@ UNKNOWN_REASON: Reason = "other"
 """The reason as which an unknown reason is shown."""
 
 AREAS_PER_STEP = 1000
-"""Areas changed per step of `CatchUp.finish`."""
+"""Areas changed, or added up, per step of `CatchUp.finish`."""
 
 
 class HistoryChanged(Exception):
@@ -305,6 +305,8 @@ class CatchUp:
         self._gained: dict[int, list[array[int]]] = defaultdict(list)
         self._lost: dict[int, list[array[int]]] = defaultdict(list)
         """By index of an area, the figures of its children that are to be added and subtracted."""
+        self._summands = 0
+        """How many of them were in this step."""
 
     @property
     def sequence(self) -> int:
@@ -453,12 +455,22 @@ class CatchUp:
             before = sums = area.figures
             for added in _parts(self._gained.pop(index)):
                 sums = array("q", map(sum, zip(sums, *added, strict=True)))
-                yield
+                if self._ends_step(len(added)):
+                    yield
             for removed in _parts(self._lost.pop(index, [])):
                 sums = array("q", map(sub, sums, map(sum, zip(*removed, strict=True))))
-                yield
+                if self._ends_step(len(removed)):
+                    yield
             area.figures = sums
             self._replaced(area, self._changed[index], before)
+
+    def _ends_step(self, summands: int) -> bool:
+        """Whether enough was added up for one step, with these summands."""
+        self._summands += summands
+        if self._summands < AREAS_PER_STEP:
+            return False
+        self._summands = 0
+        return True
 
     def _replaced(self, area: AreaState, unit: _Unit, before: array[int]) -> None:
         """Note the last change of an area whose figures were replaced, and what its parent gained and lost."""
