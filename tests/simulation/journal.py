@@ -20,7 +20,7 @@ from gateway.deadline import Deadline
 from gateway.journal.acts import Acts
 from gateway.journal.announcer import Announcer
 from gateway.journal.confirmations import PostgresConfirmations
-from gateway.journal.connection import ANSWER_S, CONNECT_S, Hosts
+from gateway.journal.connection import ANSWER_S, CONNECT_S, Hosts, _Pooled
 from gateway.journal.connection_pool import Pool
 from gateway.journal.db_errors import OUTAGES, LocalCommits, translate_db_errors
 from gateway.journal.log import LogRecord
@@ -34,6 +34,10 @@ from tests.simulation.server import LOGIN_S, Client, Server, Session
 from tests.simulation.statements import Found, Statement, statement
 
 POOL_SIZE = 8
+_NOT_REPLICATED = asyncpg.PostgresLogMessage.new(
+    {"C": "01000", "R": "SyncRepWaitForLSN", "M": "canceling wait for synchronous replication"}
+)
+"""The warning with which a commit returns that did not wait for the standby to the end."""
 
 
 async def _stay() -> None:
@@ -57,7 +61,8 @@ class SimulatedConnection:
         self._opening: asyncio.Future[None] | None = None
         self._closed = False
         self._in_transaction = False
-        self.local_commits = LocalCommits()
+        self.local_commits: LocalCommits
+        self._log_listeners: set[Callable[..., None]] = set()
         self._listeners: dict[str, list[Callable[..., object]]] = {}
         self._termination_listeners: list[Callable[..., object]] = []
 
@@ -73,6 +78,7 @@ class SimulatedConnection:
         except BaseException:
             self.terminate()
             raise
+        _Pooled.count_local_commits(cast("_Pooled", self))
 
     def _arrived(self, server: Server) -> None:
         if server.up:
@@ -188,7 +194,8 @@ class SimulatedConnection:
             return
         self._in_transaction = in_transaction
         if warned:
-            self.local_commits.count += 1
+            for listener in self._log_listeners:
+                listener(self, _NOT_REPLICATED)
         answer = self._answer
         if answer is not None and not answer.done():
             if error is not None:
@@ -236,6 +243,15 @@ class SimulatedConnection:
     def is_in_transaction(self) -> bool:
         """Whether a transaction was begun and has not ended."""
         return self._in_transaction
+
+    def add_log_listener(self, callback: Callable[..., None]) -> None:
+        """See asyncpg."""
+        self._log_listeners.add(callback)
+
+    async def reset(self) -> None:
+        """Have no listeners any more, as asyncpg's pool does with a released connection; then do what is set here."""
+        self._log_listeners.clear()
+        await _Pooled.reset_released(cast("_Pooled", self))
 
     async def add_listener(self, channel: str, callback: Callable[..., object]) -> None:
         """See asyncpg."""
@@ -327,6 +343,8 @@ class SimulatedPool:
             if connection.is_closed() or slot.generation != self._generation:
                 connection.terminate()
                 slot.connection = None
+            else:
+                await connection.reset()
             self._give(slot)
 
     async def _take(self) -> _Slot:

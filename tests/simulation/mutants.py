@@ -272,6 +272,19 @@ MUTANTS: tuple[Mutant, ...] = (
         seed=202,
         guarantee="figures are exact at every block",
     ),
+    Mutant(
+        "a connection that was released no longer notices commits that skip the standby",
+        "gateway.journal.connection",
+        """        The statements here leave nothing else to reset.
+        \"\"\"
+        self.add_log_listener(self.local_commits.on_message)
+""",
+        """        The statements here leave nothing else to reset.
+        \"\"\"
+""",
+        seed=3,
+        guarantee="receipt means durable",
+    ),
 )
 """Every mutant, each with the first seed that shows it."""
 
