@@ -18,6 +18,8 @@ _BUCKETS = 75
 """0.5 ms to about 2 h in steps of 25 %, so a percentile is at most 25 % too high."""
 
 _BOUNDS = tuple(_FIRST_S * _GROWTH**step for step in range(_BUCKETS))
+_INNER_BOUNDS = _BOUNDS[:-1]
+"""Those between two buckets: the last bucket has everything above."""
 
 
 class LagHistogram:
@@ -30,7 +32,7 @@ class LagHistogram:
 
     def add(self, seconds: float) -> None:
         """Count a duration; one below the first bound, or a negative one (two clocks), counts as that bound."""
-        bucket = bisect_left(_BOUNDS, seconds, 0, _BUCKETS - 1)
+        bucket = bisect_left(_INNER_BOUNDS, seconds)
         counts = self._counts
         counts[bucket] = counts.get(bucket, 0) + 1
 
