@@ -303,8 +303,7 @@ class CatchUp:
         self._changed: dict[int, _Unit] = {}
         """By index of an area, the unit with its last change: the newest first, and parents first."""
         self._gained: dict[int, list[array[int]]] = defaultdict(list)
-        self._lost: dict[int, list[array[int]]] = defaultdict(list)
-        """By index of an area, the figures of its children that are to be added and subtracted."""
+        """By index of an area, what its figures gain from each child that changed."""
         self._summands = 0
         """How many of them were in this step."""
 
@@ -453,13 +452,9 @@ class CatchUp:
         for index in sorted((index for index in self._changed if areas[index].area.children), reverse=True):
             area = areas[index]
             before = sums = area.figures
-            for added in _parts(self._gained.pop(index)):
-                sums = array("q", map(sum, zip(sums, *added, strict=True)))
-                if self._ends_step(len(added)):
-                    yield
-            for removed in _parts(self._lost.pop(index, [])):
-                sums = array("q", map(sub, sums, map(sum, zip(*removed, strict=True))))
-                if self._ends_step(len(removed)):
+            for gained in _parts(self._gained.pop(index)):
+                sums = array("q", map(sum, zip(sums, *gained, strict=True)))
+                if self._ends_step(len(gained)):
                     yield
             area.figures = sums
             self._replaced(area, self._changed[index], before)
@@ -473,11 +468,10 @@ class CatchUp:
         return True
 
     def _replaced(self, area: AreaState, unit: _Unit, before: array[int]) -> None:
-        """Note the last change of an area whose figures were replaced, and what its parent gained and lost."""
+        """Note the last change of an area whose figures were replaced, and what its parent gains."""
         if path := area.area.path:
-            self._gained[path[0]].append(area.figures)
-            if area.sequence:
-                self._lost[path[0]].append(before)
+            gained = array("q", map(sub, area.figures, before)) if area.sequence else area.figures
+            self._gained[path[0]].append(gained)
         area.sequence, area.published_at = unit.sequence, unit.published_at
 
 
