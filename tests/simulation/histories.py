@@ -17,6 +17,7 @@ from gateway.election.validation import ValidReport
 from gateway.errors import GatewayError
 from gateway.journal.decisions import Appended, Ends, Evaluated, Finding
 from gateway.journal.holds import HoldDecision, HoldName
+from gateway.journal.record import FETCHED_MAX
 from tests.journal.makers import PASSED, a_report
 from tests.simulation.databases import Client, Subject
 
@@ -203,7 +204,7 @@ class History:
             "continuation": lambda: journal.continuation(key, START),
             "head": head,
             "publications": lambda: record.publications(key, place, most),
-            "all publications": lambda: record.publications(key, 0, 1000),
+            "all publications": lambda: record.publications(key, 0, FETCHED_MAX),
             "hold lines": lambda: record.hold_lines(key, place, most),
             "all hold lines": lambda: record.hold_lines(key, 0, 1000),
             "unapplied": unapplied,

@@ -16,6 +16,7 @@ from gateway.election.validation import ValidReport
 from gateway.errors import JournalUnavailable, Refused, StandbyMissing
 from gateway.journal.db_errors import CommittedLocally, VersionChanged
 from gateway.journal.decisions import Appended, Closed, Ends, Evaluated, Known, New, Stale
+from gateway.journal.record import FETCHED_MAX
 from tests.counts import count, full_only
 from tests.journal.makers import PASSED, UNITS, a_report, append, known_sequences, sequences
 from tests.simulation.databases import (
@@ -100,7 +101,7 @@ async def record_of(db: Subject, client: Client) -> list[bytes]:
 
 async def shown(db: Subject, client: Client) -> list[bytes]:
     """Return the reports that a feed shows."""
-    return [each.body for each in await client.record.publications(db.key, 0, 1000)]
+    return [each.body for each in await client.record.publications(db.key, 0, FETCHED_MAX)]
 
 
 async def confirm(db: Subject, client: Client, done: Appended) -> None:
@@ -311,7 +312,7 @@ def test_a_standby_shows_what_it_has_received_and_a_feed_only_what_is_confirmed(
             return await db.reports_on_standby() == 1
 
         async def confirmed() -> bool:
-            return bool(await client.replica_record.publications(db.key, 0, 1000))
+            return bool(await client.replica_record.publications(db.key, 0, FETCHED_MAX))
 
         async with db.standby_unheard():
             waiting = appending(db, client, a_report())
@@ -693,7 +694,7 @@ def test_an_embargo_ends_with_the_first_append_after_its_end(run: Run) -> None:
         assert (await client.journal.versions())[db.id] == (db.version, True)
         assert await shown(db, client) == []
         await confirm(db, client, second)
-        (publication,) = await client.record.publications(db.key, 0, 1000)
+        (publication,) = await client.record.publications(db.key, 0, FETCHED_MAX)
         assert publication.published_at == second.released_at
 
     run(test)
