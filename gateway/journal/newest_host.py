@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NoReturn
 
+import asyncpg
 import structlog
 
 from gateway.database_url import Host
@@ -98,6 +99,8 @@ class NewestHost:
             if other == host:
                 continue
             there = await self._there(other)
+            if there is None:
+                continue
             seen, self._seen[other] = self._seen.get(other, there), there
             grown = exceeds(there, seen)
             if not _is_ahead(there, place, grown=grown):
@@ -121,15 +124,20 @@ class NewestHost:
             async with acquired(self._pool) as connection:
                 return host_of(connection), await self._read_place(connection)
 
-    async def _there(self, host: Host) -> Place:
-        """Return how far the record of another host goes; nowhere if it is unavailable or not fit for the process."""
+    async def _there(self, host: Host) -> Place | None:
+        """Return how far the record of another host goes: nowhere while it is not fit for the process, so that it has
+        grown once it is promoted; None if it is unavailable.
+        """
         with suppress(JournalUnavailable), translate_db_errors():
-            connection = await self._hosts.connect_to(host)
+            try:
+                connection = await self._hosts.connect_to(host)
+            except asyncpg.TargetServerAttributeNotMatched:
+                return {}
             try:
                 return await self._read_place(connection)
             finally:
                 connection.terminate()
-        return {}
+        return None
 
 
 def exceeds(place: Place, other: Place) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import asyncpg
 import pytest
@@ -360,7 +361,10 @@ async def test_a_push_process_without_reports_leaves_a_former_primary_for_one_th
 async def test_a_feed_does_not_go_back_and_forth_between_hosts_with_different_records(
     first: str, second: str, feed_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a failover that has lost something, the former primary has what the new one lacks, and vice versa."""
+    """After a failover that has lost something, the former primary has what the new one lacks, and vice versa.
+
+    A host that was unavailable for a while has not grown by that.
+    """
     monkeypatch.setattr(newest_host_module, "CATCH_UP_S", 0.01)
     for url in (first, second):
         await load_election_key(url)
@@ -376,9 +380,38 @@ async def test_a_feed_does_not_go_back_and_forth_between_hosts_with_different_re
             return found
 
         assert await ports_of_comparisons() == {port_of(first)}
+        with monkeypatch.context() as unreachable:
+            unreachable.setattr(hosts, "connect_to", Mock(side_effect=OSError))
+            assert await ports_of_comparisons() == {port_of(first)}
+        assert await ports_of_comparisons() == {port_of(first)}
         await load_election_key(second)
         await comparing.compare()
         assert await ports_of_comparisons() == {port_of(second)}
+
+
+async def test_a_host_that_was_promoted_has_grown(
+    first: str, second: str, feed_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a process leaves a former primary for it at once, although that has something more, such as a local commit."""
+    monkeypatch.setattr(newest_host_module, "CATCH_UP_S", 0.01)
+    promoted = False
+
+    async def require_attrs(connection: Connection, attrs: str) -> None:
+        if not promoted and await connection.fetchval("SELECT inet_server_port()") == port_of(second):
+            raise asyncpg.TargetServerAttributeNotMatched("the host is not read-write, which is required")
+
+    for url in (first, second):
+        await load_election_key(url)
+    monkeypatch.setattr(connection_module, "require_attrs", require_attrs)
+    hosts = Hosts(feed_url, feed=True)
+    async with open_pool(feed_url, feed=True, hosts=hosts) as pool:
+        comparing = NewestHost(pool, hosts)
+        for _ in range(2):
+            await comparing.compare()
+        assert await port_of_pool(pool) == port_of(first)
+        promoted = True
+        await comparing.compare()
+        assert await port_of_pool(pool) == port_of(second)
 
 
 async def test_a_feed_that_prefers_a_standby_stays_on_the_only_one(
