@@ -90,9 +90,12 @@ class ConnectionPool(Pool):
             self._close_kept()
 
     def _close_kept(self) -> None:
-        """Close the connection at hand without a message to its server, which may no longer answer."""
+        """Close the connection at hand without a message to its server, which may no longer answer.
+
+        One that asyncpg has closed after an error of the protocol has its place in the pool until it is terminated.
+        """
         kept, self._kept = self._kept, None
-        if kept is not None and _is_open(kept):
+        if kept is not None and kept._con is not None:
             kept.terminate()
 
     async def expire_connections(self) -> None:

@@ -691,6 +691,27 @@ async def test_a_connection_at_hand_that_is_not_to_be_used_is_replaced(
         assert await pool.fetchval("SELECT pg_backend_pid()") != first
 
 
+@pytest.mark.parametrize("how", ["expired", "unused"])
+async def test_a_connection_at_hand_that_broke_leaves_its_place_to_another(
+    database: Database, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """As when the server, or something before it, sends what is no message: asyncpg closes it and frees nothing."""
+    monkeypatch.setattr(connection_pool, "UNUSED_S", 0.01)
+    async with asyncio.timeout(TIMEOUT_S), open_pool(database.url, max_size=1) as pool:
+        async with acquired(pool) as connection:
+            broken = connection._con  # type: ignore[attr-defined]
+        broken._protocol.abort()
+        if how == "expired":
+            await pool.expire_connections()
+        else:
+
+            async def timed_out() -> bool:
+                return pool._timer is None  # type: ignore[attr-defined, no-any-return]
+
+            await until(timed_out)
+        assert await pool.fetchval("SELECT 1") == 1
+
+
 async def test_unused_connections_that_expire_are_closed_at_once(database: Database) -> None:
     """No task waits for a server that may be dead."""
     tasks = asyncio.all_tasks()
