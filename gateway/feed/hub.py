@@ -68,6 +68,10 @@ class Hub:
         self._heads_due_at = 0.0
         """Until when, by the clock of the event loop, what follows may be read without the heads."""
         self._wake = asyncio.Event()
+        self._reading = False
+        """Whether the record is being read, perhaps after a notification."""
+        self._unannounced = False
+        """Whether nothing had notified of the last change that was found, as on a replica."""
         self._heads_read = asyncio.Event()
         self._log_heads: dict[str, list[LogHead]] | None = None
         self._logs_tried = asyncio.Event()
@@ -138,6 +142,7 @@ class Hub:
         while True:
             notified, followed = self._wake.is_set(), False
             self._wake.clear()
+            self._reading = True
             try:
                 followed = notified and await self._read_next()
                 moved = followed or await self._read_heads(parts)
@@ -150,15 +155,23 @@ class Hub:
                 heads.succeeded()
                 self.unusable = False
                 self._on_problem("")
+            self._reading = False
             silent = moved and not notified
             poll_s = POLL_BUSY_S if silent or announced < BUSY_POLLS else POLL_IDLE_S
             await wait_at_most(self._wake, min(poll_s, self._heads_due_in_s) if followed else poll_s)
             # The notification of a change may come just after the poll that has found it.
-            announced = 0 if silent and not self._wake.is_set() else announced + 1
+            unannounced = silent and not self._wake.is_set()
+            announced = 0 if unannounced else announced + 1
+            if moved:
+                self._unannounced = unannounced
             opened = self._open
             if len(opened) == 1:
                 await asyncio.sleep(0)  # its feed begins to apply what was found
                 await wait_at_most(opened[0].idle, POLL_IDLE_S)
+
+    def _may_have_grown(self) -> bool:
+        """Whether the record may have more than was found, as far as is known without reading it."""
+        return self._wake.is_set() or self._reading or self._unannounced
 
     @property
     def _open(self) -> list[ElectionFeed]:
@@ -197,7 +210,7 @@ class Hub:
                     documents,
                     self._metrics,
                     self._logs,
-                    notified=self._wake.is_set,
+                    may_have_grown=self._may_have_grown,
                     clock=self._clock,
                 )
                 self._feeds[head.id] = feed

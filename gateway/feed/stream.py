@@ -55,7 +55,8 @@ time to take the last one, and there is time for new connections and for other p
 PAUSE_MIN_RATIO, PAUSE_MAX_S = 0.5, 0.25
 """After a long pass, the pause is at least so many times as long as the pass, but PAUSE_MAX_S at most."""
 NOTICE_S = 0.001
-"""Pause after a pass during which nothing was published, so that a notification of something would be noticed."""
+"""Pause after a pass during which nothing was published, so that a notification of something would be noticed. Where
+nothing notifies of changes, as on a replica, every pause is a whole one."""
 LARGE_CHANNEL_READERS = 64
 """Number of readers from which on a channel is served before smaller ones."""
 PASS_MAX_S = 0.025
@@ -132,15 +133,15 @@ class ElectionFeed:
         metrics: FeedMetrics,
         logs: LogReader | None = None,
         *,
-        notified: Callable[[], bool] = lambda: False,
+        may_have_grown: Callable[[], bool] = lambda: False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`logs` None: no election has a log.
 
-        `notified`: whether there was a notification after which the record has not been read.
+        `may_have_grown`: whether the record may have more than `update_head` and `follow` were given.
         """
         self._clock = clock
-        self._notified = notified
+        self._may_have_grown = may_have_grown
         self.id = head.id
         self.head = head
         self._record = record
@@ -387,9 +388,9 @@ class ElectionFeed:
                 self._follow_requested.set()
 
     async def _pause(self, pause_s: float) -> None:
-        """Pause after a pass over the readers, but only for NOTICE_S if nothing more is known to be published."""
+        """Pause after a pass over the readers, but only for NOTICE_S unless more was, or may have been, published."""
         await asyncio.sleep(min(pause_s, NOTICE_S))
-        if pause_s > NOTICE_S and (self._follow_requested.is_set() or self._notified()):
+        if pause_s > NOTICE_S and (self._follow_requested.is_set() or self._may_have_grown()):
             await asyncio.sleep(pause_s - NOTICE_S)
 
     def replace_registry(self, documents: Documents) -> None:

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
+from gateway.election.record import Head
 from gateway.feed import hub as hub_module
 from gateway.feed.hub import BUSY_POLLS, POLL_BUSY_S, POLL_IDLE_S, Hub
 from gateway.feed.stream import NOTICE_S, PAUSE_MAX_S, PAUSE_S, ElectionFeed, _pause_s
@@ -118,14 +120,27 @@ PASS_S = 0.02
 """How long each pass over the readers seems to take."""
 
 
-async def pause_after_a_pass(record: FakeRecord, during: Callable[[Hub, ElectionFeed], None]) -> float:
-    """Return how long a feed pauses after a pass, in seconds, if this happens during the pass."""
+async def pause_after_a_pass(
+    record: FakeRecord, during: Callable[[Hub, ElectionFeed], None], *, notifies: bool = True
+) -> float:
+    """Return how long a feed pauses after a pass, in seconds, if this happens during the pass.
+
+    There is a change before that pass, so that it is known whether the record notifies of changes.
+    """
     hub = Hub(record, FeedMetrics(), heartbeat_s=10)
     clock = asyncio.get_running_loop().time
     following = asyncio.create_task(hub.run())
+
+    async def show(count: int) -> None:
+        record.show(count)
+        if notifies:
+            hub.wake()
+        await feed.wait_reached(count, 60.0)
+        await feed.idle.wait()
+
     await hub.wait_ready()
-    (feed,) = hub.feeds()
-    await feed.idle.wait()
+    feed = hub.feeds()[0]
+    await show(1)
     passed: list[float] = []
 
     def write_due() -> tuple[int, float]:
@@ -135,10 +150,7 @@ async def pause_after_a_pass(record: FakeRecord, during: Callable[[Hub, Election
         return 0, PASS_S
 
     feed._write_due = write_due  # type: ignore[method-assign]
-    record.show(1)
-    hub.wake()
-    await feed.wait_reached(1, 60.0)
-    await feed.idle.wait()
+    await show(2)
     paused_s = clock() - passed[0]
     following.cancel()
     return paused_s
@@ -147,7 +159,16 @@ async def pause_after_a_pass(record: FakeRecord, during: Callable[[Hub, Election
 @pytest.fixture
 def record(small: GeneratedElection) -> FakeRecord:
     """A record without publications yet."""
-    return FakeRecord(small.registry, a_night(small.registry, 2))
+    return FakeRecord(small.registry, a_night(small.registry, 3))
+
+
+class TwoElections(FakeRecord):
+    """Two open elections with the same reports, and a database that takes some milliseconds for its answers."""
+
+    async def heads(self) -> list[Head]:
+        heads = await super().heads()
+        await asyncio.sleep(3 * NOTICE_S)
+        return [*heads, *(replace(head, key=2, id="another") for head in heads)]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -163,11 +184,35 @@ def test_a_feed_hardly_pauses_after_a_pass_during_which_nothing_is_published(
 def test_a_feed_pauses_after_a_pass_during_which_there_is_a_notification(
     record: FakeRecord, seed: int
 ) -> None:
-    def notify(hub: Hub, _: ElectionFeed) -> None:
-        record.show(2)
+    assert virtual.run(pause_after_a_pass(record, publish(record)), seed) >= _pause_s(PASS_S)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_feed_pauses_too_while_the_record_is_read_after_a_notification(
+    small: GeneratedElection, seed: int
+) -> None:
+    """While several elections are open, it is read at once."""
+    record = TwoElections(small.registry, a_night(small.registry, 3))
+    assert virtual.run(pause_after_a_pass(record, publish(record)), seed) >= _pause_s(PASS_S)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_feed_pauses_after_every_pass_where_nothing_notifies_of_changes(
+    record: FakeRecord, seed: int
+) -> None:
+    """As on a replica: what is published during a pass is found by the next poll."""
+    paused_s = virtual.run(pause_after_a_pass(record, lambda _hub, _feed: None, notifies=False), seed)
+    assert paused_s >= _pause_s(PASS_S)
+
+
+def publish(record: FakeRecord) -> Callable[[Hub, ElectionFeed], None]:
+    """Return what shows the next publication, and notifies of it."""
+
+    def show(hub: Hub, _: ElectionFeed) -> None:
+        record.show(3)
         hub.wake()
 
-    assert virtual.run(pause_after_a_pass(record, notify), seed) >= _pause_s(PASS_S)
+    return show
 
 
 @pytest.mark.parametrize("seed", range(5))
