@@ -211,7 +211,7 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
             f"{push_socket.TURN}, or those that take {1000 * push_socket.TURN_S:g} ms if messages are refused"
         ),
         "work on the WebSockets of a process before anything else has its turn": (
-            f"{SLICE_S * 1000:g} ms, and the turn in progress"
+            f"{SLICE_S * 1000:g} ms, or as long as everything else takes while some wait; and the turn in progress"
         ),
         f"control frames and fragments below {push_socket.PART_FREE >> 10} KiB": (
             f"{push_socket.CONTROL_RATE:g} a second and {push_socket.CONTROL_BURST:g} at once of a connection, "

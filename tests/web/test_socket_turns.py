@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from unittest.mock import Mock
+
+import pytest
 
 from gateway.web.socket_turns import SocketTurns
 from gateway.web.turns import SLICE_S
@@ -45,6 +48,28 @@ async def test_no_turn_begins_once_a_slice_was_worked_in_a_turn_of_the_event_loo
     assert sockets.had == ["a", "b", "c", "d", "e", "f", "g"]
 
 
+async def test_sockets_that_wait_get_half_of_the_time_however_long_everything_else_takes() -> None:
+    """Such as a flood of requests over HTTP; and no more than a slice again afterwards."""
+    sockets = Sockets()
+    for name in "abcdefghijkl":
+        sockets.arrive(name, 1.0)
+    assert sockets.had == ["a"]
+    await asyncio.sleep(0)
+    assert sockets.had == ["a", "b"]
+    sockets.clock.advance(4.5 * SLICE_S)
+    await asyncio.sleep(0)
+    assert sockets.had == list("abcdefg")
+    await asyncio.sleep(0)
+    assert sockets.had == list("abcdefgh")
+    for _ in range(20):
+        await asyncio.sleep(0)
+        sockets.clock.advance(4.5 * SLICE_S)
+    assert sockets.had == list("abcdefghijkl")
+    for name in "ab":
+        sockets.arrive(name, 1.0)
+    assert sockets.had == [*"abcdefghijkl", "a"]
+
+
 async def test_those_that_wait_come_before_those_that_arrive_later() -> None:
     sockets = Sockets()
     for name in "abc":
@@ -85,6 +110,24 @@ async def test_a_cancelled_turn_is_not_had_and_the_others_are() -> None:
     sockets.turns.cancel(second)
     await asyncio.sleep(0)
     assert sockets.had == ["a", "c"]
+
+
+async def test_an_error_in_a_turn_keeps_no_other_socket_from_its_turn() -> None:
+    """It is an error of the program, which the event loop reports."""
+    sockets = Sockets()
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    error = ZeroDivisionError()
+    for turn in (Mock(side_effect=error), sockets.turn("a", 0.0)):
+        sockets.turns.wait(turn)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert reported == [error]
+    assert sockets.had == ["a"]
+    with pytest.raises(ZeroDivisionError):
+        sockets.turns.have(Mock(side_effect=error))
+    await asyncio.sleep(0)
+    assert sockets.turns.free
 
 
 async def test_a_turn_may_cancel_another_one_that_waits() -> None:
