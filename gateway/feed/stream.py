@@ -1,6 +1,7 @@
 """The feed of one election: its state, the blocks encoded from it, and its readers."""
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -69,6 +70,9 @@ confirmed, before its record is treated as a different one."""
 CATCH_UP_S = 5.0
 """How long, in seconds, a feed may be catching up before the publications that it lacks are counted: they may be of
 every unit, and are nearly always applied before anybody asks."""
+CLOSED_S = 60.0
+"""Seconds between two looks at what is not applied, and at the contacts of senders, once an election is closed. An
+installation may serve every election that it ever had."""
 QUIET_S = 60.0
 """After how many seconds without a reader and without a publication what was encoded of an election is dropped."""
 
@@ -182,6 +186,8 @@ class ElectionFeed:
         self.log.set_registry(documents.registry)
         self.backlog: dict[str, Backlog] = {}
         self.contacts: dict[str, datetime] = {}
+        self._refreshed_at = -math.inf
+        """When they were last read, by the clock of the event loop."""
         self._channels: dict[_Key, Channel] = {}
         self._ahead: Sequence[Publication] = ()
         """Publications that were read before it was known that there are any; see `follow`."""
@@ -641,12 +647,17 @@ class ElectionFeed:
         """Read which publications are not applied here, and when senders were last in contact.
 
         Does nothing while the record is read for the first time: nothing of it is shown yet. Nor does it in the first
-        CATCH_UP_S of catching up, however often that fails.
+        CATCH_UP_S of catching up, however often that fails, nor within CLOSED_S of the last time if the election is
+        closed and all of it applied.
         """
         if self.head.released_at is None or not self._was_shown:
             return
+        now = asyncio.get_running_loop().time()
         since = self._catching_up_since
-        if since is not None and asyncio.get_running_loop().time() - since < CATCH_UP_S:
+        if since is not None and now - since < CATCH_UP_S:
+            return
+        complete = self.head.closed_at is not None and self.state.sequence >= self.head.accepted
+        if complete and not self.backlog and now - self._refreshed_at < CLOSED_S:
             return
         transfers = self.transfers
         published = transfers.published()
@@ -667,7 +678,7 @@ class ElectionFeed:
                 else each.oldest_published_at,
                 max(each.last_accepted_at, earlier.last_accepted_at) if earlier else each.last_accepted_at,
             )
-        self.backlog, self.contacts = found, contacts
+        self.backlog, self.contacts, self._refreshed_at = found, contacts, now
 
 
 def _pause_s(pass_s: float) -> float:

@@ -70,6 +70,8 @@ class FakeRecord:
         """Whether the record has the election at all."""
         self.released = True
         self.closed_at: datetime | None = None
+        self.unconfirmed = 0
+        """Publications after the head that were accepted."""
         self.fails_after: int | None = None
         """A place after which nothing can be read, as the database is away by then."""
         self.reads = self.looks = 0
@@ -116,7 +118,7 @@ class FakeRecord:
             self.closed_at,
             self.head,
             chain,
-            self.head,
+            self.head + self.unconfirmed,
             False,
             held,
             hold_chain,

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from gateway.election.record import Head
+from gateway.election.record import Head, Unapplied
 from gateway.feed import hub as hub_module
 from gateway.feed.hub import BUSY_POLLS, POLL_BUSY_S, POLL_IDLE_S, Hub
 from gateway.feed.stream import NOTICE_S, PAUSE_MAX_S, PAUSE_S, ElectionFeed, _pause_s
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import FeedMetrics
 from tests.client import virtual
-from tests.feed.served import FakeRecord, a_night
+from tests.feed.served import AT, FakeRecord, a_night
 
 
 class Poll(NamedTuple):
@@ -221,3 +221,52 @@ def test_a_feed_pauses_after_a_pass_that_has_not_reached_every_reader(record: Fa
         feed._follow_requested.set()
 
     assert virtual.run(pause_after_a_pass(record, leave_some), seed) >= _pause_s(PASS_S)
+
+
+@pytest.mark.parametrize(("closed", "looks"), [(False, range(250, 301)), (True, range(4, 8))])
+def test_an_election_that_is_closed_and_applied_is_rarely_asked_what_is_not_applied(
+    record: FakeRecord, *, closed: bool, looks: range
+) -> None:
+    """An installation may serve every election that it ever had."""
+    record.show(2)
+    record.closed_at = AT if closed else None
+    looked = 0
+    unapplied = record.unapplied
+
+    async def counted(election: int, sequence: int) -> list[Unapplied]:
+        nonlocal looked
+        looked += 1
+        return await unapplied(election, sequence)
+
+    record.unapplied = counted  # type: ignore[method-assign]
+
+    async def five_minutes() -> None:
+        following = asyncio.create_task(Hub(record, FeedMetrics(), heartbeat_s=10).run())
+        await asyncio.sleep(300.0)
+        following.cancel()
+
+    virtual.run(five_minutes())
+    assert looked in looks
+
+
+def test_what_a_closed_election_lacks_is_looked_for_until_nothing_is(record: FakeRecord) -> None:
+    """A report that was held may be released after the closing."""
+    record.show(2)
+    record.closed_at = AT
+
+    async def release_one() -> None:
+        hub = Hub(record, FeedMetrics(), heartbeat_s=10)
+        following = asyncio.create_task(hub.run())
+        await hub.wait_ready()
+        (feed,) = hub.feeds()
+        await asyncio.sleep(10.0)
+        record.rows, record.unconfirmed = 3, 1
+        await asyncio.sleep(3.0)
+        assert [each.accepted for each in feed.backlog.values()] == [feed.state.sequence + 1]
+        record.show(3)
+        record.unconfirmed = 0
+        await asyncio.sleep(3.0)
+        assert not feed.backlog
+        following.cancel()
+
+    virtual.run(release_one())
