@@ -83,6 +83,9 @@ class WaitingRoom(Generic[T]):
         self._oversized: tuple[object, bool] | None = None
         """The lane of the oversized request."""
         self._oversized_left = 0
+        self._outgrown: dict[tuple[object, bool], int] = {}
+        """By lane, admitted items beyond a quarter of the room, if more were admitted than fit since it has shrunk."""
+        self._outgrown_sum = 0
 
     def __len__(self) -> int:
         return self._length
@@ -119,6 +122,11 @@ class WaitingRoom(Generic[T]):
         """The number of items of an oversized request that still wait."""
         return self._oversized_left
 
+    @property
+    def outgrown(self) -> int:
+        """The number of admitted items that count for no room, since it has shrunk."""
+        return self._outgrown_sum
+
     def admit(self, sender: object, count: int, credit: int) -> None:
         """Admit a request of `count` items, which are put next. Raises Overloaded, see `check`."""
         self.check(sender, count, credit)
@@ -126,8 +134,12 @@ class WaitingRoom(Generic[T]):
             self._oversized, self._oversized_left = (sender, False), count
 
     def left(self, credit: int) -> int:
-        """Return for how many more there is room while `credit` is promised, not counting an oversized request."""
-        return max(0, self.capacity - credit - (self._admitted - self._oversized_left))
+        """Return for how many more there is room while `credit` is promised.
+
+        Neither an oversized request counts, nor what a sender was admitted with before the room has shrunk.
+        """
+        room = min(self.capacity + self._outgrown_sum, self.most)
+        return max(0, room - credit - (self._admitted - self._oversized_left))
 
     def left_at_most(self, credit: int) -> int:
         """Return the same for a room of the largest size, as it is while commits are fast."""
@@ -157,15 +169,18 @@ class WaitingRoom(Generic[T]):
     def follow(self, pace: Pace) -> None:
         """Set the capacity to what is committed within WAIT_S.
 
-        If one sender alone has more than half of a room that has shrunk, the rest counts as an oversized request: it
-        was admitted into a larger room, and keeps nobody else out.
+        If more was admitted than that, the room was larger then. Each sender counts only for a quarter of the room now,
+        half of what all credit leaves, so that what one was admitted with keeps nobody else out.
         """
         self.capacity = pace.within(WAIT_S, ROOM_MIN, self.most)
-        if self._admitted > self.capacity and not self._oversized_left:
-            admitted = (key for key in self._lanes if not key[1])
-            longest = max(admitted, key=lambda key: len(self._lanes[key]))
-            if (rest := len(self._lanes[longest]) - self.capacity // 2) > 0:
-                self._oversized, self._oversized_left = longest, rest
+        self._outgrown.clear()
+        if self._admitted - self._oversized_left > self.capacity:
+            part = self.capacity // 4
+            for key, lane in self._lanes.items():
+                oversized = self._oversized_left if key == self._oversized else 0
+                if not key[1] and len(lane) - oversized > part:
+                    self._outgrown[key] = len(lane) - oversized - part
+        self._outgrown_sum = sum(self._outgrown.values())
 
     def heads(self) -> Iterator[T]:
         """Yield the first item of each lane, which has waited longest."""
@@ -192,8 +207,12 @@ class WaitingRoom(Generic[T]):
                     taken += [lane.popleft() for _ in range(count)]
                 self._length -= count
                 self._admitted -= 0 if key[1] else count
-                if key == self._oversized:  # it is at the beginning of its lane, so it leaves first
+                if key == self._oversized:  # its lane was empty before it, so it leaves first
                     self._oversized_left = max(0, self._oversized_left - count) if lane else 0
+                if key in self._outgrown:
+                    left = min(count, self._outgrown[key])
+                    self._outgrown[key] -= left
+                    self._outgrown_sum -= left
                 if lane:
                     self._lanes.move_to_end(key)
                 else:

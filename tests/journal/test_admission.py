@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.errors import Overloaded
 from gateway.journal.admission import (
     BATCH_MIN,
+    BATCH_S,
     ROOM_MIN,
     TURN,
     TURNS_MIN,
@@ -179,25 +180,61 @@ def test_every_item_leaves_in_the_end_in_order(lanes: dict[str, int], most: int)
     assert len(room) == 0
 
 
-def test_what_was_admitted_into_a_larger_room_keeps_no_other_sender_out() -> None:
-    """The room has shrunk since, as these reports are slow to commit."""
+@pytest.mark.parametrize(("floods", "part"), [(1, 2), (2, 4)])
+def test_what_was_admitted_into_a_larger_room_keeps_no_other_sender_out(floods: int, part: int) -> None:
+    """The room shrinks with each commit, as these reports are slow to commit; a part of it is promised as credit."""
+    room: WaitingRoom[str] = WaitingRoom(20_000, 500)
+    for number in range(floods):
+        room.admit(number, 4_000, credit=0)
+        room.put(number, ["flood"] * 4_000, credited=False)
+    pace = Pace()
+    pace.committed(500, 0.02, full=True)
+    commits = 0
+    while True:
+        pace.committed(500, 0.5, full=True)
+        room.follow(pace)
+        if len(room) <= room.capacity:
+            break
+        credit = room.capacity // part
+        room.admit("other", 1, credit)
+        room.put("other", ["other"], credited=False)
+        assert room.take(pace.within(BATCH_S, BATCH_MIN, 500)).count("other") == 1
+        with pytest.raises(Overloaded):
+            room.check(0, room.capacity // 2, credit)
+        commits += 1
+    assert commits > 10
+    while room.take(500):
+        room.follow(pace)
+    assert (len(room), room.outgrown, room.left(credit=0)) == (0, 0, room.capacity)
+
+
+def test_what_was_admitted_into_a_larger_room_leaves_the_place_of_the_oversized_request_to_another() -> None:
+    """A request that needs this place would otherwise be refused until all of it is committed."""
     room: WaitingRoom[str] = WaitingRoom(20_000, 500)
     room.admit("flood", 4_000, credit=0)
     room.put("flood", ["flood"] * 4_000, credited=False)
-    pace = Pace()
-    pace.committed(500, 0.5, full=True)
-    room.follow(pace)
-    assert room.capacity == 250
-    for number in range(100):
-        room.admit(number, 1, credit=0)
-        room.put(number, ["other"], credited=False)
-    for sender in ("flood", "one more"):
-        with pytest.raises(Overloaded):
-            room.check(sender, 100, credit=0)
-    assert Counter(room.take(500))["other"] == 100
-    while room.take(500):
-        room.follow(pace)
-    assert (len(room), room.oversized, room.left(credit=0)) == (0, 0, 250)
+    room.follow(Fixed(250))
+    room.admit("other", 2_000, credit=125)
+    room.put("other", ["other"] * 2_000, credited=False)
+    assert (room.oversized, room.outgrown) == (2_000, 4_000 - 250 // 4)
+    room.follow(Fixed(250))
+    assert (room.oversized, room.outgrown) == (2_000, 4_000 - 250 // 4)
+    assert room.take(500).count("other") == 250
+    assert (room.oversized, room.outgrown) == (1_750, 3_750 - 250 // 4)
+
+
+def test_a_room_that_is_large_again_never_has_more_than_its_largest_size() -> None:
+    """Whatever was admitted while it was small."""
+    room: WaitingRoom[str] = WaitingRoom(1_000, 500)
+    room.admit("flood", 900, credit=0)
+    room.put("flood", ["flood"] * 900, credited=False)
+    for size in (100, 1_000, 100, 600):
+        room.follow(Fixed(size))
+        for number in range(1_000):
+            if room.left(credit=0):
+                room.admit(number, 1, credit=0)
+                room.put(number, ["other"], credited=False)
+    assert len(room) == 1_000
 
 
 def test_reports_under_credit_find_room_all_or_none() -> None:
@@ -304,7 +341,7 @@ class Bank(RuleBasedStateMachine):
         self.lent: set[int] = set()
         """Connections with a report that was handed on without credit."""
         self.requested = 0
-        self.oversized = 0
+        self.oversized = self.outgrown = 0
         self.open = True
         self.next = 0
 
@@ -324,7 +361,11 @@ class Bank(RuleBasedStateMachine):
 
     def free(self) -> int:
         """What can be given: of the total, and of the room beside requests."""
-        return max(0, min(self.total(), self.capacity - self.requested + self.oversized) - self.given())
+        return max(0, min(self.total(), self.room_of_all() - self.requested + self.oversized) - self.given())
+
+    def room_of_all(self) -> int:
+        """The capacity, besides what counts for no room."""
+        return min(self.capacity + self.outgrown, self.ROOM)
 
     def free_of(self, connection: int) -> int:
         """What a connection can be given: one that has nothing gets 1 also where slow commits left too little."""
@@ -402,7 +443,7 @@ class Bank(RuleBasedStateMachine):
             self.room.admit(sender, count, self.bank.promised)
         except Overloaded:
             return
-        if count > self.capacity - self.bank.promised - self.requested + self.oversized:
+        if count > self.room_of_all() - self.bank.promised - self.requested + self.oversized:
             assert not self.oversized
             self.oversized = count
         for _ in range(count):
@@ -419,13 +460,13 @@ class Bank(RuleBasedStateMachine):
                 self.bank.answered(connection, count)
                 self.unanswered[connection] -= count - (connection in self.lent)
                 self.lent.discard(connection)
-        self.oversized = self.room.oversized
+        self.oversized, self.outgrown = self.room.oversized, self.room.outgrown
 
     @rule(capacity=st.integers(1, ROOM))
     def follow(self, capacity: int) -> None:
         """The room follows the pace of the commits; what waits already stays, and what is given is taken back later."""
         self.room.follow(Fixed(capacity))
-        self.capacity = capacity
+        self.capacity, self.outgrown = capacity, self.room.outgrown
 
     @rule()
     def lose_the_journal(self) -> None:
