@@ -1,7 +1,8 @@
 """The fenced blocks of documents, and a shell that runs the commands in them.
 
 A block of `sh` is run. A block of `text` below it is its output: these lines in this order, possibly with others in
-between; `…` matches any text.
+between; `…` matches any text. A block of `log` is output about several things that go on at the same time: these lines
+in any order.
 """
 
 import os
@@ -39,6 +40,7 @@ class Step(NamedTuple):
     heading: str
     typed: str
     shown: str
+    ordered: bool = True
 
 
 def blocks(document: str) -> list[Block]:
@@ -63,12 +65,14 @@ def steps(document: str) -> list[Step]:
     """Return the commands of a document, each with the output shown below it. There must be no other blocks."""
     found: list[Step] = []
     for block in blocks(document):
-        assert block.language in ("sh", "text"), f"{block.heading}: {block.language!r} is run by no test"
+        assert block.language in ("sh", "text", "log"), (
+            f"{block.heading}: {block.language!r} is run by no test"
+        )
         if block.language == "sh":
             found.append(Step(block.heading, block.text, ""))
         else:
             assert not found[-1].shown, f"{block.heading}: two blocks under one command"
-            found[-1] = found[-1]._replace(shown=block.text)
+            found[-1] = found[-1]._replace(shown=block.text, ordered=block.language == "text")
     return found
 
 
@@ -116,7 +120,9 @@ def assert_as_shown(step: Step, said: str) -> None:
     """Assert that the output of a step is as shown, without error messages other than those shown."""
     assert NOT_REACHED not in said, said
     assert len(_COMPLAINTS.findall(said)) == len(_COMPLAINTS.findall(step.shown)), said
-    lines = iter(said.splitlines())
+    every = said.splitlines()
+    following = iter(every)
     for expected in step.shown.splitlines():
         pattern = ".*".join(re.escape(part) for part in expected.split("…"))
+        lines = following if step.ordered else every
         assert any(re.fullmatch(pattern, line) for line in lines), f"{expected}\nis not in\n{said}"

@@ -21,8 +21,8 @@ POLL_S = 0.25
 """Seconds between two looks at the list of held reports."""
 LOOK_S = 0.5
 """Seconds for which a held report is looked at before a decision."""
-OTHERS_S = 5.0
-"""Seconds after which a part of an error is decided on, if its other reports are not held."""
+OTHERS_S = 20.0
+"""Seconds after which a part of an error is decided on, if its other reports have no answer."""
 UNAVAILABLE_S = 30.0
 """Seconds without an answer after which it gives up."""
 
@@ -61,10 +61,18 @@ class Operator:
         self._on_decided = on_decided
         self._seen: dict[ReportKey, float] = {}
         """When a held report was first seen, by the loop's clock."""
+        self._not_held: set[ReportKey] = set()
+        """Every report whose answer does not say that it is held."""
         self.ended: set[ReportKey] = set()
         """Every report that was held and no longer is: decided on, or replaced by its sender."""
         self.moved = asyncio.Event()
-        """Set when a hold ends, and by the replay when a report has an answer; cleared before a wait."""
+        """Set when a hold ends, or a report has an answer; cleared before a wait."""
+
+    def note_answer(self, report: ReportKey, *, held: bool) -> None:
+        """Note that a report has an answer, and whether it is held."""
+        if not held:
+            self._not_held.add(report)
+        self.moved.set()
 
     async def run(self) -> None:
         """Decide until cancelled. Raises GatewayError if the push door does not answer for UNAVAILABLE_S."""
@@ -97,9 +105,8 @@ class Operator:
                 others.append(hold)
         for error, group in groups.items():
             since = [now - self._seen[_key(hold)] for hold in group]
-            if min(since) >= self._look_s and (
-                len(group) == len(error.reports) or max(since) >= self._look_s + OTHERS_S
-            ):
+            others_known = set(map(_key, error.reports)) <= {*map(_key, group), *self.ended, *self._not_held}
+            if min(since) >= self._look_s and (others_known or max(since) >= self._look_s + OTHERS_S):
                 order = list(map(_key, error.reports))
                 group.sort(key=lambda hold: order.index(_key(hold)))
                 await self._decide(door, Decided(error.decide, error.reason, group, error, found.areas))

@@ -312,8 +312,9 @@ class Replay:
 
     def _settle(self, sending: Sending, answer: Answer) -> None:
         sending.answer = answer
-        self._answers[sending.unit, sending.revision] = answer
-        self._operator.moved.set()
+        report = sending.unit, sending.revision
+        self._answers[report] = answer
+        self._operator.note_answer(report, held=answer.state == "held")
         sending.answered_at = asyncio.get_running_loop().time()
         sending.answered_wall = time.time()
         self._on_answer(sending)
