@@ -21,8 +21,6 @@ from gateway.output import say
 
 if TYPE_CHECKING:
     from gateway.commands.token_file import TokenBatch
-    from gateway.journal.administration import Administration
-    from gateway.journal.election_reads import TokenSummary
 
 
 @with_acts
@@ -158,11 +156,6 @@ def revoke(
     Prints whose token it was, on standard error.
     """
 
-    async def act(acts: "Administration") -> "TokenSummary | None":
-        known = {each.key: each for each in await acts.tokens(None)}
-        await acts.revoke_token(key)
-        return known.get(key)
-
-    if (revoked := administer(config, act)) is not None:
-        holder = f"{','.join(revoked.areas)}; {revoked.note}" if revoked.note else ",".join(revoked.areas)
-        say(f"token {key} of {revoked.election} ({printable(holder)}) is revoked", err=True)
+    revoked = administer(config, lambda acts: acts.revoke_token(key))
+    holder = f"{','.join(revoked.areas)}; {revoked.note}" if revoked.note else ",".join(revoked.areas)
+    say(f"token {key} of {revoked.election} ({printable(holder)}) is revoked", err=True)

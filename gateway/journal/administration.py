@@ -21,7 +21,7 @@ from gateway.humanize import counted
 from gateway.journal.acts import Acts, LockedElection
 from gateway.journal.connection import connect
 from gateway.journal.db_errors import CommittedLocally, translate_db_errors
-from gateway.journal.election_reads import ElectionReads, OpenHold
+from gateway.journal.election_reads import ElectionReads, OpenHold, TokenSummary
 from gateway.journal.lock_waits import LockWait, gave_up, lock_waits_reported
 from gateway.transparency.entries import Opening, Previous, parse_opening, registry_hash
 
@@ -401,21 +401,19 @@ class Administration(Acts, ElectionReads):
         named = ", ".join(area for token in tokens[:5] for area in token.areas[:5])
         await self._changed(locked.key, "token issue", f"{len(keys)} for {named}")
 
-    async def revoke_token(self, key: int) -> None:
-        """Revoke a token at once, in every process. Idempotent."""
-        with translate_db_errors():
-            election = await self._connection.fetchval(
-                "SELECT e.id FROM token t JOIN election e ON e.key = t.election WHERE t.key = $1", key
-            )
-        if election is None:
+    async def revoke_token(self, key: int) -> TokenSummary:
+        """Revoke a token at once, in every process; return it as it was before. Idempotent."""
+        token = await self.token(key)
+        if token is None:
             raise Refused(f"there is no token {key}")
-        async with self._act(election) as locked:
+        async with self._act(token.election) as locked:
             revoked = await self._connection.fetchval(
                 "UPDATE token SET revoked_at = clock_timestamp() WHERE key = $1 AND revoked_at IS NULL RETURNING key",
                 key,
             )
             if revoked is not None:
                 await self._changed(locked.key, "token revoke", str(key))
+        return token
 
 
 def _require_fit(document: bytes, registry: Registry) -> None:

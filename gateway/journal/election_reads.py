@@ -30,6 +30,14 @@ class ElectionSummary(msgspec.Struct, frozen=True):
     loaded_at: datetime
 
 
+_TOKENS = (
+    "SELECT t.key, e.id, t.areas, t.role, t.note, t.issued_at, t.expires_at, t.revoked_at, c.last_at"
+    " FROM token t JOIN election e ON e.key = t.election"
+    " LEFT JOIN contact c ON c.election = t.election AND c.token = t.key"
+)
+"""Tokens, as in TokenSummary."""
+
+
 class TokenSummary(msgspec.Struct, frozen=True):
     """A token as an operator sees it, without its secret."""
 
@@ -161,10 +169,12 @@ class ElectionReads:
         """Return the tokens of one election, or of all elections."""
         with translate_db_errors():
             rows = await self._connection.fetch(
-                "SELECT t.key, e.id, t.areas, t.role, t.note, t.issued_at, t.expires_at, t.revoked_at, c.last_at"
-                " FROM token t JOIN election e ON e.key = t.election"
-                " LEFT JOIN contact c ON c.election = t.election AND c.token = t.key"
-                " WHERE $1::text IS NULL OR e.id = $1 ORDER BY t.key",
-                election,
+                f"{_TOKENS} WHERE $1::text IS NULL OR e.id = $1 ORDER BY t.key", election
             )
         return [TokenSummary(*row) for row in rows]
+
+    async def token(self, key: int) -> TokenSummary | None:
+        """Return a token; None if there is none with this number."""
+        with translate_db_errors():
+            row = await self._connection.fetchrow(f"{_TOKENS} WHERE t.key = $1", key)
+        return None if row is None else TokenSummary(*row)

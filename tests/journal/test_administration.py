@@ -498,9 +498,15 @@ async def test_a_revoked_token_is_removed_from_the_election(
 ) -> None:
     """Its row is kept; an append that used it fails with VersionChanged; revoking again changes nothing."""
     election = await acts.load_election(a_registry())
-    first, second = await acts.issue_tokens(election, [(["a"], ""), (["b"], "")])
+    first, second = await acts.issue_tokens(election, [(["a"], "Hall"), (["b"], "")])
     row = await journal.election(election)
-    await acts.revoke_token(first.key)
+    revoked = await acts.revoke_token(first.key)
+    assert (revoked.election, revoked.areas, revoked.note, revoked.revoked_at) == (
+        election,
+        ["a"],
+        "Hall",
+        None,
+    )
     with pytest.raises(VersionChanged):
         await append(journal, row.key, row.version, a_report())
     revoked_at = (await acts.tokens(election))[0].revoked_at
