@@ -447,8 +447,11 @@ class ElectionFeed:
         head = self.head
         self._require_same_history(head)
         if head.sequence - self.state.sequence > APPLY_SLICE:
+            state = self.state
             with collection_paused():
                 newest = await self._catch_up(head)
+            if self.state is not state:
+                return 0.0  # the registry was replaced meanwhile, and what is new is followed next
             return self._show(newest)
         applied: list[Publication] = []
         while self.state.sequence < head.sequence:
@@ -465,12 +468,15 @@ class ElectionFeed:
     async def _catch_up(self, head: Head) -> Sequence[Publication]:
         """Apply many publications at once; return the newest. A state between two heads is not shown.
 
+        Ends early if the state is replaced meanwhile.
+
         Postgres reads the next page while this process applies one.
         """
         self._settled = False
         if self._catching_up_since is None:
             self._catching_up_since = asyncio.get_running_loop().time()
-        many = CatchUp(self.state)
+        state = self.state
+        many = CatchUp(state)
         newest: deque[Publication] = deque(maxlen=DELAYS_MAX)
         reading = asyncio.ensure_future(self._page(head, many.sequence))
         try:
@@ -480,6 +486,8 @@ class ElectionFeed:
                     reading = asyncio.ensure_future(self._page(head, page[-1].sequence))
                 for start in range(0, len(page), APPLY_SLICE):
                     await asyncio.sleep(0)
+                    if self.state is not state:
+                        return ()
                     part = page[start : start + APPLY_SLICE]
                     indexes = many.add(part)
                     self._account(part, indexes, archive=head.sequence - part[0].sequence < TAIL_MAX)

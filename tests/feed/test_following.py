@@ -19,6 +19,7 @@ from gateway.election.state import ElectionState
 from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
 from gateway.rehearsal.generator import GeneratedElection
+from gateway.telemetry.metrics import FeedMetrics
 from gateway.web import feed_lookup
 from tests.feed.reader import Client
 from tests.feed.served import AT, KEY, FakeRecord, Served, a_night, served, until
@@ -495,6 +496,46 @@ async def test_a_registry_replaced_while_a_reader_waits_is_the_one_it_gets(
             block = await reader.block()
             assert (block.snapshot, block.id) == (True, record.cursor(2))
             assert set(block.names) == names_above_units(another_document)
+
+
+async def test_a_registry_replaced_while_the_record_is_read_for_the_first_time_is_followed_from_the_start(
+    record: FakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was applied before is not shown, and not counted twice."""
+    monkeypatch.setattr(stream, "APPLY_SLICE", 3)
+    monkeypatch.setattr(stream, "PAGE_MAX", 5)
+    record.show(20)
+    half, answer = asyncio.Event(), asyncio.Event()
+    publications, shown = record.publications, list[int]()
+
+    async def publications_later(election: int, after: int, most: int) -> list[Publication]:
+        if after >= 10:
+            half.set()
+            await answer.wait()
+        return await publications(election, after, most)
+
+    monkeypatch.setattr(record, "publications", publications_later)
+    show = stream.ElectionFeed._show
+
+    def noted_show(feed: stream.ElectionFeed, applied: Sequence[Publication]) -> float:
+        shown.append(feed.state.sequence)
+        return show(feed, applied)
+
+    monkeypatch.setattr(stream.ElectionFeed, "_show", noted_show)
+    followed = hub.Hub(record, FeedMetrics(), heartbeat_s=10)
+    following = asyncio.create_task(followed.run())
+    await half.wait()
+    (feed,) = followed.feeds()
+    renamed = json.loads(record.document)
+    renamed["election"]["name"] = "Another election"
+    record.replace(renamed)
+    followed.wake()
+    await until(lambda: feed.documents.registry == record.document)
+    answer.set()
+    await until(lambda: feed.settled and feed.state.sequence == 20)
+    following.cancel()
+    assert set(shown) == {20}
+    assert sum(feed.transfers.published().values()) == 20
 
 
 async def test_a_quiet_election_without_readers_keeps_nothing_encoded(
