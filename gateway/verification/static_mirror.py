@@ -60,21 +60,26 @@ class StaticMirror(SignedRecord):
     async def publications(self, after: int, last: int) -> AsyncIterator[list[PublicationLine]]:
         """Yield the publications after a sequence up to `last`, a file at a time; fewer if the record ends before."""
         live = await self._live()
-        for number in range(after // RANGE + 1, live.ranges + 1):
-            if after >= last:
-                return
-            path = _below(live, range_path(live.election, live.history, number))
-            found = _after(await self._page(path), after, last, f"{self.where}{path}")
-            if not found:
-                text = f"{self.where}{path}: a complete range without publication {after + 1}"
-                raise VerificationFailed("chain_mismatch", text)
-            after += len(found)
-            yield found
-        if after < last:
-            path = _below(live, rest_path(live.election))
-            found = _after(await self._page(path), after, last, f"{self.where}{path}")
-            if found:
+        ranges = live.ranges
+        while after < last:
+            number = after // RANGE + 1
+            if number <= ranges:
+                path = _below(live, range_path(live.election, live.history, number))
+                found = _after(await self._page(path), after, last, f"{self.where}{path}")
+                if not found:
+                    text = f"{self.where}{path}: a complete range without publication {after + 1}"
+                    raise VerificationFailed("chain_mismatch", text)
+                after += len(found)
                 yield found
+                continue
+            path = _below(live, rest_path(live.election))
+            lines = await self._page(path)
+            if lines and lines[0].sequence > RANGE * number:
+                ranges = number  # it was completed, and written, after this `live.json`
+                continue
+            if found := _after(lines, after, last, f"{self.where}{path}"):
+                yield found
+            return
 
     async def areas(self, levels: Sequence[str], since: ShownAreas | None = None) -> ShownAreas:  # noqa: ARG002
         """Return every area that the mirror shows, once it has the publications up to there.

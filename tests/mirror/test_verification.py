@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,20 @@ from gateway.mirror.directory import Directory
 from gateway.mirror.documents import Paces
 from gateway.mirror.mirror import Mirror
 from gateway.transparency.policy import Policy
+from gateway.verification.failures import VerificationFailed
 from gateway.verification.restorable import read_restorable
-from gateway.verification.static_mirror import open_copy
-from gateway.wire.mirror import decode_live, live_path, snapshot_path
+from gateway.verification.static_mirror import MirrorDirectory, open_copy
+from gateway.wire.mirror import (
+    FORMAT,
+    Live,
+    decode_live,
+    election_path,
+    encode_live,
+    live_path,
+    range_path,
+    rest_path,
+    snapshot_path,
+)
 from tests.election.makers import DOCUMENT
 from tests.feed.log_record import FakeLogs, WrittenLog
 from tests.feed.served import FakeRecord, a_night, served, until
@@ -113,3 +125,30 @@ async def _check_stopped(directory: Path, election: str, key: tuple[str, str]) -
     rest.write_bytes(b"".join(rest.read_bytes().splitlines(keepends=True)[:-1]))
     status, found = await verified(copied, *key)
     assert (status, found["size"], found["figures_at"]) == (0, SIGNED, None)
+
+
+async def test_a_range_that_was_completed_after_live_json_was_written_is_read(tmp_path: Path) -> None:
+    """The mirror writes the range, then what follows it, and seconds later the `live.json` that names the range."""
+    election, name = "made-up-1", "20250908T190000Z-5f3a9c21"
+    live = Live(
+        format=FORMAT, election=election, history=name, sequence=990, chain="", cursor="", published_at=None,
+        written_at=datetime.now(UTC), every_s=2, recent=(), documents=0, ranges=0, holds=0, profiles={},
+    )  # fmt: skip
+    published_at = datetime.now(UTC).isoformat()
+    lines = [
+        b'{"sequence":%d,"published_at":"%s","digest":"","chain":""}\n' % (sequence, published_at.encode())
+        for sequence in range(1, 2006)
+    ]
+    (tmp_path / range_path(election, name, 1)).parent.mkdir(parents=True)
+    (tmp_path / live_path(election)).write_bytes(encode_live(live))
+    for number in (1, 2):
+        complete = b"".join(lines[1000 * number - 1000 : 1000 * number])
+        (tmp_path / range_path(election, name, number)).write_bytes(complete)
+    (tmp_path / rest_path(election)).write_bytes(b"".join(lines[2000:]))
+    record = MirrorDirectory(tmp_path / election_path(election))
+    for after, last in ((0, 2005), (0, 1500), (999, 2001), (1500, 2000), (2002, 2010)):
+        found = [line.sequence async for page in record.publications(after, last) for line in page]
+        assert found == list(range(after + 1, min(last, 2005) + 1))
+    (tmp_path / range_path(election, name, 2)).unlink()
+    with pytest.raises(VerificationFailed, match="1001-2000"):
+        [page async for page in record.publications(0, 2005)]
