@@ -44,7 +44,7 @@ def restore(
     in a copy: their senders send them again. Why a report was held before it was released is not signed, and not put
     back.
 
-    Exit status 0 if the record now has every entry and checkpoint of the copy.
+    Exit status 0 if the record now has every entry of the copy, and every checkpoint that one of the keys has signed.
     """
     trust = read_trust(key, policy)
     from gateway.errors import ExtraMissing
