@@ -171,7 +171,8 @@ def test_every_fixed_bound_is_that_of_the_code() -> None:
         "time to read an answer": f"{SEND_TIMEOUT_S:g} s + 1 s for each {SEND_RATE >> 10} KiB",
         "what a fall is compared with, to explain it": (
             f"{explanations.COMPARED_MAX} growths of each category party by party, {explanations.SEEN_MAX} by size; "
-            f"{explanations.OPEN_MAX} falls of a municipality"
+            f"{explanations.COMPARISONS_MAX} comparisons for each municipality, and "
+            f"{explanations.COMPARISONS_PER_CHANGE} more with each change"
         ),
         "a request": f"{BODY_MAX >> 20} MiB, packed and unpacked, and {REPORTS_MAX} reports",
         "simultaneous requests of one token": (

@@ -60,7 +60,14 @@ OPEN_PER_UNIT, OPEN_MAX = 4, 64
 """Falls of a unit, and in a municipality, that a later report may explain: the newest."""
 SEEN_MAX, COMPARED_MAX = 1_000, 100
 """Growths of a category whose size is compared with that of a count that is dropped, and of these, those that are
-compared party by party: the oldest. In the recorded election, these are 42 and 12 at most."""
+compared party by party: the smallest first, of about the same size the oldest. In the recorded election, these are 42
+and 12 at most."""
+COMPARISONS_MAX, COMPARISONS_PER_CHANGE = 16_384, 64
+"""Changes and growths that the falls of a municipality are compared with: so many at first, and so many more with each
+change, up to that again. A comparison takes some microseconds; SEEN_PER_COMPARISON growths compared by size count as
+one. In the recorded election, these are 112 at most."""
+SEEN_PER_COMPARISON = 10
+"""See COMPARISONS_MAX."""
 
 
 class Explanation(NamedTuple):
@@ -167,8 +174,8 @@ class History:
 
     What it returns depends on the changes and their order alone. Memory is bounded: figures of at most CHANGES_PER_UNIT
     changes per unit (CHANGES_MIN per municipality), and GROWTHS_PER_UNIT places of growths. So is the time that a
-    change takes, whatever was reported before: a sender that changes its figures again and again must not keep the feed
-    from following the others.
+    change takes, whatever was reported before, and for a municipality that changes its figures again and again also the
+    time that all its changes take: less than a millisecond each. What exceeds it is not compared.
     """
 
     def __init__(self, registry: Registry, columns: Columns, ballots: Sequence[int]) -> None:
@@ -197,9 +204,8 @@ class History:
         """Falls by unit, the newest last."""
         self._open: dict[int, list[_Fall]] = {}
         """By municipality, those of more than SMALL_VOTES."""
-        self._attempts: dict[int, int] = {}
-        """By municipality with open falls, for how many of these a change may still be the other half: OPEN_MAX at
-        first, and one more with each change."""
+        self._comparisons: dict[int, int] = {}
+        """By municipality with falls, with how many changes and growths these may still be compared."""
 
     def place(
         self, number: int, unit: int, counted_at: str, before: array[int], after: array[int]
@@ -212,6 +218,8 @@ class History:
         changes = self._changes.get(municipality)
         if changes is None:
             changes = self._changes[municipality] = []
+        if (left := self._comparisons.get(municipality)) is not None:
+            self._comparisons[municipality] = min(left + COMPARISONS_PER_CHANGE, COMPARISONS_MAX)
         placed = Placed(number, unit, counted_at, before, after)
         changes.append(placed)
         if len(changes) > self._changes_max[municipality]:
@@ -230,12 +238,22 @@ class History:
         size = size_of(deltas)
         explained = self._withdrawn(change, deltas) if size > SMALL_VOTES else None
         if explained is None:
-            changes = self._changes.get(self._municipalities[change.unit.index], ())
-            explained = self._explainer.explain(change, deltas, changes)
+            municipality = self._municipalities[change.unit.index]
+            changes = self._changes.get(municipality, [])
+            compared = changes if size > SMALL_VOTES and self._may_compare(municipality, len(changes)) else ()
+            explained = self._explainer.explain(change, deltas, compared)
         number, unit, counted_at, _, _, before, after = change
         later = self.place(number, unit.index, counted_at, before, after)
         self._keep_open(change, size, explained)
         return explained, later
+
+    def _may_compare(self, municipality: int, count: int) -> bool:
+        """Whether a fall of a municipality may be compared with so many changes or growths; count them if so."""
+        left = self._comparisons.get(municipality, COMPARISONS_MAX)
+        if left < count:
+            return False
+        self._comparisons[municipality] = left - count
+        return True
 
     # Growths.
 
@@ -262,17 +280,18 @@ class History:
         for category, buckets in enumerate(self._growths):
             first = self._columns.parties[category].start
             at, other_at = first + one, first + other
-            similar = (
+            seen = list(islice(chain.from_iterable(buckets.get(key, ()) for key in keys), SEEN_MAX))
+            similar = [
                 placed
-                for placed in islice(chain.from_iterable(buckets.get(key, ()) for key in keys), SEEN_MAX)
+                for placed in seen
                 if low <= placed.after[at] - placed.before[at] <= high
                 and other_low <= placed.after[other_at] - placed.before[other_at] <= other_high
-            )
-            near += [
-                placed
-                for placed in islice(similar, COMPARED_MAX)
-                if self._distance(placed, category, votes) <= most
-            ]
+            ][:COMPARED_MAX]
+            if not self._may_compare(
+                self._municipalities[unit], len(similar) + len(seen) // SEEN_PER_COMPARISON
+            ):
+                return []
+            near += [placed for placed in similar if self._distance(placed, category, votes) <= most]
         return near if any(placed.unit == unit for placed in near) else []
 
     def _distance(self, placed: Placed, category: int, votes: array[int]) -> int:
@@ -321,6 +340,8 @@ class History:
         if fall.size > SMALL_VOTES:
             municipality = self._municipalities[unit]
             fall.at = time_of(fall.counted_at)
+            if not self._may_compare(municipality, len(self._changes[municipality])):
+                return
             changes = _around(self._changes[municipality], fall.at)
             nets = [columns.delta(each.before, each.after) for each in changes]
             fall.net = list(map(sum, zip(*nets, strict=True)))
@@ -332,20 +353,18 @@ class History:
         if falls is None:
             return
         at, delta = time_of(placed.counted_at), None
-        attempts = min(self._attempts.get(municipality, OPEN_MAX) + 1, OPEN_MAX)
+        changes = self._changes[municipality]
         for fall in falls:
             if fall.rank <= _MOVED or not abs(fall.at - at) <= WINDOW_S:
                 continue
             if delta is None:
                 delta = self._columns.delta(placed.before, placed.after)
             fall.net = list(map(add, fall.net, delta))
-            if attempts and is_small(votes_of(fall.net), fall.size):
-                attempts -= 1
-                changes = _around(self._changes[municipality], fall.at)
-                if found := self._explainer.other_half(fall.unit, fall.size, changes):
+            if is_small(votes_of(fall.net), fall.size) and self._may_compare(municipality, len(changes)):
+                around = _around(changes, fall.at)
+                if found := self._explainer.other_half(fall.unit, fall.size, around):
                     fall.rank = _MOVED
                     yield Later(fall.number, found)
-        self._attempts[municipality] = attempts
 
     def _restated(self, placed: Placed) -> Iterator[Later]:
         """Yield the falls of the unit before which it had the votes that it has again."""

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.election import explanations
-from gateway.election.explanations import CODES, Explainer, History
+from gateway.election.changes import Columns
+from gateway.election.explanations import CODES, History
 from gateway.election.registry_reading import read_registry
 from gateway.election.state import CatchUp, ElectionState
 from gateway.wire.areas import area_document
@@ -234,7 +235,7 @@ def busy_nights(draw: st.DrawFn) -> Record:
 def test_explanations_are_the_same_however_a_record_is_applied(record: Record, data: st.DataObject) -> None:
     """One by one, or many at once from any position: all areas, and the list of corrections with its sequence."""
     with pytest.MonkeyPatch.context() as bounds:
-        for bound in ("OPEN_MAX", "SEEN_MAX", "COMPARED_MAX"):
+        for bound in ("OPEN_MAX", "SEEN_MAX", "COMPARED_MAX", "COMPARISONS_MAX"):
             bounds.setattr(explanations, bound, data.draw(st.sampled_from((1, 2, 64))))
         _apply_in_parts(record, data)
 
@@ -296,31 +297,38 @@ def test_a_history_keeps_a_bounded_number_of_changes() -> None:
     assert sum(map(len, history._of_unit.values())) <= 4
 
 
-def test_a_change_is_compared_with_a_bounded_number_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_falls_of_a_municipality_are_compared_with_a_bounded_number_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """However often a unit takes back what it reported: whoever follows the record has to read the others, too."""
-    monkeypatch.setattr(explanations, "COMPARED_MAX", 3)
-    compared, halves = Counter[str](), Counter[str]()
+    for bound, value in (("COMPARED_MAX", 3), ("COMPARISONS_MAX", 100), ("COMPARISONS_PER_CHANGE", 5)):
+        monkeypatch.setattr(explanations, bound, value)
+    compared = Counter[str]()
 
-    def counted(owner: type, name: str, calls: Counter[str]) -> None:
+    def counted(owner: type, name: str) -> None:
         original = getattr(owner, name)
 
         def call(*given: Any) -> Any:
-            calls[name] += 1
+            compared[name] += 1
             return original(*given)
 
         monkeypatch.setattr(owner, name, call)
 
-    state, record = ElectionState(REGISTRY), Record()
+    night = Night()
     for revision in range(1, 301):
-        figures = dict.fromkeys("PQ", 1000 * (revision % 2))
-        report = a_report("b-1-x-1", revision, counts={"advance": some_counts(**figures)})
         if revision == 201:
-            counted(History, "_distance", compared)
-            counted(Explainer, "other_half", halves)
-        state.apply(record.write(report))
-    falls = 50
-    assert 0 < compared.total() <= 2 * 3 * falls
-    assert falls < halves.total() <= 100 + falls
+            counted(History, "_distance")
+            counted(Columns, "delta")
+        night.report("b-1-x-1", 0, **dict.fromkeys("PQ", 1000 * (revision % 2)))
+    of_themselves = 3 * 100
+    assert compared["_distance"]
+    assert compared.total() <= 100 + 5 * 100 + of_themselves
+    assert night.explained("no") is None
+    for minute in range(100, 110):
+        night.report("b-1-x-1", minute, P=minute)
+    for unit, minute, votes in (("1", 200, 800), ("2", 200, 50), ("2", 300, 450), ("1", 301, 400)):
+        night.report(f"b-1-x-{unit}", minute, P=votes)
+    assert night.explained("no") == ("moved", "b-1-x-2")
 
 
 def test_an_election_with_a_single_party_has_falls_too() -> None:

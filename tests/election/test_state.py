@@ -353,7 +353,7 @@ def remembered(state: ElectionState) -> list[Any]:
     }
     keys = {id(found): key for by_key in history._growths for key, found in by_key.items()}
     order = [keys[id(bucket)] for bucket in history._buckets]
-    return [changes, growths, order, falls(history._of_unit), falls(history._open), history._attempts]
+    return [changes, growths, order, falls(history._of_unit), falls(history._open), history._comparisons]
 
 
 def catch_up(state: ElectionState, *parts: Sequence[Publication]) -> None:
