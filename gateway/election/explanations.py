@@ -174,8 +174,8 @@ class History:
 
     What it returns depends on the changes and their order alone. Memory is bounded: figures of at most CHANGES_PER_UNIT
     changes per unit (CHANGES_MIN per municipality), and GROWTHS_PER_UNIT places of growths. So is the time that a
-    change takes, whatever was reported before, and for a municipality that changes its figures again and again also the
-    time that all its changes take: less than a millisecond each. What exceeds it is not compared.
+    change takes, whatever was reported before. Where the figures of a municipality fall again and again, each of its
+    changes costs COMPARISONS_PER_CHANGE in the long run; what would exceed them is not compared.
     """
 
     def __init__(self, registry: Registry, columns: Columns, ballots: Sequence[int]) -> None:
@@ -277,19 +277,20 @@ class History:
         low, high = votes[one] - most, votes[one] + most
         other_low, other_high = votes[other] - most, votes[other] + most
         near: list[Placed] = []
+        municipality = self._municipalities[unit]
         for category, buckets in enumerate(self._growths):
             first = self._columns.parties[category].start
             at, other_at = first + one, first + other
             seen = list(islice(chain.from_iterable(buckets.get(key, ()) for key in keys), SEEN_MAX))
+            if not self._may_compare(municipality, len(seen) // SEEN_PER_COMPARISON):
+                return []
             similar = [
                 placed
                 for placed in seen
                 if low <= placed.after[at] - placed.before[at] <= high
                 and other_low <= placed.after[other_at] - placed.before[other_at] <= other_high
             ][:COMPARED_MAX]
-            if not self._may_compare(
-                self._municipalities[unit], len(similar) + len(seen) // SEEN_PER_COMPARISON
-            ):
+            if not self._may_compare(municipality, len(similar)):
                 return []
             near += [placed for placed in similar if self._distance(placed, category, votes) <= most]
         return near if any(placed.unit == unit for placed in near) else []
