@@ -186,7 +186,10 @@ class ElectionLoad:
         """Judge the whole history, add broken guarantees to the faults, and return the public record."""
         stored = await stored_reports(self.target)
         observed: list[ObservedBlock] = [observe(block, at) for at, block in self._seen]
-        for broken in broken_guarantees(self.target, self._pushes(), observed, stored):
+        pushes, planned = self._pushes(), sum(len(plan) for plan, _, _ in self._answered)
+        if len(pushes) != planned:
+            self.faults.append(f"{len(pushes)} answers to {counted(planned, 'report')}")
+        for broken in broken_guarantees(self.target, pushes, observed, stored):
             self.faults.append(f"{broken.guarantee}: {broken.example}")
         return stored
 
