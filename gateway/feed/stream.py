@@ -45,7 +45,7 @@ PAGE_MAX = 500
 """Publications per read of the record: at most 32 MiB, since a report has 64 KiB at most. Larger pages take no less CPU
 time for each publication, and a new process applies the first of them later."""
 DELAYS_MAX = 2000
-"""Publications, the newest, whose delays are recorded after catching up."""
+"""Publications, the newest, whose delays are recorded after catching up. They are kept until then, without reports."""
 APPLY_SLICE = 500
 """Publications applied before yielding to the event loop, about 10 ms one by one. If more are pending, CatchUp applies
 them together."""
@@ -466,7 +466,9 @@ class ElectionFeed:
         return self._show(applied)
 
     async def _catch_up(self, head: Head) -> Sequence[Publication]:
-        """Apply many publications at once; return the newest. A state between two heads is not shown.
+        """Apply many publications at once; return the newest, without their bodies and without those of history.
+
+        A state between two heads is not shown.
 
         Ends early if the state is replaced meanwhile.
 
@@ -491,7 +493,9 @@ class ElectionFeed:
                     part = page[start : start + APPLY_SLICE]
                     indexes = many.add(part)
                     self._account(part, indexes, archive=head.sequence - part[0].sequence < TAIL_MAX)
-                newest.extend(page)
+                newest.extend(
+                    replace(each, body=b"") for each in page if each.published_at >= self._live_since
+                )
         finally:
             reading.cancel()
             for _ in many.finish():

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from gateway.feed.selection import read_selection
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.web import feed_lookup
+from tests.clocks import ManualClock
 from tests.feed.reader import Client
 from tests.feed.served import AT, KEY, FakeRecord, Served, a_night, served, until
 from tests.web.doors import EVERYTHING, ask, open_connection, streaming
@@ -391,6 +393,35 @@ async def test_an_interrupted_catch_up_ends_where_the_record_ends(
         assert (snapshot.snapshot, snapshot.id) == (True, record.cursor(13))
         assert snapshot.areas[0]["sequence"] == 13
         assert late.copy == early.copy
+
+
+async def test_reports_are_not_kept_for_recording_their_delays(
+    record: FakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those of one page, and of the next one, are in memory while many are applied."""
+    monkeypatch.setattr(stream, "APPLY_SLICE", 3)
+    monkeypatch.setattr(stream, "PAGE_MAX", 5)
+    monkeypatch.setattr(stream, "DELAYS_MAX", 12)
+    clock = ManualClock(AT + timedelta(seconds=11))
+    shown: list[Publication] = []
+    show = stream.ElectionFeed._show
+
+    def noted_show(feed: stream.ElectionFeed, applied: Sequence[Publication]) -> float:
+        shown.extend(applied)
+        return show(feed, applied)
+
+    monkeypatch.setattr(stream.ElectionFeed, "_show", noted_show)
+    record.show(10)
+    followed = hub.Hub(record, FeedMetrics(), heartbeat_s=10, clock=clock)
+    following = asyncio.create_task(followed.run())
+    await followed.wait_ready()
+    clock.advance(20)
+    record.show(30)
+    followed.wake()
+    await until(lambda: followed.feeds()[0].state.sequence == 30)
+    following.cancel()
+    assert [each.sequence for each in shown] == [*range(19, 31)]
+    assert not any(each.body for each in shown)
 
 
 async def test_heartbeats_continue_while_a_long_run_is_being_applied(
