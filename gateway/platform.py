@@ -51,6 +51,8 @@ class PushDatabase:
     monitoring: PushMonitoring
     newest_host: Callable[[], Coroutine[Any, Any, None]]
     """Leaves a host whose record is behind, until cancelled."""
+    on_host_change: Callable[[Callable[[], None]], None]
+    """Calls what it is given whenever the journal changes to another host."""
     notifications: Notifications
     """Of administrative acts."""
     refresh_gauges: Callable[[], None]
@@ -102,6 +104,7 @@ async def open_push_database(config: Config, metrics: PushMetrics) -> AsyncItera
             NewestHost(
                 pool, hosts, monitored, read_place=journal_place, left=metrics.database.host_left.inc
             ).run,
+            hosts.on_change,
             partial(notifications, url, acts=True),
             partial(_set_pool_gauges, metrics, pool),
             pool.terminate,

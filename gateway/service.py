@@ -67,6 +67,7 @@ async def push_service(control: Control, platform: Platform = MACHINE) -> None:
             metrics.database.notified.inc()
             elections.refresh_soon()
 
+        database.on_host_change(elections.read_again)
         control.metrics = lambda: exposition(metrics.registry, refresh)
         monitored = monitoring.run(intake.refusals, intake.waiting, elections.known, config.silent_after_s)
         background = [

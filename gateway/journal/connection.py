@@ -176,6 +176,7 @@ class Hosts:
         self._hosts = list(self._url.hosts)
         self._unshared: set[Host] = set()
         self._pools: list[Pool] = []
+        self._on_change: list[Callable[[], None]] = []
         self._last: Host | None = None
         """The host of the newest connection."""
         self._last_attrs: SessionAttrs = "any"
@@ -242,6 +243,10 @@ class Hosts:
         """Let a pool that connects to these hosts leave one together with the others."""
         self._pools.append(pool)
 
+    def on_change(self, changed: Callable[[], None]) -> None:
+        """Call this whenever connections are opened to another host than before."""
+        self._on_change.append(changed)
+
     async def leave(self, host: Host) -> None:
         """Try a host last from now on, and reopen all connections: others may be dead too, or to a former primary."""
         self._put_last(host)
@@ -252,6 +257,8 @@ class Hosts:
         before, self._last = self._last, host
         if before not in (None, host):
             await self._expire_connections()
+            for changed in self._on_change:
+                changed()
 
     async def _expire_connections(self) -> None:
         for pool in self._pools:

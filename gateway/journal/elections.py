@@ -113,8 +113,9 @@ def _digest(secret: str) -> bytes:
 class Elections:
     """The elections of one push process. Invariants:
 
-    * A version is replaced only by one that was read after it, and that differs in its number or in its release. The
-      number may be lower, and a release undone, where the database is a restored or badly failed-over one.
+    * A version is replaced only by one that was read after it, and that differs in its number or in its release, or
+      was read from another host. The number may be lower, and a release undone, where the database is a restored or
+      badly failed-over one; it may also be that of another act.
     * An election is dropped only if a refresh that began after it was read does not find it.
     * For an unknown token or election Postgres is asked again, so one just made is found; but one refresh at a time,
       and one per REFRESH_MIN_S, however many unknown clients ask.
@@ -131,6 +132,8 @@ class Elections:
         self._clock = clock
         self._on_renewed = on_renewed
         self._versions: dict[str, ElectionVersion] = {}
+        self._again: set[str] = set()
+        """Elections that are to be replaced whatever their numbers are, since the host has changed."""
         self._begun = self._answered = 0
         """How many refreshes have begun, and the number of the last one that has ended."""
         self._began_at = -math.inf
@@ -154,6 +157,14 @@ class Elections:
 
     def refresh_soon(self) -> None:
         """Request an early read of the versions, after a notification."""
+        self._refresh_wanted.set()
+
+    def read_again(self) -> None:
+        """Read all elections again soon: the host has changed.
+
+        After a failover that has lost an act, another act may have its number on the new primary.
+        """
+        self._again = set(self._versions)
         self._refresh_wanted.set()
 
     async def find(self, identifier: str) -> ElectionVersion:
@@ -180,8 +191,15 @@ class Elections:
     async def renew(self, identifier: str) -> ElectionVersion:
         """Return the election as Postgres has it now. Raises ElectionUnknown and JournalUnavailable."""
         async with self._renewing:  # one read after another, so that the last one is the newest
-            row = await self._journal.election(identifier)
-            known = self._versions.get(identifier)
+            again = identifier in self._again
+            self._again.discard(identifier)
+            try:
+                row = await self._journal.election(identifier)
+            except BaseException:
+                if again:
+                    self._again.add(identifier)
+                raise
+            known = None if again else self._versions.get(identifier)
             if known is not None and (known.key, known.version, known.released) == (
                 row.key,
                 row.version,
@@ -225,7 +243,11 @@ class Elections:
         found = await self._journal.versions()
         for identifier, (number, released) in found.items():
             newest = self._versions.get(identifier)
-            if newest is None or (newest.version, newest.released) != (number, released):
+            if (
+                identifier in self._again
+                or newest is None
+                or (newest.version, newest.released) != (number, released)
+            ):
                 await self.renew(identifier)
         for identifier, known in before.items():
             if identifier not in found and self._versions.get(identifier) is known:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import asyncpg
 import pytest
@@ -356,6 +356,40 @@ async def test_a_push_process_without_reports_leaves_a_former_primary_for_one_th
         assert await port_of_pool(pool) == await port_of_pool(other) == port_of(second)
         if later == "token":
             assert (await elections.authenticate(election, secret))[1] is not None
+
+
+async def test_a_push_process_reads_elections_again_on_another_host(
+    first: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version of the former primary may have the number of another one: the act that it was made by is lost."""
+    first, second = [await an_empty_database(each, "empty_again") for each in (first, second)]
+    registry, secrets = a_registry(), []
+    for each in (first, second):
+        async with administration(each, "test") as acts:
+            election = await acts.load_election(registry)
+            (issued,) = await acts.issue_tokens(election, [(["no"], "")])
+            secrets.append(issued.secret)
+    hosts = Hosts(with_hosts(first, *[f"127.0.0.1:{port_of(each)}" for each in (first, second)]), feed=False)
+    async with open_pool(first, hosts=hosts) as pool:
+        elections = Elections(PostgresJournal(pool), lambda _: None)
+        hosts.on_change(elections.read_again)
+
+        async def known() -> list[bool]:
+            await elections.refresh()
+            version = await elections.find(election)
+            assert version.version == 2
+            return [version.find_token(secret, datetime.now(UTC)) is not None for secret in secrets]
+
+        assert await known() == [True, False]
+        await hosts.leave(hosts.all[0])
+        with monkeypatch.context() as failing:
+            failing.setattr(PostgresJournal, "election", AsyncMock(side_effect=JournalUnavailable("test")))
+            with pytest.raises(JournalUnavailable):
+                await known()
+        assert await known() == [False, True]
+        before = elections.get(election)
+        assert await known() == [False, True]
+        assert elections.get(election) is before
 
 
 async def test_a_feed_does_not_go_back_and_forth_between_hosts_with_different_records(

@@ -248,6 +248,7 @@ class Installation:
                 partial(PostgresJournal, pool, require_standby=config.require_standby),
                 cast("PushMonitoring", NoMonitoring()),
                 _wait_forever,
+                lambda _: None,
                 partial(notified, database, process, acts=True),
                 lambda: None,
                 pool.terminate,
