@@ -81,7 +81,7 @@ class Reader(asyncio.Protocol):
         self._transport_paused = self.paused = transport.get_write_buffer_size() > 0
         self.send_some: Callable[[bytes], int] = sender.send if sender is not None else self._send_all
         """Send what is accepted at once, and return the number of bytes; `send_rest` has to follow if it is not all, or
-        if this raises. Only while `paused` is False.
+        if this raises OSError, and `fail` if it raises anything else. Only while `paused` is False.
 
         Nearly all bytes are sent by it, so it is the system call itself where possible (under TLS, after encryption); a
         write to a transport takes about a tenth more. Until the connection is closed, nothing is buffered in the
@@ -96,9 +96,13 @@ class Reader(asyncio.Protocol):
         """
         try:
             self._write(data)
-        except Exception:
-            log.exception("event stream failed")
-            self.abort()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Close at once because of an error: it is unknown how much was sent."""
+        log.error("event stream failed", exc_info=error)
+        self.abort()
 
     def _write(self, data: tuple[bytes | memoryview, ...]) -> None:
         if self._encrypted and (len(data) > 1 or self._pending or len(data[0]) > TLS_WRITE_BYTES):
@@ -364,11 +368,14 @@ class Channel:
     def _write(self, readers: _Sends, data: bytes, position: Position, now: float) -> int:
         """Send the same bytes to all readers; move those that stall. Return the number of readers."""
         written, size = len(readers), len(data)
-        incomplete = {}
+        incomplete, failed = {}, {}
         for place, send in enumerate(readers.values()):  # which no `send` changes: connections are lost later
             try:
                 sent = send(data)
-            except Exception:  # of this reader alone: if its connection has failed, `send_rest` closes it
+            except OSError:  # if the connection has failed, `send_rest` closes it
+                sent = 0
+            except Exception as error:  # of this reader alone
+                failed[place] = error
                 sent = 0
             if sent != size:
                 incomplete[place] = sent
@@ -376,7 +383,10 @@ class Channel:
             by_place = list(readers)
             for place, sent in incomplete.items():
                 reader = by_place[place]
-                reader.send_rest(data, sent)
+                if place in failed:
+                    reader.fail(failed[place])
+                else:
+                    reader.send_rest(data, sent)
                 if reader.paused:
                     readers.pop(reader, None)
                     self._stall(reader, data, position, now)

@@ -665,6 +665,27 @@ def test_a_reader_on_whose_connection_sending_fails_is_closed_alone(
             assert last(before)[0] == last(after)[0] == feed.state.sequence
 
 
+def test_nothing_is_sent_again_after_an_error_that_does_not_tell_how_much_was_sent() -> None:
+    """The reader is closed, and gets the change when it connects again."""
+    feed = a_feed("b-2")
+    before = a_reader(feed)
+    half, gone = FakeTransport(), []
+    reader = Reader(half.as_transport(), lambda: gone.append(True), half.as_socket())
+    half.set_protocol(reader)
+    before.channel.add(reader, RETRY, None, feed.now)
+    written = bytes(half.written)
+
+    def send(_: bytes) -> int:
+        raise MemoryError
+
+    reader.send_some = send
+    before.channel.replace_send(reader)
+    publish(feed, "a-2")
+    half.turn()
+    assert (half.written, gone) == (written, [True])
+    assert last(before)[0] == feed.state.sequence
+
+
 def written_since(wires: list[Wire], before: list[bytes]) -> list[bytes]:
     return [wire.socket.written.removeprefix(had) for wire, had in zip(wires, before, strict=True)]
 
