@@ -67,7 +67,7 @@ class Worker:
     def __init__(self, gateway: Gateway) -> None:
         children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
         (self.pid,) = [
-            pid for pid in children if b"push" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            pid for pid in children if b"push-" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ] or children[:1]
 
     @property
