@@ -312,6 +312,11 @@ class CatchUp:
         """Sequence of the last publication that was added."""
         return self._sequence
 
+    @property
+    def corrections(self) -> int:
+        """Number of corrections, and of explanations of earlier ones, that are kept until `finish`."""
+        return len(self._corrections)
+
     def add(self, publications: Sequence[Publication]) -> Sequence[int]:
         """Add the next publications; return the index of the unit of each.
 

@@ -46,6 +46,9 @@ PAGE_MAX = 500
 time for each publication, and a new process applies the first of them later."""
 DELAYS_MAX = 2000
 """Publications, the newest, whose delays are recorded after catching up. They are kept until then, without reports."""
+CORRECTIONS_MAX = 20_000
+"""Corrections that wait for the end of catching up, of some 0.5 kB each. With more, the state is brought up to what was
+applied, without being shown, before it goes on: a sender may have corrected its figures any number of times."""
 APPLY_SLICE = 500
 """Publications applied before yielding to the event loop, about 10 ms one by one. If more are pending, CatchUp applies
 them together."""
@@ -479,6 +482,7 @@ class ElectionFeed:
             self._catching_up_since = asyncio.get_running_loop().time()
         state = self.state
         many = CatchUp(state)
+        finishing = many.finish()
         newest: deque[Publication] = deque(maxlen=DELAYS_MAX)
         reading = asyncio.ensure_future(self._page(head, many.sequence))
         try:
@@ -493,12 +497,17 @@ class ElectionFeed:
                     part = page[start : start + APPLY_SLICE]
                     indexes = many.add(part)
                     self._account(part, indexes, archive=head.sequence - part[0].sequence < TAIL_MAX)
+                    if many.corrections > CORRECTIONS_MAX:
+                        for _ in finishing:
+                            await asyncio.sleep(0)
+                        many = CatchUp(state)
+                        finishing = many.finish()
                 newest.extend(
                     replace(each, body=b"") for each in page if each.published_at >= self._live_since
                 )
         finally:
             reading.cancel()
-            for _ in many.finish():
+            for _ in finishing:
                 await asyncio.sleep(0)
         return newest
 

@@ -16,13 +16,16 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.election.record import Head, Publication, Unapplied
-from gateway.election.state import ElectionState
+from gateway.election.state import CatchUp, ElectionState
 from gateway.feed import archive, blocks, hub, stream
 from gateway.feed.selection import read_selection
 from gateway.rehearsal.generator import GeneratedElection
 from gateway.telemetry.metrics import FeedMetrics
 from gateway.web import feed_lookup
+from gateway.wire.areas import area_document
 from tests.clocks import ManualClock
+from tests.election.makers import DOCUMENT, REGISTRY, a_report, some_counts
+from tests.election.makers import Record as Written
 from tests.feed.reader import Client
 from tests.feed.served import AT, KEY, FakeRecord, Served, a_night, served, until
 from tests.web.doors import EVERYTHING, ask, open_connection, streaming
@@ -422,6 +425,47 @@ async def test_reports_are_not_kept_for_recording_their_delays(
     following.cancel()
     assert [each.sequence for each in shown] == [*range(19, 31)]
     assert not any(each.body for each in shown)
+
+
+async def test_many_corrections_do_not_wait_for_the_end_of_catching_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The state is that of applying the reports one by one, and is not shown before the end."""
+    monkeypatch.setattr(stream, "APPLY_SLICE", 3)
+    monkeypatch.setattr(stream, "CORRECTIONS_MAX", 4)
+    waiting, shown = list[int](), list[int]()
+
+    class Watched(CatchUp):
+        def add(self, publications: Sequence[Publication]) -> Sequence[int]:
+            indexes = super().add(publications)
+            waiting.append(self.corrections)
+            return indexes
+
+    show = stream.ElectionFeed._show
+
+    def noted_show(feed: stream.ElectionFeed, applied: Sequence[Publication]) -> float:
+        shown.append(feed.state.sequence)
+        return show(feed, applied)
+
+    monkeypatch.setattr(stream, "CatchUp", Watched)
+    monkeypatch.setattr(stream.ElectionFeed, "_show", noted_show)
+    written, expected = Written(), ElectionState(REGISTRY)
+    for number in range(60):
+        counts = {"advance": some_counts(P=100 if number % 2 else 10)}
+        expected.apply(
+            written.write(a_report(("a-2", "b-2", "a-1-1")[number % 3], number + 1, counts=counts))
+        )
+    followed = hub.Hub(FakeRecord(DOCUMENT, written.publications, 60), FeedMetrics(), heartbeat_s=10)
+    following = asyncio.create_task(followed.run())
+    await followed.wait_ready()
+    following.cancel()
+    (feed,) = followed.feeds()
+    assert 4 < max(waiting) <= 4 + 3
+    assert len(waiting) == 20
+    assert shown == [60]
+    for area in REGISTRY.areas:
+        assert area_document(feed.state, area.index) == area_document(expected, area.index)
+    assert expected.areas[0].corrections == 28
 
 
 async def test_heartbeats_continue_while_a_long_run_is_being_applied(
