@@ -471,11 +471,8 @@ class ElectionFeed:
     async def _catch_up(self, head: Head) -> Sequence[Publication]:
         """Apply many publications at once; return the newest, without their bodies and without those of history.
 
-        A state between two heads is not shown.
-
-        Ends early if the state is replaced meanwhile.
-
-        Postgres reads the next page while this process applies one.
+        A state between two heads is not shown. Ends early if the state is replaced meanwhile. Postgres reads the next
+        page while this process applies one.
         """
         self._settled = False
         if self._catching_up_since is None:
