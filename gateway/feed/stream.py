@@ -74,7 +74,7 @@ CATCH_UP_S = 5.0
 """How long, in seconds, a feed may be catching up before the publications that it lacks are counted: they may be of
 every unit, and are nearly always applied before anybody asks."""
 CLOSED_S = 60.0
-"""Seconds between two looks at what is not applied, and at the contacts of senders, once an election is closed. An
+"""Once an election is closed, seconds between two reads of what is not applied and of the contacts of senders. An
 installation may serve every election that it ever had."""
 QUIET_S = 60.0
 """After how many seconds without a reader and without a publication what was encoded of an election is dropped."""

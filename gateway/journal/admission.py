@@ -169,8 +169,9 @@ class WaitingRoom(Generic[T]):
     def follow(self, pace: Pace) -> None:
         """Set the capacity to what is committed within WAIT_S.
 
-        If more was admitted than that, the room was larger then. Each sender counts only for a quarter of the room now,
-        half of what all credit leaves, so that what one was admitted with keeps nobody else out.
+        If more items are waiting than that, they were admitted while the room was larger. Each sender then counts for
+        at most a quarter of the room, so that its earlier items keep nobody else out: all credit takes at most half of
+        the room, and a quarter is half of the rest.
         """
         self.capacity = pace.within(WAIT_S, ROOM_MIN, self.most)
         self._outgrown.clear()

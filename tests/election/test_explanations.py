@@ -300,7 +300,7 @@ def test_a_history_keeps_a_bounded_number_of_changes() -> None:
 def test_the_falls_of_a_municipality_are_compared_with_a_bounded_number_of_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However often a unit takes back what it reported: whoever follows the record has to read the others, too."""
+    """However often a unit withdraws what it reported, a feed has time for the reports of the others."""
     for bound, value in (("COMPARED_MAX", 3), ("COMPARISONS_MAX", 100), ("COMPARISONS_PER_CHANGE", 5)):
         monkeypatch.setattr(explanations, bound, value)
     compared = Counter[str]()

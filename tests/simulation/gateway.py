@@ -66,7 +66,7 @@ class Worker:
         self._simulation = installation.simulation
         self._control: Control | None = None
         self._intake: Intake | None = None
-        """The intake of its process, from the moment when the process is told to stop."""
+        """The intake of its process, set when the process is told to stop."""
         self._restart_s = RESTART_S
         self._crashes = 0
         self._starts = 0
